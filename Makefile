@@ -1,0 +1,58 @@
+# Everything a contributor or an operator runs by hand. `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test format lint types migrations check bench lock clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv and install the pinned, hashed requirements
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say which one with: make PYTHON=/path/to/python3.11 setup" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## load the sample city, rank every open demand, show three of them
+	@$(BIN)/matching-service demo
+
+serve: setup ## migrate and serve on http://127.0.0.1:8000
+	$(BIN)/matching-service serve
+
+test: setup ## all tests, on SQLite and on a real PostgreSQL that comes from a wheel
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+format: setup ## rewrite the code in the house format
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+lint: setup ## format and lint rules hold
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+migrations: setup ## the migrations make exactly the tables that the code describes
+	$(BIN)/python -m pytest -q -p no:randomly tests/store/test_migrations.py
+
+check: lint types migrations test ## everything that must hold before a change lands
+
+bench: setup ## run benchmarks/ and write results as JSON and a table
+	$(BIN)/python -m benchmarks
+
+lock: setup ## resolve the requirements anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet --upgrade --output-file requirements/runtime.txt
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet --upgrade --output-file requirements/dev.txt
+
+clean: ## remove what the targets made, except data/
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,87 @@
+"""The policy table: for each action the roles that may do it. Nothing is permitted that is not written here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from matching_service.foundation.errors import Forbidden, Text
+
+
+class Role(StrEnum):
+    PORTAL = "portal"
+    STAFF = "staff"
+    BATCH = "batch"
+    ADMIN = "admin"
+
+
+class Action(StrEnum):
+    ORGANIZATION_READ = "organization:read"
+    ORGANIZATION_WRITE = "organization:write"
+    DEMAND_READ = "demand:read"
+    DEMAND_WRITE = "demand:write"
+    DEMAND_TRANSITION = "demand:transition"
+    PROFILE_READ = "profile:read"
+    PROFILE_WRITE = "profile:write"
+    PROFILE_DELETE = "profile:delete"
+    CONTACT_READ = "contact:read"
+    CONTACT_WRITE = "contact:write"
+    MATCH = "match:rank"
+    MATCH_STORE = "match:store"
+    MATCH_READ = "match:read"
+    MATCH_DECIDE = "match:decide"
+    RUN_START = "match_run:start"
+    RUN_READ = "match_run:read"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking: the id of an API key (or "cli"), its name and its role."""
+
+    id: str
+    name: str
+    role: Role
+
+
+COMMAND_LINE = Principal("cli", "command line", Role.ADMIN)
+"""The operator at the machine, who could read the database file anyway."""
+
+_EVERYONE = frozenset(Role)
+_OFFICE = frozenset({Role.STAFF, Role.ADMIN})
+_OFFICE_AND_PORTAL = _OFFICE | {Role.PORTAL}
+_OFFICE_AND_BATCH = _OFFICE | {Role.BATCH}
+
+POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
+    {
+        Action.ORGANIZATION_READ: _EVERYONE,
+        Action.ORGANIZATION_WRITE: _OFFICE_AND_PORTAL,
+        Action.DEMAND_READ: _EVERYONE,
+        Action.DEMAND_WRITE: _OFFICE_AND_PORTAL,
+        Action.DEMAND_TRANSITION: _OFFICE,
+        Action.PROFILE_READ: _EVERYONE,
+        Action.PROFILE_WRITE: _OFFICE_AND_PORTAL,
+        Action.PROFILE_DELETE: _OFFICE,
+        Action.CONTACT_READ: _OFFICE,
+        Action.CONTACT_WRITE: _OFFICE,
+        Action.MATCH: _OFFICE_AND_BATCH,
+        Action.MATCH_STORE: _OFFICE_AND_BATCH,
+        Action.MATCH_READ: _OFFICE_AND_BATCH,
+        Action.MATCH_DECIDE: _OFFICE,
+        Action.RUN_START: _OFFICE_AND_BATCH,
+        Action.RUN_READ: _OFFICE_AND_BATCH,
+    }
+)
+
+
+def authorize(principal: Principal, action: Action) -> None:
+    """Return quietly, or raise Forbidden naming the role, the action and the roles that may."""
+    if principal.role in POLICIES[action]:
+        return
+    allowed = ", ".join(sorted(POLICIES[action]))
+    raise Forbidden(
+        "forbidden",
+        Text(
+            f"角色 {principal.role} 不能执行 {action}；可执行的角色：{allowed}。",
+            f"Role {principal.role} may not do {action}; roles that may: {allowed}.",
+        ),
+    )

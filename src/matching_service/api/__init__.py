@@ -1,0 +1,1 @@
+"""Doors that all routes share: sessions, permissions, errors, paging, limits. No domain."""

@@ -1,0 +1,92 @@
+"""Bulk upserts: every item is judged on its own, so one bad item costs nothing but itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from matching_service.api.fields import Body
+from matching_service.api.problems import ProblemError, field_errors
+from matching_service.foundation.errors import FieldError, InvalidInput, Language
+
+MAX_ITEMS = 1_000
+
+Model = TypeVar("Model", bound=BaseModel)
+Status = Literal["created", "updated", "unchanged", "invalid"]
+
+
+class BulkBody(Body):
+    """``items`` as in the POST of a single one; stored by (``source``, ``external_id``)."""
+
+    items: Annotated[list[Any], Field(min_length=1, max_length=MAX_ITEMS)]
+
+
+class BulkItem(BaseModel):
+    index: int
+    id: str | None
+    status: Status
+    errors: list[ProblemError] = Field(default_factory=list)
+
+
+class BulkAnswer(BaseModel):
+    items: list[BulkItem]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of one item of a batch: its id and status, or its errors."""
+
+    status: Status
+    id: str | None = None
+    errors: tuple[FieldError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed(Generic[Model]):
+    """A batch after validation: the valid items, their places in the batch, and the errors at the others."""
+
+    items: Sequence[Model]
+    places: Sequence[int]
+    invalid: dict[int, Stored]
+
+    def merge(self, stored: Sequence[Stored]) -> list[Stored]:
+        """Results of the valid items and the errors of the others, in the order of the batch."""
+        results = dict(self.invalid) | dict(zip(self.places, stored, strict=True))
+        return [results[place] for place in sorted(results)]
+
+
+def parse_items(items: Sequence[Any], model: type[Model]) -> Parsed[Model]:
+    """Validate each item; CPU work, so callers on the event loop run it in a thread."""
+    valid: list[Model] = []
+    places: list[int] = []
+    invalid: dict[int, Stored] = {}
+    for place, item in enumerate(items):
+        try:
+            valid.append(model.model_validate(item))
+            places.append(place)
+        except ValidationError as error:
+            invalid[place] = Stored("invalid", errors=tuple(field_errors(error.errors(include_url=False))))
+    return Parsed(valid, places, invalid)
+
+
+def rejected(error: InvalidInput) -> Stored:
+    """An item that is well-formed but breaks a rule."""
+    return Stored("invalid", errors=error.errors or (FieldError(error.code, error.detail, ""),))
+
+
+def bulk_answer(results: Sequence[Stored], language: Language) -> BulkAnswer:
+    return BulkAnswer(
+        items=[
+            BulkItem(
+                index=index,
+                id=result.id,
+                status=result.status,
+                errors=[
+                    ProblemError(code=e.code, message=e.message.in_language(language), pointer=e.pointer)
+                    for e in result.errors
+                ],
+            )
+            for index, result in enumerate(results)
+        ]
+    )

@@ -1,0 +1,99 @@
+"""What routes ask for by type: a session, the principal, a page, the version that a client has seen."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Action, Principal, authorize
+from matching_service.access.service import authenticate
+from matching_service.api.problems import language_of
+from matching_service.foundation.errors import Language, PreconditionFailed, Text
+from matching_service.foundation.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, decode_cursor
+from matching_service.store.database import Database
+
+_bearer = HTTPBearer(auto_error=False, description="An API key, made by `matching-service keys create`.")
+
+
+def get_database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+DatabaseDep = Annotated[Database, Depends(get_database)]
+
+
+async def _write_session(request: Request, database: DatabaseDep) -> AsyncIterator[AsyncSession]:
+    async with database.transaction() as session:
+        request.state.session = session  # for idempotency.py, which stores the answer in the same transaction
+        yield session
+
+
+async def _read_session(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
+    async with database.reading() as session:
+        yield session
+
+
+# scope="function": the commit comes before the response, so a commit that fails is an error to the client.
+WriteSession = Annotated[AsyncSession, Depends(_write_session, scope="function")]
+ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
+
+
+async def _principal(
+    database: DatabaseDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Principal:
+    async with database.reading() as session:
+        return await authenticate(session, credentials.credentials if credentials else None)
+
+
+PrincipalDep = Annotated[Principal, Depends(_principal)]
+
+
+class Permit:
+    """``Depends(Permit(Action.X))`` gives the principal, or refuses."""
+
+    def __init__(self, action: Action) -> None:
+        self.action = action
+
+    def __call__(self, principal: PrincipalDep) -> Principal:
+        authorize(principal, self.action)
+        return principal
+
+
+def _page_request(
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items per page.")] = DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+) -> PageRequest:
+    return PageRequest(limit, decode_cursor(cursor) if cursor else None)
+
+
+PageDep = Annotated[PageRequest, Depends(_page_request)]
+IfMatch = Annotated[str | None, Header(description="The `ETag` that was read; guards against lost updates (412).")]
+
+
+def set_etag(response: Response, row_version: int) -> None:
+    response.headers["ETag"] = f'"{row_version}"'
+
+
+def check_if_match(if_match: str | None, row_version: int) -> None:
+    """Raise PreconditionFailed unless the header is absent, ``*``, or names this version."""
+    if if_match is None or if_match.strip() == "*":
+        return
+    if f'"{row_version}"' in (tag.strip().removeprefix("W/") for tag in if_match.split(",")):
+        return
+    raise PreconditionFailed(
+        "etag_mismatch",
+        Text(
+            f"记录现为版本 {row_version}，与 If-Match 不符；请重新读取后再改。",
+            f"The record is at version {row_version}, not the one in If-Match; read it again, then change it.",
+        ),
+    )
+
+
+def _language(accept_language: Annotated[str | None, Header(description="`zh` (default) or `en`.")] = None) -> Language:
+    return language_of(accept_language)
+
+
+LanguageDep = Annotated[Language, Depends(_language)]

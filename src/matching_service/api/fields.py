@@ -1,0 +1,65 @@
+"""Types of fields in bodies and queries: limits of the contract, and characters that no text may hold."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused, so that a typing error does not lose data."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Answer(BaseModel):
+    """A response body, readable from rows."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+def _whole_characters(value: Any) -> Any:
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise PydanticCustomError("lone_surrogate", "the text holds half of a surrogate pair, which is no character")
+    return value
+
+
+def _printable(value: str) -> str:
+    if _CONTROL.search(value):
+        raise PydanticCustomError("control_character", "the text holds a control character such as NUL")
+    return value
+
+
+Clean = (BeforeValidator(_whole_characters), AfterValidator(_printable))
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *Clean]
+Text200 = Annotated[str, StringConstraints(max_length=200), *Clean]
+Text500 = Annotated[str, StringConstraints(max_length=500), *Clean]
+WorkTitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), *Clean]
+Text5000 = Annotated[str, StringConstraints(max_length=5_000), *Clean]
+Text10000 = Annotated[str, StringConstraints(max_length=10_000), *Clean]
+Topic = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), *Clean]
+Topics = Annotated[list[Topic], Field(max_length=20)]
+ExternalId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), *Clean]
+Source = ExternalId
+EntityId = Annotated[str, StringConstraints(min_length=1, max_length=36), *Clean]
+RowId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Region = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
+RegionPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,6}$")]
+Year = Annotated[int, Field(ge=1900, le=2100)]
+Search = Annotated[str, StringConstraints(min_length=1, max_length=200), *Clean]
+
+
+class UpsertBody(Body):
+    """A body that is stored under (``source``, ``external_id``)."""
+
+    source: Source = "default"
+    external_id: ExternalId | None = None
+
+    @property
+    def row_id(self) -> str | None:
+        """Our own id of the row; over HTTP it stands in the path, so a body has none."""
+        return None

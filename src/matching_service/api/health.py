@@ -1,0 +1,74 @@
+"""Is the process alive, can it do its work, and what does it measure."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from matching_service.api.deps import DatabaseDep
+from matching_service.store.migrate import current_revision, newest_revision
+
+router = APIRouter(tags=["health"])
+
+
+class Alive(BaseModel):
+    status: str = "alive"
+
+
+class Check(BaseModel):
+    ok: bool
+    detail: str
+
+
+class Ready(BaseModel):
+    """``status`` is ready when every check is ok."""
+
+    status: str
+    database: Check
+    migrations: Check
+    index: Check
+    index_as_of: int | None = None
+    index_behind: int | None = None
+    index_profiles: int | None = None
+
+
+@router.get("/health/live")
+async def live() -> Alive:
+    """The process answers."""
+    return Alive()
+
+
+@router.get("/health/ready", responses={503: {"model": Ready, "description": "Not ready; the checks say why."}})
+async def ready(request: Request, response: Response, database: DatabaseDep) -> Ready:
+    """Database reachable, migrations applied, index loaded and how far behind it is."""
+    try:
+        async with database.reading() as session:
+            await session.execute(text("SELECT 1"))
+        revision, needed = await current_revision(database), newest_revision()
+    except (SQLAlchemyError, OSError) as error:
+        unknown = Check(ok=False, detail="unknown")
+        failed = Check(ok=False, detail=type(error).__name__)
+        response.status_code = 503
+        return Ready(status="not ready", database=failed, migrations=unknown, index=unknown)
+    migrations = Check(ok=revision == needed, detail=f"at {revision}, needs {needed}")
+    live_index: Any = request.app.state.engine.profiles
+    index = Check(ok=live_index.is_open, detail="loaded" if live_index.is_open else "loading")
+    is_ready = migrations.ok and index.ok
+    response.status_code = 200 if is_ready else 503
+    return Ready(
+        status="ready" if is_ready else "not ready",
+        database=Check(ok=True, detail="reachable"),
+        migrations=migrations,
+        index=index,
+        index_as_of=live_index.snapshot.as_of,
+        index_behind=await live_index.behind() if migrations.ok else None,
+        index_profiles=len(live_index.snapshot.profile_ids),
+    )
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

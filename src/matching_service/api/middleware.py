@@ -1,0 +1,106 @@
+"""What happens around every request: an id, a limit on the body, a line in the log, a number in the metrics."""
+
+import logging
+import re
+from time import perf_counter
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from matching_service.api.problems import error_problem, internal_problem, language_of
+from matching_service.foundation.clock import new_id
+from matching_service.foundation.errors import PayloadTooLarge, Text
+from matching_service.foundation.logs import request_id
+from matching_service.foundation.metrics import REQUEST_SECONDS
+from matching_service.foundation.settings import MAX_BODY_BYTES
+
+logger = logging.getLogger(__name__)
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_TOO_LARGE = Text(
+    f"请求体超过 {MAX_BODY_BYTES // 1024 // 1024} MB，请分批发送。",
+    f"The body is larger than {MAX_BODY_BYTES // 1024 // 1024} MB; send it in parts.",
+)
+
+
+class RequestMiddleware:
+    """Outermost: even an answer to a fault of ours carries the request's id and is counted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        current = given if _SAFE_ID.fullmatch(given) else new_id()
+        token = request_id.set(current)
+        started = perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = current
+            await send(message)
+
+        language = language_of(headers.get("accept-language"))
+        try:
+            body = await _read_body(headers, receive)
+            if body is None:
+                answer = error_problem(PayloadTooLarge("body_too_large", _TOO_LARGE), language)
+                await answer(scope, receive, send_with_id)
+            else:
+                await self._app(scope, _replay(body, receive), send_with_id)
+        except Exception:
+            logger.exception("request_failed")
+            if status:  # the answer is on its way; all that is left is to break it off
+                raise
+            await internal_problem(language)(scope, receive, send_with_id)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            elapsed = perf_counter() - started
+            REQUEST_SECONDS.labels(scope["method"], route, status).observe(elapsed)
+            logger.info(
+                "request_finished",
+                extra={
+                    "method": scope["method"],
+                    "route": route,
+                    "status": status,
+                    "elapsed_ms": round(elapsed * 1e3, 1),
+                },
+            )
+            request_id.reset(token)
+
+
+async def _read_body(headers: Headers, receive: Receive) -> bytes | None:
+    """The whole body, or None when it is over the limit; its declared length is believed when it is too large."""
+    declared = headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        return None
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return bytes(body)
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that gives the body that was read, then whatever the server says next."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

@@ -1,0 +1,227 @@
+"""Errors as problem+json (RFC 9457), in Chinese or English by ``Accept-Language``."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from matching_service.foundation.errors import FieldError, InvalidInput, Language, MatchingError, Text
+from matching_service.foundation.logs import request_id
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemError(BaseModel):
+    code: str = Field(examples=["string_too_long"])
+    message: str = Field(examples=["最多 200 个字符。"])
+    pointer: str = Field(description="JSON pointer into the body, or the name of a parameter.", examples=["/title"])
+
+
+class Problem(BaseModel):
+    """What went wrong. ``code`` is stable; the words follow ``Accept-Language`` (zh by default, or en)."""
+
+    type: str = Field(examples=["urn:matching-service:problem:invalid_body"])
+    title: str = Field(examples=["输入有误"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["请求体有 1 处错误。"])
+    code: str = Field(examples=["invalid_body"])
+    request_id: str | None = Field(default=None, examples=["01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"])
+    errors: list[ProblemError] = Field(default_factory=list)
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The ``responses=`` of a route that may answer with these errors."""
+    return {
+        status: {"description": _STATUS_TITLES[status].en, "model": Problem, "content": {MEDIA_TYPE: {}}}
+        for status in statuses
+    }
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """One handler per kind of error; Starlette finds the one for a base class by itself."""
+    app.add_exception_handler(MatchingError, _on_matching_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def language_of(accept_language: str | None) -> Language:
+    """The language to answer in, by the header's quality values; Chinese unless English is wanted more."""
+    quality = {"zh": 0.0, "en": 0.0}
+    for part in (accept_language or "").lower().split(","):
+        tag, _, parameters = part.strip().partition(";")
+        match = re.search(r"q=([01](?:\.\d{0,3})?)", parameters)
+        primary = tag.split("-")[0]
+        if primary in quality:
+            quality[primary] = max(quality[primary], float(match.group(1)) if match else 1.0)
+    return "en" if quality["en"] > quality["zh"] else "zh"
+
+
+def problem(
+    *, status: int, title: Text, code: str, detail: Text, language: Language, errors: Sequence[FieldError] = ()
+) -> JSONResponse:
+    body = Problem(
+        type=f"urn:matching-service:problem:{code}",
+        title=title.in_language(language),
+        status=status,
+        detail=detail.in_language(language),
+        code=code,
+        request_id=request_id.get(),
+        errors=[
+            ProblemError(code=error.code, message=error.message.in_language(language), pointer=error.pointer)
+            for error in errors
+        ],
+    )
+    headers: dict[str, str] = {"Content-Language": language}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def error_problem(error: MatchingError, language: Language) -> JSONResponse:
+    return problem(
+        status=error.http_status,
+        title=error.title,
+        code=error.code,
+        detail=error.detail,
+        language=language,
+        errors=error.errors,
+    )
+
+
+def internal_problem(language: Language) -> JSONResponse:
+    """What a client sees of a fault of ours: that it is ours, and the id by which the log names it."""
+    return problem(status=500, title=_STATUS_TITLES[500], code="internal_error", detail=_INTERNAL, language=language)
+
+
+def field_errors(errors: Iterable[Mapping[str, Any]], *, skip: int = 0) -> list[FieldError]:
+    """Pydantic's errors as ours; ``skip`` leading parts of the location name the door, not the field."""
+    return [
+        FieldError(error["type"], _message(error), "".join(f"/{_escape(part)}" for part in error["loc"][skip:]))
+        for error in errors
+    ]
+
+
+async def _on_matching_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MatchingError)  # noqa: S101  # registered for this class
+    return error_problem(error, language_of(request.headers.get("accept-language")))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    language = language_of(request.headers.get("accept-language"))
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return problem(
+            status=400, title=_STATUS_TITLES[400], code="invalid_json", detail=_NOT_JSON, language=language,
+            errors=[FieldError("json_invalid", _NOT_JSON, "")],
+        )  # fmt: skip
+    in_body = [one for one in found if one["loc"][0] == "body"]
+    elsewhere = [one for one in found if one["loc"][0] != "body"]
+    errors = field_errors(in_body, skip=1)
+    errors += [
+        FieldError(one["type"], _message(one), ".".join(str(part) for part in one["loc"][1:])) for one in elsewhere
+    ]
+    code = "invalid_body" if in_body else "invalid_parameter"
+    return error_problem(InvalidInput(code, count_of_errors(len(errors)), errors=errors), language)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    title = _STATUS_TITLES.get(error.status_code, Text("请求无法处理", "The request cannot be processed"))
+    codes = {400: "invalid_json", 404: "no_such_path", 405: "method_not_allowed"}
+    detail = {400: _NOT_JSON, 404: _NO_PATH, 405: _NO_METHOD}.get(error.status_code, title)
+    response = problem(
+        status=error.status_code,
+        title=title,
+        code=codes.get(error.status_code, "http_error"),
+        detail=detail,
+        language=language_of(request.headers.get("accept-language")),
+    )
+    response.headers.update(error.headers or {})
+    return response
+
+
+def count_of_errors(n: int) -> Text:
+    return Text(f"输入有 {n} 处错误，见 errors。", f"{n} error{'s' if n != 1 else ''} in the input, see errors.")
+
+
+def _message(error: Mapping[str, Any]) -> Text:
+    """Pydantic's message in both languages; a kind of error not listed keeps its English words in both."""
+    template = _MESSAGES.get(error["type"])
+    english = str(error["msg"])
+    if template is None:
+        return Text(english, english)
+    return Text(template.format_map({"en": english} | dict(error.get("ctx") or {})), english)
+
+
+def _escape(part: object) -> str:
+    """A JSON pointer's escapes (RFC 6901); a name that was sent with half characters is shown without them."""
+    text = str(part).replace("~", "~0").replace("/", "~1")
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+_NOT_JSON = Text(
+    "请求体不是有效的 JSON（UTF-8）。请检查引号、逗号与编码。",
+    "The body is not valid JSON in UTF-8; check quotes, commas and encoding.",
+)
+_NO_PATH = Text("没有这个地址，接口说明见 /docs。", "There is no such path; see /docs.")
+_NO_METHOD = Text("该地址不支持此方法。", "The path does not support this method.")
+_INTERNAL = Text(
+    "服务内部错误，已记入日志；请把 request_id 告诉管理员。",
+    "A fault of the service; it is in the log. Tell the administrator the request_id.",
+)
+_STATUS_TITLES = {
+    400: Text("请求格式有误", "Malformed request"),
+    401: Text("未通过身份验证", "Not authenticated"),
+    403: Text("没有权限", "Not permitted"),
+    404: Text("未找到", "Not found"),
+    405: Text("不支持的方法", "Method not allowed"),
+    409: Text("与当前状态冲突", "Conflict with the present state"),
+    412: Text("记录已被他人修改", "Changed by somebody else"),
+    413: Text("请求体过大", "Payload too large"),
+    422: Text("输入有误", "Invalid input"),
+    500: Text("服务内部错误", "Internal error"),
+    503: Text("服务暂不可用", "Not available now"),
+}
+_MESSAGES = {
+    "missing": "必填项缺失。",
+    "extra_forbidden": "没有这个字段，请检查拼写。",
+    "string_type": "应为文本。",
+    "string_unicode": "文本含有无效字符（半个代理对）。",
+    "string_too_long": "最多 {max_length} 个字符。",
+    "string_too_short": "不能为空，至少 {min_length} 个字符。",
+    "string_pattern_mismatch": "格式不符，应匹配 {pattern}。",
+    "int_type": "应为整数。",
+    "int_parsing": "应为整数。",
+    "int_parsing_size": "整数过大。",
+    "int_from_float": "应为整数，不能带小数。",
+    "float_type": "应为数字。",
+    "float_parsing": "应为数字。",
+    "finite_number": "应为有限的数字。",
+    "bool_type": "应为 true 或 false。",
+    "bool_parsing": "应为 true 或 false。",
+    "greater_than": "应大于 {gt}。",
+    "greater_than_equal": "不能小于 {ge}。",
+    "less_than": "应小于 {lt}。",
+    "less_than_equal": "不能大于 {le}。",
+    "list_type": "应为列表。",
+    "too_long": "最多 {max_length} 项，现有 {actual_length} 项。",
+    "too_short": "至少 {min_length} 项，现有 {actual_length} 项。",
+    "dict_type": "应为对象。",
+    "model_type": "应为对象。",
+    "model_attributes_type": "应为对象。",
+    "literal_error": "取值不在允许范围内，应为 {expected}。",
+    "enum": "取值不在允许范围内，应为 {expected}。",
+    "date_type": "应为日期，如 2026-11-23。",
+    "date_parsing": "应为日期，如 2026-11-23。",
+    "date_from_datetime_parsing": "应为日期，如 2026-11-23。",
+    "lone_surrogate": "文本含有无效字符（半个代理对）。",
+    "control_character": "文本含有控制字符（如 NUL），请删除。",
+    "credit_code": "统一社会信用代码无效：应为 18 位且校验位正确。",
+    "one_of": "需要且只能给出 demand_id 与 query 之一。",
+}

@@ -1,0 +1,126 @@
+"""The roof: builds the application from its rooms. Holds no logic of its own."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from matching_service import __version__
+from matching_service.api import health
+from matching_service.api.idempotency import AnswerKnown, answer_again
+from matching_service.api.middleware import RequestMiddleware
+from matching_service.api.problems import add_problem_handlers, problem_responses
+from matching_service.demands.routes import router as demands
+from matching_service.foundation.errors import Text, Unavailable
+from matching_service.foundation.logs import configure_logs
+from matching_service.foundation.settings import Settings
+from matching_service.matching import runs
+from matching_service.matching.indexing import demand_index, profile_index
+from matching_service.matching.routes import router as matches
+from matching_service.matching.service import Engine
+from matching_service.organizations.routes import router as organizations
+from matching_service.profiles.routes import router as profiles
+from matching_service.ranking.encoder import load_encoder
+from matching_service.store.database import Database
+from matching_service.store.migrate import current_revision, newest_revision
+
+logger = logging.getLogger(__name__)
+
+_DESCRIPTION = """Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams, laboratories and
+achievements, and explains every match. Every path under `/v1` needs `Authorization: Bearer <key>`."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; database and index are opened when it starts, and closed when it stops."""
+    chosen = settings or Settings()
+    configure_logs(chosen.log_level)
+    app: FastAPI = FastAPIOffline(
+        title="matching_service 需求匹配服务",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+    )
+    app.state.settings = chosen
+    app.add_middleware(RequestMiddleware)
+    add_problem_handlers(app)
+    app.add_exception_handler(AnswerKnown, answer_again)
+    for router in (organizations, demands, profiles, matches):
+        app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
+    app.include_router(health.router)
+    return app
+
+
+def create_engine(settings: Settings, database: Database) -> Engine:
+    """Encoder and indexes over a database; the indexes still have to be opened."""
+    encoder = load_encoder(settings.encoder)
+    folder = settings.snapshot_dir
+    return Engine.create(
+        database,
+        encoder,
+        profile_index(database, encoder, folder),
+        demand_index(database, encoder, folder),
+    )
+
+
+async def check_schema(database: Database) -> None:
+    """Raise Unavailable, saying what to run, unless the database is at this program's revision."""
+    current, needed = await current_revision(database), newest_revision()
+    if current != needed:
+        raise Unavailable(
+            "schema_mismatch",
+            Text(
+                f"数据库结构版本为 {current or '空'}，本程序需要 {needed}。较旧时请运行：matching-service migrate；"
+                "较新时请使用与数据库相同版本的程序。",
+                f"The database is at revision {current or 'none'}, this program needs {needed}. If it is older run: "
+                "matching-service migrate; if it is newer use the program version that made it.",
+            ),
+        )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    database = Database(app.state.settings.effective_database_url)
+    await check_schema(database)
+    engine = create_engine(app.state.settings, database)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def start_run(run_id: str) -> None:
+        _keep(tasks, asyncio.create_task(_work_off(engine, run_id)))
+
+    app.state.database = database
+    app.state.engine = engine
+    app.state.start_run = start_run
+    _keep(tasks, asyncio.create_task(_open(engine)))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await database.close()
+
+
+def _keep(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+async def _open(engine: Engine) -> None:
+    """Open the indexes beside the server, which is alive at once and ready when they are."""
+    try:
+        await engine.profiles.open()
+        await engine.demands.open()
+    except Exception:
+        logger.exception("index_not_opened")
+        raise
+
+
+async def _work_off(engine: Engine, run_id: str) -> None:
+    try:
+        await runs.work_off(engine, run_id)
+    except Exception:
+        logger.exception("match_run_failed", extra={"run_id": run_id})
+        raise

@@ -1,0 +1,38 @@
+"""Recording audit rows, inside the transaction of what they speak of."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.foundation.clock import now
+from matching_service.foundation.logs import request_id
+from matching_service.store.audit import AuditRow
+
+
+class Actor(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+def record_audit(
+    session: AsyncSession,
+    actor: Actor,
+    action: str,
+    *,
+    entity: str,
+    entity_id: str,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Add one row. ``detail`` names fields and states, never their texts: the audit log is no second copy."""
+    session.add(
+        AuditRow(
+            at=now(),
+            actor_id=actor.id,
+            action=action,
+            entity=entity,
+            entity_id=entity_id,
+            request_id=request_id.get(),
+            detail=dict(detail or {}),
+        )
+    )

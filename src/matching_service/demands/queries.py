@@ -1,0 +1,58 @@
+"""Reading demands."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.demands.states import OPEN, DemandStatus
+from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.paging import Page, PageRequest
+from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.lookup import get_page, get_row
+
+
+async def get_demand(session: AsyncSession, demand_id: str) -> DemandRow:
+    """The row; raises NotFound."""
+    if (row := await get_row(session, DemandRow, demand_id)) is None:
+        raise not_found(Text("需求", "Demand"), demand_id, code="demand_not_found")
+    return row
+
+
+async def list_demands(
+    session: AsyncSession,
+    page: PageRequest,
+    *,
+    status: DemandStatus | None = None,
+    cluster: str | None = None,
+    region: str | None = None,
+    q: str | None = None,
+) -> Page[DemandRow]:
+    statement = select(DemandRow)
+    if status:
+        statement = statement.where(DemandRow.status == status.value)
+    if cluster:
+        statement = statement.where(DemandRow.cluster == cluster)
+    if region:
+        statement = statement.where(DemandRow.region.startswith(region))
+    if q:
+        statement = statement.where(
+            or_(DemandRow.title.icontains(q, autoescape=True), DemandRow.problem.icontains(q, autoescape=True))
+        )
+    return await get_page(session, statement, DemandRow, page)
+
+
+async def open_demand_ids(session: AsyncSession) -> Sequence[str]:
+    """Ids of all open demands, oldest first."""
+    statement = select(DemandRow.id).where(DemandRow.status.in_(sorted(OPEN))).order_by(DemandRow.id)
+    return (await session.scalars(statement)).all()
+
+
+async def list_transitions(session: AsyncSession, demand_id: str) -> Sequence[DemandTransitionRow]:
+    """The history of one demand, oldest first."""
+    statement = (
+        select(DemandTransitionRow)
+        .where(DemandTransitionRow.demand_id == demand_id)
+        .order_by(DemandTransitionRow.at, DemandTransitionRow.id)
+    )
+    return (await session.scalars(statement)).all()

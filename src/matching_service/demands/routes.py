@@ -1,0 +1,115 @@
+"""HTTP doors of demands."""
+
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Query, Response
+
+from matching_service.access.policies import Action, Principal
+from matching_service.api.bulk import BulkAnswer, BulkBody, bulk_answer, parse_items
+from matching_service.api.deps import (
+    IfMatch,
+    LanguageDep,
+    PageDep,
+    Permit,
+    ReadSession,
+    WriteSession,
+    check_if_match,
+    set_etag,
+)
+from matching_service.api.fields import RegionPrefix, Search, Topic
+from matching_service.api.idempotency import Idempotent, RememberingRoute
+from matching_service.api.pages import ListAnswer
+from matching_service.api.problems import problem_responses
+from matching_service.demands import queries, service
+from matching_service.demands.schemas import Demand, DemandCreate, DemandPatch, Transition, TransitionBody
+from matching_service.demands.states import DemandStatus
+
+router = APIRouter(prefix="/v1/demands", tags=["demands"], route_class=RememberingRoute)
+
+CanRead = Depends(Permit(Action.DEMAND_READ))
+CanWrite = Annotated[Principal, Depends(Permit(Action.DEMAND_WRITE))]
+CanMove = Annotated[Principal, Depends(Permit(Action.DEMAND_TRANSITION))]
+
+
+@router.post("", status_code=201, dependencies=[Idempotent], responses=problem_responses(409))
+async def create_demand(body: DemandCreate, session: WriteSession, principal: CanWrite, response: Response) -> Demand:
+    """Save a draft; only `title` is required."""
+    row = await service.create_demand(session, body, principal)
+    set_etag(response, row.row_version)
+    response.headers["Location"] = f"/v1/demands/{row.id}"
+    return Demand.model_validate(row)
+
+
+@router.get("", dependencies=[CanRead])
+async def list_demands(
+    session: ReadSession,
+    page: PageDep,
+    status: DemandStatus | None = None,
+    cluster: Annotated[Topic | None, Query(description="Exact name of the cluster.")] = None,
+    region: Annotated[RegionPrefix | None, Query(description="Leading digits of the region code.")] = None,
+    q: Annotated[Search | None, Query(description="Part of title or problem.")] = None,
+) -> ListAnswer[Demand]:
+    """List demands, newest first."""
+    found = await queries.list_demands(session, page, status=status, cluster=cluster, region=region, q=q)
+    return ListAnswer(items=[Demand.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+
+
+@router.post("/bulk", dependencies=[Idempotent])
+async def upsert_demands(
+    body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep
+) -> BulkAnswer:
+    """Create or update up to 1,000 by (`source`, `external_id`); valid items are stored even when others fail."""
+    parsed = await to_thread.run_sync(parse_items, body.items, DemandCreate)
+    stored = await service.upsert_demands(session, parsed.items, principal)
+    return bulk_answer(parsed.merge(stored), language)
+
+
+@router.get("/{demand_id}", dependencies=[CanRead], responses=problem_responses(404))
+async def read_demand(demand_id: str, session: ReadSession, response: Response) -> Demand:
+    """Read one demand."""
+    row = await queries.get_demand(session, demand_id)
+    set_etag(response, row.row_version)
+    return Demand.model_validate(row)
+
+
+@router.patch("/{demand_id}", responses=problem_responses(404, 412))
+async def update_demand(
+    demand_id: str,
+    body: DemandPatch,
+    session: WriteSession,
+    principal: CanWrite,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Demand:
+    """Change the fields that are sent."""
+    row = await queries.get_demand(session, demand_id)
+    check_if_match(if_match, row.row_version)
+    row = await service.update_demand(session, row, body, principal)
+    set_etag(response, row.row_version)
+    return Demand.model_validate(row)
+
+
+@router.post("/{demand_id}/transitions", dependencies=[Idempotent], responses=problem_responses(404, 409, 412))
+async def transition_demand(
+    demand_id: str,
+    body: TransitionBody,
+    session: WriteSession,
+    principal: CanMove,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Demand:
+    """Move a demand to another state of its life."""
+    row = await queries.get_demand(session, demand_id)
+    check_if_match(if_match, row.row_version)
+    row = await service.transition_demand(session, row, body.to, opinion=body.opinion, actor=principal)
+    set_etag(response, row.row_version)
+    return Demand.model_validate(row)
+
+
+@router.get("/{demand_id}/history", dependencies=[CanRead], responses=problem_responses(404))
+async def read_history(demand_id: str, session: ReadSession) -> ListAnswer[Transition]:
+    """Every transition of a demand, oldest first: who, when, why."""
+    await queries.get_demand(session, demand_id)
+    rows = await queries.list_transitions(session, demand_id)
+    return ListAnswer(items=[Transition.model_validate(row) for row in rows], next_cursor=None)

@@ -1,0 +1,131 @@
+"""Bodies and answers of demands. Limits are those of the contract; a paper form's shorter ones are guidance."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
+
+from matching_service.api.fields import (
+    Answer,
+    Body,
+    EntityId,
+    ExternalId,
+    Region,
+    RowId,
+    Text5000,
+    Title,
+    Topic,
+    Topics,
+    UpsertBody,
+    Year,
+)
+from matching_service.demands.states import DemandStatus
+
+Cooperation = Literal["independent", "commissioned", "joint", "other"]
+Visibility = Literal["public", "restricted"]
+IndustryCode = Annotated[str, StringConstraints(pattern=r"^[A-T][0-9]{0,4}$")]
+
+_EXAMPLE: JsonDict = {
+    "external_id": "D-9",
+    "source": "portal",
+    "title": "机器人用谐波减速器疲劳寿命提升",
+    "problem": "柔轮在额定负载下运行约5000小时后齿根出现裂纹，希望寿命达到10000小时以上。",
+    "expected_goal": "额定寿命≥10000 h，回差≤1 arcmin",
+    "keywords": ["谐波减速器", "柔轮", "疲劳寿命"],
+    "must_have": ["谐波减速器"],
+    "region": "440605",
+    "cluster": "智能制造装备及机器人",
+    "industry_code": "C3453",
+    "funding_wan": 80,
+    "start_year": 2026,
+    "end_year": 2027,
+    "cooperation": "joint",
+}
+
+
+class DemandFields(Body):
+    problem: Text5000 | None = None
+    key_technology: Text5000 | None = None
+    expected_goal: Text5000 | None = None
+    keywords: Topics = Field(default_factory=list)
+    must_have: Topics = Field(default_factory=list)
+    nice_to_have: Topics = Field(default_factory=list)
+    organization_id: EntityId | None = None
+    region: Region | None = None
+    cluster: Topic | None = None
+    industry_code: IndustryCode | None = Field(default=None, description="GB/T 4754-2017: a letter, up to 4 digits.")
+    funding_wan: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)] | None = None
+    start_year: Year | None = None
+    end_year: Year | None = None
+    cooperation: Cooperation | None = None
+    visibility: Visibility = "public"
+
+
+class DemandCreate(UpsertBody, DemandFields):
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    organization_external_id: ExternalId | None = Field(
+        default=None, description="The organization by its external_id within the same source."
+    )
+    title: Title
+
+
+class DemandImport(DemandCreate):
+    """A row of a file, which may also hold our own id and the state."""
+
+    id: RowId | None = None
+    status: DemandStatus | None = None
+
+    @property
+    def row_id(self) -> str | None:
+        return self.id
+
+
+class DemandPatch(DemandFields):
+    """Only the fields that are sent are changed; null empties an optional one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"funding_wan": 120, "end_year": 2028}]})
+
+    title: Title = Field(default="")
+
+
+class Demand(Answer):
+    id: str
+    source: str
+    external_id: str | None
+    status: str
+    title: str
+    problem: str | None
+    key_technology: str | None
+    expected_goal: str | None
+    keywords: list[str]
+    must_have: list[str]
+    nice_to_have: list[str]
+    organization_id: str | None
+    region: str | None
+    cluster: str | None
+    industry_code: str | None
+    funding_wan: float | None
+    start_year: int | None
+    end_year: int | None
+    cooperation: str | None
+    visibility: str
+    published_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class TransitionBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"to": "published", "opinion": "同意发榜"}]})
+
+    to: DemandStatus
+    opinion: Text5000 | None = None
+
+
+class Transition(Answer):
+    from_status: str | None = Field(serialization_alias="from")
+    to_status: str = Field(serialization_alias="to")
+    opinion: str | None
+    actor_id: str
+    at: datetime

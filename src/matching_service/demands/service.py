@@ -1,0 +1,149 @@
+"""The rules of demands: every change is written with its audit row and its outbox event."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Principal
+from matching_service.api.bulk import Stored, rejected
+from matching_service.audit.service import record_audit
+from matching_service.demands.schemas import DemandCreate, DemandPatch
+from matching_service.demands.states import DemandStatus, check_transition
+from matching_service.foundation.clock import new_id, now
+from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.store.affiliation import resolve_organization
+from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.lookup import ExistingRows, OrganizationIds, rows_by_external_id
+from matching_service.store.outbox import record_event
+
+_NOT_COLUMNS = {"organization_external_id", "id", "status"}
+
+
+async def create_demand(session: AsyncSession, data: DemandCreate, actor: Principal) -> DemandRow:
+    """Store a draft. Raises Conflict for a taken external id, InvalidInput for years in the wrong order."""
+    if data.external_id is not None:
+        for row in (await rows_by_external_id(session, DemandRow, [(data.source, data.external_id)])).values():
+            raise _external_id_taken(data.external_id, row.id)
+    organizations = await _organizations_of(session, [data])
+    return await _insert(session, _values(data, organizations), actor)
+
+
+async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatch, actor: Principal) -> DemandRow:
+    """Change the fields that were sent."""
+    changes = patch.model_dump(exclude_unset=True)
+    if changes.get("organization_id"):
+        known = await OrganizationIds.load(session, [patch.organization_id], [])
+        resolve_organization(DemandCreate(title="-", organization_id=patch.organization_id), known)
+    _check_years(changes.get("start_year", row.start_year), changes.get("end_year", row.end_year))
+    await _update(session, row, changes, actor)
+    return row
+
+
+async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], actor: Principal) -> list[Stored]:
+    """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
+    existing = await ExistingRows.load(session, DemandRow, items)
+    organizations = await _organizations_of(session, items)
+    results: list[Stored] = []
+    for item in items:
+        try:
+            values = _values(item, organizations)
+        except InvalidInput as error:
+            results.append(rejected(error))
+            continue
+        row = existing.find(item)
+        if row is None:
+            row = await _insert(session, values, actor, row_id=item.row_id)
+            existing.add(item, row)
+            results.append(Stored("created", row.id))
+        else:
+            is_changed = await _update(session, row, values, actor)
+            results.append(Stored("updated" if is_changed else "unchanged", row.id))
+    await session.flush()
+    return results
+
+
+async def transition_demand(
+    session: AsyncSession, row: DemandRow, to: DemandStatus, *, opinion: str | None, actor: Principal
+) -> DemandRow:
+    """Move a demand to another state; raises IllegalTransition."""
+    current = DemandStatus(row.status)
+    check_transition(current, to)
+    moment = now()
+    row.status = to.value
+    if to is DemandStatus.PUBLISHED:
+        row.published_at = moment
+    session.add(
+        DemandTransitionRow(
+            demand_id=row.id,
+            from_status=current.value,
+            to_status=to.value,
+            opinion=opinion,
+            actor_id=actor.id,
+            at=moment,
+        )
+    )
+    await session.flush()
+    record_audit(session, actor, "transition", entity="demand", entity_id=row.id, detail={"from": current, "to": to})
+    record_event(session, f"demand.{to.value}", entity="demand", entity_id=row.id)
+    return row
+
+
+async def _insert(
+    session: AsyncSession, values: dict[str, Any], actor: Principal, *, row_id: str | None = None
+) -> DemandRow:
+    row = DemandRow(id=row_id or new_id(), **values, status=DemandStatus.DRAFT.value)
+    session.add(row)
+    await session.flush([row])
+    session.add(
+        DemandTransitionRow(
+            demand_id=row.id, from_status=None, to_status=row.status, actor_id=actor.id, at=row.created_at
+        )
+    )
+    record_audit(session, actor, "create", entity="demand", entity_id=row.id)
+    record_event(session, "demand.created", entity="demand", entity_id=row.id)
+    return row
+
+
+async def _update(session: AsyncSession, row: DemandRow, values: dict[str, Any], actor: Principal) -> bool:
+    changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
+    if not changed:
+        return False
+    for name in changed:
+        setattr(row, name, values[name])
+    await session.flush([row])
+    record_audit(session, actor, "update", entity="demand", entity_id=row.id, detail={"fields": changed})
+    record_event(session, "demand.updated", entity="demand", entity_id=row.id)
+    return True
+
+
+def _values(data: DemandCreate, organizations: OrganizationIds) -> dict[str, Any]:
+    _check_years(data.start_year, data.end_year)
+    values = data.model_dump(exclude=_NOT_COLUMNS)
+    values["organization_id"] = resolve_organization(data, organizations)
+    return values
+
+
+def _check_years(start_year: int | None, end_year: int | None) -> None:
+    if start_year is not None and end_year is not None and end_year < start_year:
+        message = Text(
+            f"结束年份 {end_year} 早于开始年份 {start_year}。",
+            f"End year {end_year} is before start year {start_year}.",
+        )
+        raise InvalidInput("end_before_start", message, errors=[FieldError("end_before_start", message, "/end_year")])
+
+
+async def _organizations_of(session: AsyncSession, items: Sequence[DemandCreate]) -> OrganizationIds:
+    return await OrganizationIds.load(
+        session,
+        [item.organization_id for item in items],
+        [(item.source, item.organization_external_id) for item in items],
+    )
+
+
+def _external_id_taken(external_id: str, owner_id: str) -> Conflict:
+    message = Text(
+        f"该来源的外部编号 {external_id} 已属于需求 {owner_id}；要更新请用 PATCH 或批量接口。",
+        f"External id {external_id} of this source belongs to demand {owner_id}; to update it use PATCH or bulk.",
+    )
+    return Conflict("external_id_taken", message, errors=[FieldError("external_id_taken", message, "/external_id")])

@@ -1,0 +1,42 @@
+"""Judged pairs: which profile is how relevant for which demand."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from matching_service.foundation.errors import InvalidInput, Text
+
+MAX_GRADE = 3
+
+Judgements = Mapping[str, Mapping[str, int]]
+"""Per demand id the grade of each judged profile id: 0 none, 1 weak, 2 related, 3 strong."""
+
+
+def read_judgements(path: Path) -> Judgements:
+    """Read a table with a heading and three columns: demand, profile, grade; tabs in .tsv, commas in .csv.
+
+    Raises InvalidInput naming the line for a wrong number of columns, a grade outside 0..3, or a pair judged twice
+    with different grades.
+    """
+    judgements: dict[str, dict[str, int]] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        next(rows, None)
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != 3 or row[2] not in {str(grade) for grade in range(MAX_GRADE + 1)}:
+                raise _bad_line(
+                    path, rows.line_num, "应为三列：需求、画像、等级 0 到 3", "expected demand, profile, grade 0..3"
+                )
+            demand_id, profile_id, grade = row
+            known = judgements.setdefault(demand_id, {}).setdefault(profile_id, int(grade))
+            if known != int(grade):
+                raise _bad_line(path, rows.line_num, "同一对有两个不同等级", "the pair has another grade already")
+    if not judgements:
+        raise InvalidInput("no_judgements", Text(f"{path.name} 中没有标注。", f"{path.name} holds no judgement."))
+    return judgements
+
+
+def _bad_line(path: Path, line: int, zh: str, en: str) -> InvalidInput:
+    return InvalidInput("bad_judgement", Text(f"{path.name} 第 {line} 行：{zh}。", f"{path.name} line {line}: {en}."))

@@ -1,0 +1,1 @@
+"""Files in and out: JSON Lines, CSV and XLSX, in the encodings that offices have."""

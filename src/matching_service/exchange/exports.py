@@ -1,0 +1,122 @@
+"""The database into files that ``imports`` reads back without changing anything."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.demands.schemas import DemandImport
+from matching_service.exchange.files import open_writer
+from matching_service.foundation.errors import NotFound
+from matching_service.matching.queries import get_by_ids, get_decisions, get_latest_list, get_matches
+from matching_service.organizations.schemas import OrganizationImport
+from matching_service.profiles.queries import WITH_WORKS
+from matching_service.profiles.schemas import ProfileImport, Work
+from matching_service.store.database import Database
+from matching_service.store.demands import DemandRow
+from matching_service.store.organizations import OrganizationRow
+from matching_service.store.profiles import ProfileRow
+
+_ROWS_PER_QUERY = 500
+_MATCH_COLUMNS = (
+    "demand_id", "demand_external_id", "demand_title", "rank", "profile_id", "profile_external_id", "name", "kind",
+    "score", "level", "reason", "decision", "run_id",
+)  # fmt: skip
+_TABLES: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
+    "demands": (DemandRow, DemandImport, ()),
+    "profiles": (ProfileRow, ProfileImport, (WITH_WORKS,)),
+    "organizations": (OrganizationRow, OrganizationImport, ()),
+}
+
+
+async def export_file(
+    database: Database, what: str, path: Path, *, on_progress: Callable[[int], None] = lambda _n: None
+) -> int:
+    """Write all rows of ``what`` (demands, profiles, organizations or matches); returns how many."""
+    if what == "matches":
+        columns, rows = list(_MATCH_COLUMNS), _match_rows(database)
+    else:
+        table, model, options = _TABLES[what]
+        columns = list(model.model_fields)
+        rows = _table_rows(database, table, columns, options)
+    n_rows = 0
+    with open_writer(path, columns) as writer:
+        async for row in rows:
+            writer.write(row)
+            n_rows += 1
+            on_progress(1)
+    return n_rows
+
+
+async def _chunks(session: AsyncSession, table: Any, options: tuple[Any, ...] = ()) -> AsyncIterator[list[Any]]:
+    last_id = ""
+    while True:
+        statement = select(table).options(*options).where(table.id > last_id).order_by(table.id).limit(_ROWS_PER_QUERY)
+        rows = list((await session.scalars(statement)).all())
+        if not rows:
+            return
+        yield rows
+        last_id = rows[-1].id
+        session.expunge_all()
+
+
+async def _table_rows(
+    database: Database, table: Any, columns: list[str], options: tuple[Any, ...]
+) -> AsyncIterator[dict[str, Any]]:
+    async with database.reading() as session:
+        async for rows in _chunks(session, table, options):
+            organization_ids = {row.organization_id for row in rows if getattr(row, "organization_id", None)}
+            organizations = await get_by_ids(session, OrganizationRow, organization_ids) if organization_ids else {}
+            for row in rows:
+                yield _values(row, columns, organizations)
+
+
+def _values(row: Any, columns: list[str], organizations: dict[str, OrganizationRow]) -> dict[str, Any]:
+    """A row as its import body. The organization is named by its own system's id where it has one, because our
+    ids mean nothing to another database.
+    """
+    values: dict[str, Any] = {}
+    for column in columns:
+        if column == "works":
+            values[column] = [Work.model_validate(work).model_dump(exclude_none=True) for work in row.works]
+        elif column != "organization_external_id":
+            value = getattr(row, column)
+            values[column] = value.isoformat() if hasattr(value, "isoformat") else value
+    organization = organizations.get(values.get("organization_id") or "")
+    if organization is not None and organization.external_id is not None and organization.source == row.source:
+        values["organization_id"], values["organization_external_id"] = None, organization.external_id
+    return values
+
+
+async def _match_rows(database: Database) -> AsyncIterator[dict[str, Any]]:
+    """The visible list of every demand that has one, with what people decided."""
+    async with database.reading() as session:
+        async for demands in _chunks(session, DemandRow):
+            decisions = await get_decisions(session, [demand.id for demand in demands])
+            for demand in demands:
+                try:
+                    match_list, run = await get_latest_list(session, demand.id)
+                except NotFound:
+                    continue
+                matches = (await get_matches(session, [match_list.id]))[match_list.id]
+                profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches))
+                for match in matches:
+                    profile = profiles[match.profile_id]
+                    decision = decisions[demand.id].get(profile.id)
+                    yield {
+                        "demand_id": demand.id,
+                        "demand_external_id": demand.external_id,
+                        "demand_title": demand.title,
+                        "rank": match.rank,
+                        "profile_id": profile.id,
+                        "profile_external_id": profile.external_id,
+                        "name": profile.name,
+                        "kind": profile.kind,
+                        "score": round(match.score, 4),
+                        "level": match.level,
+                        "reason": match.explanation.get("reason", {}).get("zh"),
+                        "decision": decision.decision if decision is not None else None,
+                        "run_id": run.id,
+                    }

@@ -1,0 +1,257 @@
+"""Reading and writing the three formats. A reader gives one row at a time, with the line where it stands."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from openpyxl import Workbook, load_workbook
+from openpyxl.cell import WriteOnlyCell
+
+from matching_service.exchange.headings import Form, from_cells, from_object, guard_formula, to_cells, unguard_formula
+from matching_service.foundation.errors import InvalidInput, Text
+
+FORMATS = (".jsonl", ".csv", ".xlsx")
+_MAX_CELL = 32_767
+csv.field_size_limit(16 * 1024 * 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One row: its line in the file, and its values by the contract's names, or what makes it unreadable."""
+
+    line: int
+    values: Mapping[str, Any] | None
+    error: Text | None = None
+
+
+def read_rows(path: Path, form: Form) -> Iterator[FileRow]:
+    """The rows of a file; raises InvalidInput when the file as a whole cannot be read."""
+    suffix = _format_of(path)
+    if not path.is_file():
+        raise InvalidInput("no_such_file", Text(f"文件 {path} 不存在。", f"File {path} does not exist."))
+    if suffix == ".jsonl":
+        return _read_json_lines(path, form)
+    if suffix == ".csv":
+        return _read_csv(path, form)
+    return _read_xlsx(path, form)
+
+
+class RowWriter(Protocol):
+    """Writes rows of plain values; a context manager that closes the file."""
+
+    def write(self, row: Mapping[str, Any]) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+def open_writer(path: Path, columns: Sequence[str]) -> RowWriter:
+    """A writer for the format that the name's end tells."""
+    suffix = _format_of(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if suffix == ".jsonl":
+        return _JsonLinesWriter(path)
+    if suffix == ".csv":
+        return _CsvWriter(path, columns)
+    return _XlsxWriter(path, columns)
+
+
+def _format_of(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        suffix = ".jsonl"
+    if suffix not in FORMATS:
+        raise InvalidInput(
+            "unknown_format",
+            Text(
+                f"不认识的文件格式 {path.name}；可用：{' '.join(FORMATS)}。",
+                f"Unknown format {path.name}; use {' '.join(FORMATS)}.",
+            ),
+        )
+    return suffix
+
+
+def _read_json_lines(path: Path, form: Form) -> Iterator[FileRow]:
+    for number, (line, error) in enumerate(_decoded_lines(path.read_bytes()), start=1):
+        if error is not None:
+            yield FileRow(number, None, error)
+            continue
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as failure:
+            yield FileRow(number, None, Text(f"不是有效的 JSON：{failure}", f"not valid JSON: {failure}"))
+            continue
+        if isinstance(row, dict):
+            yield FileRow(number, from_object(form, row))
+        else:
+            yield FileRow(number, None, Text("应为 JSON 对象。", "must be a JSON object."))
+
+
+def _read_csv(path: Path, form: Form) -> Iterator[FileRow]:
+    lines = list(_decoded_lines(path.read_bytes()))
+    broken = {number: error for number, (_, error) in enumerate(lines, start=1) if error is not None}
+    reader = csv.reader(io.StringIO("\n".join(line for line, _ in lines), newline=""))
+    headings: list[str] | None = None
+    first_line = 1
+    for cells in reader:
+        start, first_line = first_line, reader.line_num + 1
+        if not any(cell.strip() for cell in cells):
+            continue
+        error = next((broken[number] for number in range(start, first_line) if number in broken), None)
+        if headings is None:
+            headings = _checked_headings(cells, form)
+        elif error is not None:
+            yield FileRow(start, None, error)
+        elif len(cells) > len(headings):
+            yield FileRow(
+                start,
+                None,
+                Text(
+                    f"有 {len(cells)} 列，表头只有 {len(headings)} 列。",
+                    f"{len(cells)} cells under {len(headings)} headings.",
+                ),
+            )
+        else:
+            row = {heading: unguard_formula(cell) for heading, cell in zip(headings, cells, strict=False)}
+            yield FileRow(start, from_cells(form, row))
+
+
+def _read_xlsx(path: Path, form: Form) -> Iterator[FileRow]:
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # openpyxl raises many kinds for a file that is no workbook
+        raise InvalidInput(
+            "not_a_workbook", Text(f"{path.name} 不是有效的 XLSX 文件。", f"{path.name} is not a valid XLSX file.")
+        ) from error
+    headings: list[str] | None = None
+    for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1):
+        if not any(cell is not None and str(cell).strip() for cell in cells):
+            continue
+        if headings is None:
+            headings = _checked_headings(["" if cell is None else str(cell) for cell in cells], form)
+        else:
+            row = {heading: cell for heading, cell in zip(headings, cells, strict=False) if heading}
+            yield FileRow(number, from_cells(form, row))
+    book.close()
+
+
+def _checked_headings(cells: Sequence[str], form: Form) -> list[str]:
+    """The heading row; raises InvalidInput naming the columns that are not known, so that none is lost silently."""
+    headings = [cell.strip() for cell in cells]
+    while headings and not headings[-1]:
+        headings.pop()
+    unknown = [heading for heading in headings if form.column(heading) not in form.columns]
+    if unknown:
+        known = ", ".join(sorted(form.columns))
+        raise InvalidInput(
+            "unknown_column",
+            Text(
+                f"不认识的列：{'、'.join(unknown)}。可用的列：{known}；也可用中文列名，见 docs/import.md。",
+                f"Unknown columns: {', '.join(unknown)}. Known: {known}.",
+            ),
+        )
+    return headings
+
+
+def _decoded_lines(data: bytes) -> Iterator[tuple[str, Text | None]]:
+    """The lines of a file in UTF-8 or GB18030, each with the error that kept it from being decoded.
+
+    One broken byte must not turn a whole UTF-8 file into GB18030 nonsense, so the lines vote.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        yield from ((line, None) for line in data.decode("utf-16", "replace").split("\n"))
+        return
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    not_ascii = [line for line in lines if not line.isascii()]
+    n_utf8 = sum(_decodes(line, "utf-8") for line in not_ascii)
+    encoding = "utf-8" if 2 * n_utf8 >= len(not_ascii) else "gb18030"
+    for line in lines:
+        try:
+            yield line.decode(encoding).removesuffix("\r"), None
+        except UnicodeDecodeError:
+            yield "", Text(f"无法按 {encoding} 解码。", f"cannot be decoded as {encoding}.")
+
+
+def _decodes(line: bytes, encoding: str) -> bool:
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class _JsonLinesWriter:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class _CsvWriter:
+    """With a byte order mark, without which Excel reads UTF-8 as something else."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._file = path.open("w", encoding="utf-8-sig", newline="")
+        self._writer = csv.writer(self._file)
+        self._columns = columns
+        self._writer.writerow(columns)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        cells = to_cells(row)
+        self._writer.writerow([guard_formula(cells.get(column, "")) for column in self._columns])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class _XlsxWriter:
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._path = path
+        self._columns = columns
+        self._book = Workbook(write_only=True)
+        self._sheet = self._book.create_sheet()
+        self._sheet.freeze_panes = "A2"
+        self._sheet.append(list(columns))
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        cells = to_cells(row)
+        self._sheet.append([self._text_cell(column, cells.get(column, "")) for column in self._columns])
+
+    def _text_cell(self, column: str, text: str) -> Any:
+        if len(text) > _MAX_CELL:
+            raise InvalidInput(
+                "cell_too_long",
+                Text(
+                    f"列 {column} 的内容超过 Excel 单元格上限，请导出为 .jsonl。",
+                    f"{column} is too long for a cell; use .jsonl.",
+                ),
+            )
+        cell = WriteOnlyCell(self._sheet, value=text or None)
+        if text:
+            cell.data_type = "s"  # never a formula
+        return cell
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._book.save(self._path)

@@ -1,0 +1,129 @@
+"""Files into the database: the good rows are stored, the bad ones named by line and column."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Principal
+from matching_service.api.bulk import Stored, parse_items
+from matching_service.demands.queries import get_demand
+from matching_service.demands.schemas import DemandImport
+from matching_service.demands.service import transition_demand, upsert_demands
+from matching_service.demands.states import DemandStatus, path_between
+from matching_service.exchange.files import FileRow, read_rows
+from matching_service.exchange.headings import FORMS
+from matching_service.foundation.errors import FieldError, Text
+from matching_service.organizations.service import upsert_organizations
+from matching_service.profiles.service import upsert_profiles
+from matching_service.store.database import Database
+
+_ROWS_PER_TRANSACTION = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was not stored: its line in the file, and what is wrong with which column."""
+
+    line: int
+    errors: tuple[FieldError, ...]
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """Counts by outcome, and every bad row."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    bad_rows: list[BadRow] = field(default_factory=list)
+
+
+class StrictImportRefused(Exception):
+    """A strict import met bad rows; nothing was stored."""
+
+    def __init__(self, report: ImportReport) -> None:
+        self.report = report
+
+
+async def import_file(
+    database: Database,
+    what: str,
+    path: Path,
+    actor: Principal,
+    *,
+    defaults: dict[str, Any],
+    strict: bool = False,
+    on_progress: Callable[[int], None] = lambda _n: None,
+) -> ImportReport:
+    """Store the rows of a file. ``defaults`` fill columns that a row leaves out.
+
+    Each 500 rows are one transaction, so a file of any size can be read; a strict import is one transaction
+    and raises StrictImportRefused when any row is bad.
+    """
+    report = ImportReport()
+    rows = read_rows(path, FORMS[what])
+    if strict:
+        async with database.transaction() as session:
+            for chunk in _chunks(rows):
+                await _store_chunk(session, what, chunk, defaults=defaults, actor=actor, report=report)
+                on_progress(len(chunk))
+            if report.bad_rows:
+                raise StrictImportRefused(report)
+        return report
+    for chunk in _chunks(rows):
+        async with database.transaction() as session:
+            await _store_chunk(session, what, chunk, defaults=defaults, actor=actor, report=report)
+        on_progress(len(chunk))
+    return report
+
+
+async def _store_chunk(
+    session: AsyncSession,
+    what: str,
+    rows: Sequence[FileRow],
+    *,
+    defaults: dict[str, Any],
+    actor: Principal,
+    report: ImportReport,
+) -> None:
+    report.bad_rows += [BadRow(row.line, (FieldError("unreadable", row.error, ""),)) for row in rows if row.error]
+    readable = [row for row in rows if row.values is not None]
+    parsed = parse_items([defaults | dict(row.values or {}) for row in readable], FORMS[what].model)
+    upsert: Any = {"demands": _upsert_demands, "profiles": upsert_profiles, "organizations": upsert_organizations}[what]
+    results = parsed.merge(await upsert(session, parsed.items, actor))
+    for row, result in zip(readable, results, strict=True):
+        if result.status == "invalid":
+            report.bad_rows.append(BadRow(row.line, result.errors))
+        else:
+            setattr(report, result.status, getattr(report, result.status) + 1)
+
+
+async def _upsert_demands(session: AsyncSession, items: Sequence[DemandImport], actor: Principal) -> list[Stored]:
+    """Store demands, then move each to the state that its row names, by the steps a person would take."""
+    results = await upsert_demands(session, items, actor)
+    for place, (item, result) in enumerate(zip(items, results, strict=True)):
+        if item.status is None or result.id is None:
+            continue
+        demand = await get_demand(session, result.id)
+        path = path_between(DemandStatus(demand.status), item.status)
+        if path is None:
+            message = Text(
+                f"需求现为 {demand.status}，不能变为 {item.status}；其余各列已保存。",
+                f"The demand is {demand.status} and cannot become {item.status}; the other columns are stored.",
+            )
+            results[place] = Stored("invalid", result.id, (FieldError("illegal_transition", message, "/status"),))
+            continue
+        for status in path:
+            await transition_demand(session, demand, status, opinion=None, actor=actor)
+        if path and result.status == "unchanged":
+            results[place] = Stored("updated", result.id)
+    return results
+
+
+def _chunks(rows: Iterator[FileRow]) -> Iterator[list[FileRow]]:
+    while chunk := list(islice(rows, _ROWS_PER_TRANSACTION)):
+        yield chunk

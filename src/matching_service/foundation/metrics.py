@@ -1,0 +1,16 @@
+"""Prometheus metrics of the process. Labels are few and bounded: route templates, never ids or texts."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUEST_SECONDS = Histogram(
+    "matching_http_request_seconds",
+    "Time from the first byte of a request to the last byte of its answer.",
+    ("method", "route", "status"),
+)
+MATCH_SECONDS = Histogram("matching_rank_seconds", "Time to rank and explain one demand, in seconds.")
+INDEX_PROFILES = Gauge("matching_index_profiles", "Profiles in the index of this process.")
+INDEX_AS_OF = Gauge(
+    "matching_index_as_of",
+    "Sequence number of the last change that the index includes.",
+)
+RUN_DEMANDS = Counter("matching_run_demands_total", "Demands ranked by match runs.", ("outcome",))

@@ -1,0 +1,55 @@
+"""Keyset paging: a cursor names the last row that was seen, so pages neither skip nor repeat rows."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from matching_service.foundation.errors import FieldError, InvalidInput, Text
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 200
+
+
+Row = TypeVar("Row", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """One page of a list that is ordered by id, newest first. ``after`` is the last id of the page before."""
+
+    limit: int = DEFAULT_LIMIT
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """``items`` of this page and the cursor of the next one, or None at the end."""
+
+    items: Sequence[Row]
+    next_cursor: str | None
+
+
+def encode_cursor(last_id: str) -> str:
+    return base64.urlsafe_b64encode(last_id.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> str:
+    """The id inside a cursor; raises InvalidInput for anything we did not make."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        last_id = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        last_id = ""
+    if not last_id or not last_id.isprintable():
+        message = Text(
+            "翻页游标无效，请从第一页重新读取。",
+            "The cursor is not valid; start again from the first page.",
+        )
+        raise InvalidInput(
+            "invalid_cursor",
+            message,
+            errors=[FieldError("invalid_cursor", message, "cursor")],
+        )
+    return last_id

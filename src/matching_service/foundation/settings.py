@@ -1,0 +1,54 @@
+"""All settings of the service, read once from the environment (prefix ``MATCHING_``) or from ``.env``."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Everything else is a constant next to the code that uses it."""
+
+    model_config = SettingsConfigDict(env_prefix="MATCHING_", env_file=".env", extra="ignore")
+
+    data_dir: Path = Field(
+        default=Path("data"),
+        description="Folder for the embedded database and the index snapshot.",
+    )
+    database_url: str = Field(
+        default="",
+        description="sqlite:///path or postgresql://user:password@host/name. Empty: a SQLite file in data_dir.",
+    )
+    encoder: Literal["universal", "none"] = Field(
+        default="universal",
+        description="Sentence encoder for semantic matching; 'none' ranks by words alone.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_async_driver(cls, url: str) -> str:
+        """Operators write the plain URL they know; the driver is our business."""
+        for plain, driver in (
+            ("postgresql://", "postgresql+asyncpg://"),
+            ("postgres://", "postgresql+asyncpg://"),
+            ("sqlite://", "sqlite+aiosqlite://"),
+        ):
+            if url.startswith(plain):
+                return driver + url.removeprefix(plain)
+        if url and not url.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite://")):
+            raise ValueError("MATCHING_DATABASE_URL must start with sqlite:// or postgresql://")
+        return url
+
+    @property
+    def effective_database_url(self) -> str:
+        """The URL to connect to, with the embedded default filled in."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'matching.sqlite3'}"
+
+    @property
+    def snapshot_dir(self) -> Path:
+        """Where the index snapshot is kept."""
+        return self.data_dir / "index"

@@ -1,0 +1,122 @@
+"""HTTP doors of matching."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
+
+from matching_service.access.policies import Action, Principal, authorize
+from matching_service.api.deps import PageDep, Permit, ReadSession, WriteSession
+from matching_service.api.idempotency import Idempotent, RememberingRoute
+from matching_service.api.pages import ListAnswer
+from matching_service.api.problems import problem_responses
+from matching_service.matching import queries, runs, service
+from matching_service.matching.schemas import (
+    DEFAULT_TOP_K,
+    DecisionAnswer,
+    DecisionBody,
+    DemandChanges,
+    DemandMatchAnswer,
+    MatchAnswer,
+    MatchBody,
+    ReverseBody,
+    Run,
+    RunBody,
+    TopK,
+)
+from matching_service.matching.service import Engine
+
+router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
+
+
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.app.state.engine
+    return engine
+
+
+def _run_starter(request: Request) -> Callable[[str], None]:
+    starter: Callable[[str], None] = request.app.state.start_run
+    return starter
+
+
+EngineDep = Annotated[Engine, Depends(_engine)]
+CanMatch = Annotated[Principal, Depends(Permit(Action.MATCH))]
+CanReadMatches = Depends(Permit(Action.MATCH_READ))
+CanDecide = Annotated[Principal, Depends(Permit(Action.MATCH_DECIDE))]
+CanStart = Annotated[Principal, Depends(Permit(Action.RUN_START))]
+CanReadRuns = Depends(Permit(Action.RUN_READ))
+
+
+@router.post("/matches", dependencies=[Idempotent], responses=problem_responses(404))
+async def rank_now(
+    body: MatchBody, read: ReadSession, write: WriteSession, engine: EngineDep, principal: CanMatch
+) -> MatchAnswer:
+    """Rank profiles for a stored demand or an ad hoc question. Nothing is stored unless `store` is true."""
+    if body.store:
+        authorize(principal, Action.MATCH_STORE)
+    return await service.match(engine, read, write, body)
+
+
+@router.put("/matches/{match_id}/decision", responses=problem_responses(404))
+async def decide(match_id: str, body: DecisionBody, session: WriteSession, principal: CanDecide) -> DecisionAnswer:
+    """Pin, shortlist or reject a profile for a demand; the decision holds for every later run."""
+    return DecisionAnswer.model_validate(await runs.decide(session, match_id, body, principal))
+
+
+@router.get("/demands/{demand_id}/matches", dependencies=[CanReadMatches], responses=problem_responses(404))
+async def read_latest_matches(demand_id: str, session: ReadSession) -> MatchAnswer:
+    """The latest stored list of a demand; 404 with code `no_match_run` when there is none."""
+    return await service.latest_matches(session, demand_id)
+
+
+@router.get("/demands/{demand_id}/similar", dependencies=[CanReadMatches], responses=problem_responses(404))
+async def read_similar_demands(
+    demand_id: str, session: ReadSession, engine: EngineDep, top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K
+) -> DemandMatchAnswer:
+    """Other demands like this one."""
+    return await service.similar_demands(engine, session, demand_id, top_k=top_k)
+
+
+@router.post("/profiles/{profile_id}/matches", dependencies=[Idempotent], responses=problem_responses(404))
+async def rank_demands_for_profile(
+    profile_id: str, session: ReadSession, engine: EngineDep, _principal: CanMatch, body: ReverseBody | None = None
+) -> DemandMatchAnswer:
+    """The reverse: open demands that this profile might answer."""
+    top_k = body.top_k if body is not None else DEFAULT_TOP_K
+    return await service.demands_for_profile(engine, session, profile_id, top_k=top_k)
+
+
+@router.post("/match-runs", status_code=202, dependencies=[Idempotent], responses=problem_responses(409))
+async def start_run(
+    _body: RunBody,
+    session: WriteSession,
+    engine: EngineDep,
+    principal: CanStart,
+    response: Response,
+    tasks: BackgroundTasks,
+    work_off: Annotated[Callable[[str], None], Depends(_run_starter)],
+) -> Run:
+    """Re-rank all open demands in the background; `Location` tells where to read progress."""
+    run = await runs.start_run(engine, session, principal)
+    tasks.add_task(work_off, run.id)  # after the response, so after the commit
+    response.headers["Location"] = f"/v1/match-runs/{run.id}"
+    return Run.model_validate(run)
+
+
+@router.get("/match-runs/{run_id}", dependencies=[CanReadRuns], responses=problem_responses(404))
+async def read_run(run_id: str, session: ReadSession) -> Run:
+    """State and progress of a run."""
+    return Run.model_validate(await queries.get_run(session, run_id))
+
+
+@router.post("/match-runs/{run_id}/cancel", dependencies=[Idempotent], responses=problem_responses(404, 409))
+async def cancel_run(run_id: str, session: WriteSession, principal: CanStart) -> Run:
+    """Stop a run; its lists never become visible."""
+    return Run.model_validate(await runs.cancel_run(session, run_id, principal))
+
+
+@router.get("/match-runs/{run_id}/changes", dependencies=[CanReadRuns], responses=problem_responses(404))
+async def read_changes(run_id: str, session: ReadSession, page: PageDep) -> ListAnswer[DemandChanges]:
+    """What came in, went out, or moved by at least three places, per demand that changed."""
+    found = await runs.changes_of_run(session, run_id, page)
+    return ListAnswer(items=list(found.items), next_cursor=found.next_cursor)

@@ -1,0 +1,224 @@
+"""Bodies and answers of matching."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+from matching_service.api.fields import Answer, Body, EntityId, RegionPrefix, Text5000, Title, Topic, Topics
+from matching_service.profiles.schemas import Kind
+from matching_service.ranking.calibrate import Level
+
+MAX_TOP_K = 1_000
+MAX_IDS = 5_000
+DEFAULT_TOP_K = 20
+
+TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
+Ids = Annotated[list[EntityId], Field(max_length=MAX_IDS)]
+Decision = Literal["pinned", "shortlisted", "rejected"]
+Signal = Literal["lexical", "semantic"]
+
+_EXAMPLE: JsonDict = {
+    "query": {"title": "谐波减速器疲劳寿命提升", "problem": "柔轮齿根开裂", "must_have": ["谐波减速器"]},
+    "kinds": ["expert"],
+    "regions": ["44"],
+    "top_k": 5,
+}
+
+
+class QueryBody(Body):
+    """A question in the form of a demand, with a demand's limits."""
+
+    title: Title
+    problem: Text5000 | None = None
+    key_technology: Text5000 | None = None
+    expected_goal: Text5000 | None = None
+    keywords: Topics = Field(default_factory=list)
+    must_have: Topics = Field(default_factory=list)
+    nice_to_have: Topics = Field(default_factory=list)
+
+
+class MatchBody(Body):
+    """Either ``demand_id`` or ``query``. Empty filters restrict nothing."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    demand_id: EntityId | None = None
+    query: QueryBody | None = None
+    kinds: Annotated[list[Kind], Field(max_length=20)] = Field(default_factory=list)
+    regions: Annotated[list[RegionPrefix], Field(max_length=100)] = Field(
+        default_factory=list, description="Region codes or their leading digits."
+    )
+    clusters: Annotated[list[Topic], Field(max_length=100)] = Field(default_factory=list)
+    candidates: Ids | None = Field(
+        default=None, description="Rank just these profiles and return all that are searchable."
+    )
+    exclude: Ids = Field(default_factory=list, description="Ids of profiles that must not appear.")
+    top_k: TopK = DEFAULT_TOP_K
+    explain: bool = True
+    weights: dict[Signal, Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]] | None = Field(
+        default=None, description="Weight per signal for this request; a signal that is not named keeps its own."
+    )
+    store: bool = Field(default=False, description="Keep the list as the demand's latest one.")
+
+    @model_validator(mode="after")
+    def _one_question(self) -> "MatchBody":
+        if (self.demand_id is None) == (self.query is None):
+            raise PydanticCustomError("one_of", "give either demand_id or query, not both")
+        return self
+
+
+class ReverseBody(Body):
+    top_k: TopK = DEFAULT_TOP_K
+
+
+class MatchedProfile(Answer):
+    id: str
+    external_id: str | None
+    kind: str
+    name: str
+    region: str | None
+
+
+class PartAnswer(BaseModel):
+    signal: str
+    value: float = Field(description="In [0, 1].")
+    weight: float
+    contribution: float = Field(description="value x weight; the contributions sum to the score.")
+
+
+class TermAnswer(BaseModel):
+    term: str
+    contribution: float
+
+
+class EvidenceAnswer(BaseModel):
+    work_id: str | None = Field(description="null: the profile's own text.")
+    field: str
+    start: int = Field(description="Where `text` begins in the stored field.")
+    text: str
+    highlights: list[tuple[int, int]] = Field(description="Half-open spans of `text`.")
+
+
+class ReasonAnswer(BaseModel):
+    zh: str
+    en: str
+
+
+class ExplanationAnswer(BaseModel):
+    parts: list[PartAnswer]
+    terms: list[TermAnswer]
+    evidence: list[EvidenceAnswer]
+    missing_must_have: list[str]
+    reason: ReasonAnswer
+
+
+class MatchItem(BaseModel):
+    rank: int
+    profile: MatchedProfile
+    score: float = Field(description="In [0, 1].")
+    level: Level
+    explanation: ExplanationAnswer | None
+    match_id: str | None = Field(default=None, description="Only for a stored list.")
+    decision: Decision | None = None
+
+
+class IndexAnswer(BaseModel):
+    version: str
+    as_of: int = Field(description="Sequence number of the last change of a profile that is included.")
+    profiles: int
+
+
+class MatchAnswer(BaseModel):
+    run_id: str | None
+    index: IndexAnswer
+    weights_version: str
+    took_ms: float | None
+    items: list[MatchItem]
+
+
+class MatchedDemand(Answer):
+    id: str
+    external_id: str | None
+    title: str
+    status: str
+    cluster: str | None
+    region: str | None
+
+
+class DemandMatchItem(BaseModel):
+    rank: int
+    demand: MatchedDemand
+    score: float
+    level: Level
+    explanation: ExplanationAnswer | None = None
+
+
+class DemandMatchAnswer(BaseModel):
+    index: IndexAnswer
+    took_ms: float
+    items: list[DemandMatchItem]
+
+
+class RunBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"scope": "open"}]})
+
+    scope: Literal["open"] = "open"
+
+
+class Run(Answer):
+    id: str
+    scope: str
+    state: str = Field(description="running, finished, cancelled or failed.")
+    created_at: datetime
+    finished_at: datetime | None
+    n_demands: int
+    n_done: int
+    n_failed: int
+    top_k: int
+    index_version: str
+    index_as_of: int
+    lexicon_version: str
+    encoder_version: str
+    weights_version: str
+
+
+class PlacedProfile(BaseModel):
+    profile_id: str
+    rank: int
+
+
+class MovedProfile(BaseModel):
+    profile_id: str
+    from_rank: int
+    to_rank: int
+
+
+class DemandChanges(BaseModel):
+    demand_id: str
+    entered: list[PlacedProfile]
+    left: list[PlacedProfile]
+    moved: list[MovedProfile]
+
+
+class DecisionBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "pinned", "reason": "企业已面谈"}]})
+
+    decision: Decision
+    reason: Text5000 | None = None
+
+
+class DecisionAnswer(Answer):
+    demand_id: str
+    profile_id: str
+    decision: Decision
+    reason: str | None
+    actor_id: str
+    at: datetime
+
+
+def explanation_body(explanation: Any) -> dict[str, Any]:
+    """An explanation as it is stored: plain JSON."""
+    return ExplanationAnswer.model_validate(explanation, from_attributes=True).model_dump()

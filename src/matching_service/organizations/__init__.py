@@ -1,0 +1,1 @@
+"""Organizations: the enterprises that ask, and the institutions that suppliers belong to."""

@@ -1,0 +1,67 @@
+"""HTTP doors of organizations."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from matching_service.access.policies import Action, Principal
+from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match, set_etag
+from matching_service.api.fields import RegionPrefix, Search
+from matching_service.api.idempotency import Idempotent, RememberingRoute
+from matching_service.api.pages import ListAnswer
+from matching_service.api.problems import problem_responses
+from matching_service.organizations import queries, service
+from matching_service.organizations.schemas import Organization, OrganizationCreate, OrganizationPatch
+
+router = APIRouter(prefix="/v1/organizations", tags=["organizations"], route_class=RememberingRoute)
+
+CanRead = Depends(Permit(Action.ORGANIZATION_READ))
+CanWrite = Annotated[Principal, Depends(Permit(Action.ORGANIZATION_WRITE))]
+
+
+@router.post("", status_code=201, dependencies=[Idempotent], responses=problem_responses(409))
+async def create_organization(
+    body: OrganizationCreate, session: WriteSession, principal: CanWrite, response: Response
+) -> Organization:
+    """Register an organization."""
+    row = await service.create_organization(session, body, principal)
+    set_etag(response, row.row_version)
+    response.headers["Location"] = f"/v1/organizations/{row.id}"
+    return Organization.model_validate(row)
+
+
+@router.get("", dependencies=[CanRead])
+async def list_organizations(
+    session: ReadSession,
+    page: PageDep,
+    region: Annotated[RegionPrefix | None, Query(description="Leading digits of the region code.")] = None,
+    q: Annotated[Search | None, Query(description="Part of the name.")] = None,
+) -> ListAnswer[Organization]:
+    """List organizations, newest first."""
+    found = await queries.list_organizations(session, page, region=region, q=q)
+    return ListAnswer(items=[Organization.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+
+
+@router.get("/{organization_id}", dependencies=[CanRead], responses=problem_responses(404))
+async def read_organization(organization_id: str, session: ReadSession, response: Response) -> Organization:
+    """Read one organization."""
+    row = await queries.get_organization(session, organization_id)
+    set_etag(response, row.row_version)
+    return Organization.model_validate(row)
+
+
+@router.patch("/{organization_id}", responses=problem_responses(404, 409, 412))
+async def update_organization(
+    organization_id: str,
+    body: OrganizationPatch,
+    session: WriteSession,
+    principal: CanWrite,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Organization:
+    """Change the fields that are sent."""
+    row = await queries.get_organization(session, organization_id)
+    check_if_match(if_match, row.row_version)
+    row = await service.update_organization(session, row, body, principal)
+    set_etag(response, row.row_version)
+    return Organization.model_validate(row)

@@ -1,0 +1,120 @@
+"""HTTP doors of profiles."""
+
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Query, Response
+
+from matching_service.access.policies import Action, Principal
+from matching_service.api.bulk import BulkAnswer, BulkBody, bulk_answer, parse_items
+from matching_service.api.deps import (
+    IfMatch,
+    LanguageDep,
+    PageDep,
+    Permit,
+    ReadSession,
+    WriteSession,
+    check_if_match,
+    set_etag,
+)
+from matching_service.api.fields import RegionPrefix, Search
+from matching_service.api.idempotency import Idempotent, RememberingRoute
+from matching_service.api.pages import ListAnswer
+from matching_service.api.problems import problem_responses
+from matching_service.profiles import queries, service
+from matching_service.profiles.schemas import Contact, Kind, Profile, ProfileCreate, ProfilePatch
+
+router = APIRouter(prefix="/v1/profiles", tags=["profiles"], route_class=RememberingRoute)
+
+CanRead = Depends(Permit(Action.PROFILE_READ))
+CanWrite = Annotated[Principal, Depends(Permit(Action.PROFILE_WRITE))]
+CanDelete = Annotated[Principal, Depends(Permit(Action.PROFILE_DELETE))]
+CanReadContact = Annotated[Principal, Depends(Permit(Action.CONTACT_READ))]
+CanWriteContact = Annotated[Principal, Depends(Permit(Action.CONTACT_WRITE))]
+
+
+@router.post("", status_code=201, dependencies=[Idempotent], responses=problem_responses(409))
+async def create_profile(
+    body: ProfileCreate, session: WriteSession, principal: CanWrite, response: Response
+) -> Profile:
+    """Store a profile; it can be found by the next match."""
+    row = await service.create_profile(session, body, principal)
+    set_etag(response, row.row_version)
+    response.headers["Location"] = f"/v1/profiles/{row.id}"
+    return Profile.model_validate(row)
+
+
+@router.get("", dependencies=[CanRead])
+async def list_profiles(
+    session: ReadSession,
+    page: PageDep,
+    kind: Kind | None = None,
+    region: Annotated[RegionPrefix | None, Query(description="Leading digits of the region code.")] = None,
+    q: Annotated[Search | None, Query(description="Part of the name.")] = None,
+) -> ListAnswer[Profile]:
+    """List profiles, newest first."""
+    found = await queries.list_profiles(session, page, kind=kind, region=region, q=q)
+    return ListAnswer(items=[Profile.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+
+
+@router.post("/bulk", dependencies=[Idempotent])
+async def upsert_profiles(
+    body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep
+) -> BulkAnswer:
+    """Create or update up to 1,000 by (`source`, `external_id`); valid items are stored even when others fail."""
+    parsed = await to_thread.run_sync(parse_items, body.items, ProfileCreate)
+    stored = await service.upsert_profiles(session, parsed.items, principal)
+    return bulk_answer(parsed.merge(stored), language)
+
+
+@router.get("/{profile_id}", dependencies=[CanRead], responses=problem_responses(404))
+async def read_profile(profile_id: str, session: ReadSession, response: Response) -> Profile:
+    """Read one profile with its works, without contact data."""
+    row = await queries.get_profile(session, profile_id)
+    set_etag(response, row.row_version)
+    return Profile.model_validate(row)
+
+
+@router.patch("/{profile_id}", responses=problem_responses(404, 412))
+async def update_profile(
+    profile_id: str,
+    body: ProfilePatch,
+    session: WriteSession,
+    principal: CanWrite,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Profile:
+    """Change the fields that are sent; `works` replaces the whole list."""
+    row = await queries.get_profile(session, profile_id)
+    check_if_match(if_match, row.row_version)
+    row = await service.update_profile(session, row, body, principal)
+    set_etag(response, row.row_version)
+    return Profile.model_validate(row)
+
+
+@router.delete("/{profile_id}", status_code=204, responses=problem_responses(404, 412))
+async def delete_profile(
+    profile_id: str, session: WriteSession, principal: CanDelete, if_match: IfMatch = None
+) -> None:
+    """Delete a profile with its works, contact data and places in stored lists."""
+    row = await queries.get_profile(session, profile_id)
+    check_if_match(if_match, row.row_version)
+    await service.delete_profile(session, row, principal)
+
+
+@router.get("/{profile_id}/contact", responses=problem_responses(404))
+async def read_contact(profile_id: str, session: WriteSession, principal: CanReadContact) -> Contact:
+    """Read contact data; each reading is written to the audit log."""
+    row = await queries.get_profile(session, profile_id)
+    return await service.read_contact(session, row, principal)
+
+
+@router.put("/{profile_id}/contact", responses=problem_responses(404, 412))
+async def write_contact(
+    profile_id: str, body: Contact, session: WriteSession, principal: CanWriteContact, if_match: IfMatch = None
+) -> Contact:
+    """Replace contact data as a whole."""
+    row = await queries.get_profile(session, profile_id)
+    check_if_match(if_match, row.row_version)
+    await service.write_contact(session, row, body, principal)
+    return body

@@ -1,0 +1,186 @@
+"""The rules of profiles: every change is written with its audit row and the event that updates the index."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Principal
+from matching_service.api.bulk import Stored, rejected
+from matching_service.audit.service import record_audit
+from matching_service.foundation.clock import new_id, now
+from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.profiles.queries import WITH_WORKS, get_contact
+from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
+from matching_service.store.affiliation import resolve_organization
+from matching_service.store.lookup import ExistingRows, OrganizationIds, rows_by_external_id
+from matching_service.store.outbox import record_event
+from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
+
+_NOT_COLUMNS = {"organization_external_id", "works", "id"}
+_WORK_FIELDS = ("external_id", "kind", "title", "abstract", "year")
+
+
+async def create_profile(session: AsyncSession, data: ProfileCreate, actor: Principal) -> ProfileRow:
+    """Raises Conflict for a taken external id, InvalidInput for works that share one."""
+    if data.external_id is not None:
+        for row in (await rows_by_external_id(session, ProfileRow, [(data.source, data.external_id)])).values():
+            raise _external_id_taken(data.external_id, row.id)
+    row = _insert(session, data, _values(data, await _organizations_of(session, [data])), actor)
+    await session.flush()
+    return row
+
+
+async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfilePatch, actor: Principal) -> ProfileRow:
+    """Change the fields that were sent; ``row`` has its works loaded."""
+    changes = patch.model_dump(exclude_unset=True, exclude=_NOT_COLUMNS)
+    if changes.get("organization_id"):
+        known = await OrganizationIds.load(session, [patch.organization_id], [])
+        resolve_organization(ProfileCreate(kind="expert", name="-", organization_id=patch.organization_id), known)
+    _check_availability(
+        changes.get("available_from", row.available_from), changes.get("available_until", row.available_until)
+    )
+    works = patch.works if "works" in patch.model_fields_set else None
+    if works is not None:
+        _check_works(works)
+    _update(session, row, changes, works, actor)
+    await session.flush()
+    return row
+
+
+async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate], actor: Principal) -> list[Stored]:
+    """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
+    existing = await ExistingRows.load(session, ProfileRow, items, options=[WITH_WORKS])
+    organizations = await _organizations_of(session, items)
+    results: list[Stored] = []
+    for item in items:
+        try:
+            values = _values(item, organizations)
+        except InvalidInput as error:
+            results.append(rejected(error))
+            continue
+        row = existing.find(item)
+        if row is None:
+            row = _insert(session, item, values, actor)
+            existing.add(item, row)
+            results.append(Stored("created", row.id))
+        else:
+            is_changed = _update(session, row, values, item.works, actor)
+            results.append(Stored("updated" if is_changed else "unchanged", row.id))
+    await session.flush()
+    return results
+
+
+async def delete_profile(session: AsyncSession, row: ProfileRow, actor: Principal) -> None:
+    """Delete the profile, its works, its contact data and its places in lists."""
+    await session.delete(row)
+    await session.flush()
+    record_audit(session, actor, "delete", entity="profile", entity_id=row.id)
+    record_event(session, "profile.deleted", entity="profile", entity_id=row.id)
+
+
+async def read_contact(session: AsyncSession, row: ProfileRow, actor: Principal) -> Contact:
+    """The contact data, all null when none is stored; who asked is recorded."""
+    record_audit(session, actor, "read_contact", entity="profile", entity_id=row.id)
+    stored = await get_contact(session, row.id)
+    return Contact() if stored is None else Contact.model_validate(stored)
+
+
+async def write_contact(session: AsyncSession, row: ProfileRow, contact: Contact, actor: Principal) -> None:
+    """Replace the contact data as a whole."""
+    await session.merge(ProfileContactRow(profile_id=row.id, **contact.model_dump()))
+    record_audit(session, actor, "write_contact", entity="profile", entity_id=row.id)
+
+
+def _insert(session: AsyncSession, data: ProfileCreate, values: dict[str, Any], actor: Principal) -> ProfileRow:
+    row = ProfileRow(id=data.row_id or new_id(), **values, works=_matched_works([], data.works))
+    session.add(row)
+    record_audit(session, actor, "create", entity="profile", entity_id=row.id)
+    record_event(session, "profile.created", entity="profile", entity_id=row.id)
+    return row
+
+
+def _update(
+    session: AsyncSession, row: ProfileRow, values: dict[str, Any], works: Sequence[Work] | None, actor: Principal
+) -> bool:
+    changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
+    for name in changed:
+        setattr(row, name, values[name])
+    if works is not None and _work_values(row.works) != _work_values(works):
+        row.works = _matched_works(row.works, works)
+        changed.append("works")
+    if not changed:
+        return False
+    row.updated_at = now()  # also when only works changed: the profile's version covers them
+    record_audit(session, actor, "update", entity="profile", entity_id=row.id, detail={"fields": changed})
+    record_event(session, "profile.updated", entity="profile", entity_id=row.id)
+    return True
+
+
+def _work_values(works: Sequence[Work] | Sequence[WorkRow]) -> list[tuple[object, ...]]:
+    return [tuple(getattr(work, name) for name in _WORK_FIELDS) for work in works]
+
+
+def _matched_works(present: Sequence[WorkRow], wanted: Sequence[Work]) -> list[WorkRow]:
+    """The wanted list, made of present rows where external id or title say that it is the same work."""
+    by_external_id = {row.external_id: row for row in present if row.external_id is not None}
+    by_title = {(row.kind, row.title): row for row in present if row.external_id is None}
+    rows: list[WorkRow] = []
+    for position, work in enumerate(wanted):
+        if work.external_id is not None:
+            row = by_external_id.pop(work.external_id, None)
+        else:
+            row = by_title.pop((work.kind, work.title), None)
+        row = row if row is not None else WorkRow(id=new_id())
+        row.position = position
+        for name in _WORK_FIELDS:
+            setattr(row, name, getattr(work, name))
+        rows.append(row)
+    return rows
+
+
+def _values(data: ProfileCreate, organizations: OrganizationIds) -> dict[str, Any]:
+    _check_availability(data.available_from, data.available_until)
+    _check_works(data.works)
+    values = data.model_dump(exclude=_NOT_COLUMNS)
+    values["organization_id"] = resolve_organization(data, organizations)
+    return values
+
+
+def _check_works(works: Sequence[Work]) -> None:
+    seen: set[str] = set()
+    for position, work in enumerate(works):
+        if work.external_id is None:
+            continue
+        if work.external_id in seen:
+            message = Text(
+                f"外部编号 {work.external_id} 在本画像中出现两次。",
+                f"External id {work.external_id} occurs twice in this profile.",
+            )
+            pointer = f"/works/{position}/external_id"
+            raise InvalidInput("duplicate_work", message, errors=[FieldError("duplicate_work", message, pointer)])
+        seen.add(work.external_id)
+
+
+def _check_availability(start: Any, end: Any) -> None:
+    if start is not None and end is not None and end < start:
+        message = Text("available_until 早于 available_from。", "available_until is before available_from.")
+        raise InvalidInput(
+            "end_before_start", message, errors=[FieldError("end_before_start", message, "/available_until")]
+        )
+
+
+async def _organizations_of(session: AsyncSession, items: Sequence[ProfileCreate]) -> OrganizationIds:
+    return await OrganizationIds.load(
+        session,
+        [item.organization_id for item in items],
+        [(item.source, item.organization_external_id) for item in items],
+    )
+
+
+def _external_id_taken(external_id: str, owner_id: str) -> Conflict:
+    message = Text(
+        f"该来源的外部编号 {external_id} 已属于画像 {owner_id}；要更新请用 PATCH 或批量接口。",
+        f"External id {external_id} of this source belongs to profile {owner_id}; to update it use PATCH or bulk.",
+    )
+    return Conflict("external_id_taken", message, errors=[FieldError("external_id_taken", message, "/external_id")])

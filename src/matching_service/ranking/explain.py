@@ -1,0 +1,199 @@
+"""Why a profile stands where it stands: the terms that carried it, the sentences that show it, one plain reason.
+
+Works on the few profiles that are shown, from their texts, with the same analysis that built the index.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from matching_service.foundation.errors import Text
+from matching_service.index.sparse import SparseIndex, impacts
+from matching_service.ranking.prepare import PreparedQuery
+from matching_service.ranking.ranker import RankedProfile
+from matching_service.text.normalise import fold
+from matching_service.text.terms import NGRAM_MARK, Occurrence, find_terms, is_ngram
+
+_MAX_TERMS = 8
+_MAX_EVIDENCE_CHARACTERS = 160
+_N_TERMS_IN_REASON = 3
+_SENTENCE = re.compile(r"[^。！？!?；;\n]*[。！？!?；;\n]?|[^。！？!?；;\n]+$")
+_WORK_NAMES = {
+    "paper": Text("论文", "paper"),
+    "patent": Text("专利", "patent"),
+    "project": Text("项目", "project"),
+    "standard": Text("标准", "standard"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PassageText:
+    """The stored texts of one passage, by field, as people wrote them. ``work_id`` None: the profile's own."""
+
+    work_id: str | None
+    fields: Mapping[str, str]
+    kind: str = ""
+    title: str = ""
+    year: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TermContribution:
+    """``term`` as the query's author would write it; ``contribution`` is its share of the score."""
+
+    term: str
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A sentence of a stored text: ``text == fields[field][start : start + len(text)]``.
+
+    ``highlights`` are half-open spans of ``text``, rising, without overlap.
+    """
+
+    work_id: str | None
+    field: str
+    start: int
+    text: str
+    highlights: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    terms: tuple[TermContribution, ...]
+    evidence: tuple[Evidence, ...]
+    reason: Text
+
+
+class Explainer:
+    """Explains any number of profiles for one query; what depends on the query alone is computed once."""
+
+    def __init__(self, prepared: PreparedQuery, index: SparseIndex) -> None:
+        self._weights = index.weigh(prepared.terms)
+        self._surfaces = _surfaces(prepared.query.text)
+
+    def explain(self, ranked: RankedProfile, passages: Sequence[PassageText]) -> Explanation:
+        """Explain one ranked profile from the texts of ``ranked.work_ids``, in that order."""
+        lexical = next((part.contribution for part in ranked.parts if part.signal == "lexical"), 0.0)
+        weights = self._weights if lexical > 0 else {}  # where words carried nothing, none are shown
+        terms = self._term_contributions(passages[0], lexical) if passages and lexical > 0 else []
+        evidence = [found for passage in passages if (found := _best_sentence(passage, weights)) is not None]
+        return Explanation(tuple(terms[:_MAX_TERMS]), tuple(evidence), _reason(terms, passages))
+
+    def _term_contributions(self, best_passage: PassageText, lexical: float) -> list[TermContribution]:
+        """The lexical part split over words, largest first.
+
+        What character n-grams and inner words earned is credited to the longest shared word that holds them:
+        people write 谐波减速器, not 谐波, 波减 and 减速. What no shared word holds, a lone character in another
+        compound, is part of the lexical signal but no term of the demand.
+        """
+        counts = Counter(o.term for text in best_passage.fields.values() for o in _occurrences(text))
+        products = {
+            term: self._weights[term] * weight for term, weight in impacts(counts).items() if term in self._weights
+        }
+        total = sum(products.values())
+        shared = {self._surfaces[term] for term in products if term in self._surfaces}
+        longest_first = sorted(shared, key=lambda word: (-len(word), word))
+        shares: dict[str, float] = {}
+        for term, product in products.items():
+            surface = self._surfaces.get(term, term.removeprefix(NGRAM_MARK))
+            holder = next((word for word in longest_first if fold(surface) in fold(word)), None)
+            if holder is not None:
+                shares[holder] = shares.get(holder, 0.0) + lexical * product / total
+        found = [TermContribution(term, share) for term, share in shares.items()]
+        return sorted(found, key=lambda share: (-share.contribution, share.term))
+
+
+@lru_cache(maxsize=4096)
+def _occurrences(text: str) -> tuple[Occurrence, ...]:
+    """The terms of a stored text. A night run meets the same passages in the lists of many demands."""
+    return tuple(find_terms(text))
+
+
+def _surfaces(text: str) -> dict[str, str]:
+    """How the query writes each of its words: first occurrence, original spelling."""
+    surfaces: dict[str, str] = {}
+    for occurrence in find_terms(text):
+        if not is_ngram(occurrence.term):
+            surfaces.setdefault(occurrence.term, text[occurrence.start : occurrence.end])
+    return surfaces
+
+
+def _best_sentence(passage: PassageText, query_weights: Mapping[str, float]) -> Evidence | None:
+    """The sentence with the most query weight; where no word is shared, the passage's opening sentence."""
+    best: tuple[float, Evidence] | None = None
+    for field, text in passage.fields.items():
+        occurrences = [o for o in _occurrences(text) if o.term in query_weights]
+        for sentence in _SENTENCE.finditer(text):
+            if not sentence.group().strip():
+                continue
+            inside = [o for o in occurrences if sentence.start() <= o.start and o.end <= sentence.end()]
+            weight = sum({o.term: query_weights[o.term] for o in inside}.values())
+            if best is None or weight > best[0]:
+                best = weight, _cut(passage.work_id, field, text, sentence.span(), _highlights(inside))
+    return best[1] if best else None
+
+
+def _highlights(occurrences: Sequence[Occurrence]) -> list[tuple[int, int]]:
+    """Spans of shared words and bigrams, merged; a lone character that is no word is not shown."""
+    spans = [(o.start, o.end) for o in occurrences if not is_ngram(o.term) or len(o.term) > len(NGRAM_MARK) + 1]
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _cut(
+    work_id: str | None,
+    field: str,
+    text: str,
+    sentence: tuple[int, int],
+    highlights: Sequence[tuple[int, int]],
+) -> Evidence:
+    """The sentence without surrounding blanks; a very long one is cut to a window around its first highlight."""
+    start, end = sentence
+    if end - start > _MAX_EVIDENCE_CHARACTERS:
+        first = highlights[0][0] if highlights else start
+        start = max(
+            start,
+            min(first - _MAX_EVIDENCE_CHARACTERS // 4, end - _MAX_EVIDENCE_CHARACTERS),
+        )
+        end = min(end, start + _MAX_EVIDENCE_CHARACTERS)
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    shown = text[start:end].rstrip()
+    inside = [(a - start, b - start) for a, b in highlights if a >= start and b <= start + len(shown)]
+    return Evidence(work_id, field, start, shown, tuple(inside))
+
+
+def _reason(terms: Sequence[TermContribution], passages: Sequence[PassageText]) -> Text:
+    """One sentence for people. Without shared words it says so and invents none."""
+    source = _source(passages[0]) if passages else Text("其资料", "its record")
+    if not terms:
+        return Text(
+            f"与需求用词不同而含义相近，最接近的是{source.zh}。",
+            f"Says it in other words but means something close; the closest passage is {source.en}.",
+        )
+    words = [share.term for share in terms[:_N_TERMS_IN_REASON]]
+    quoted_zh = "".join(f"『{word}』" for word in words)
+    quoted_en = ", ".join(f"“{word}”" for word in words)
+    return Text(
+        f"与需求的{quoted_zh}相符，依据{source.zh}。",
+        f"Shares {quoted_en} with the demand, according to {source.en}.",
+    )
+
+
+def _source(passage: PassageText) -> Text:
+    if passage.work_id is None:
+        return Text("其简介", "the profile's own text")
+    name = _WORK_NAMES.get(passage.kind, Text("成果", "work"))
+    year = f"({passage.year})" if passage.year else ""
+    return Text(
+        f"其{name.zh}《{passage.title}》{year}",
+        f"the {name.en} “{passage.title}”{' ' if year else ''}{year}",
+    )

@@ -1,0 +1,35 @@
+"""API keys, as hashes only, and answers kept for repeated requests."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from matching_service.store.base import Identified, Table
+
+
+class ApiKeyRow(Identified, Table):
+    __tablename__ = "api_keys"
+
+    name: Mapped[str] = mapped_column(String(100))
+    role: Mapped[str] = mapped_column(String(20))
+    key_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotentAnswerRow(Identified, Table):
+    """The answer to a POST with an ``Idempotency-Key``, stored in the transaction of the work itself."""
+
+    __tablename__ = "idempotent_answers"
+    __table_args__ = (UniqueConstraint("api_key_id", "idempotency_key"),)
+
+    api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
+    idempotency_key: Mapped[str] = mapped_column(String(200))
+    request_hash: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    headers: Mapped[dict[str, Any]]
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime]

@@ -1,0 +1,106 @@
+"""Connections and transactions. The only module that commits."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm.exc import StaleDataError
+
+from matching_service.foundation.errors import Conflict, PreconditionFailed, Text, Unavailable
+from matching_service.store.outbox import take_pending
+
+_BUSY_TIMEOUT_MS = 10_000
+_OUTBOX_LOCK = 0x6D61746368  # any constant; the ASCII codes of "match"
+_BEGIN = "sqlite_begin"
+
+
+class Database:
+    """One database, by URL. ``transaction`` is for work that writes, ``reading`` for work that does not."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine: AsyncEngine = create_async_engine(self.url, pool_pre_ping=not self.is_sqlite)
+        if self.is_sqlite:
+            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+        self._write = async_sessionmaker(
+            self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}), expire_on_commit=False
+        )
+        self._read = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session whose work is committed when the block ends, or rolled back when it raises.
+
+        Raises Conflict when a constraint of the database refuses the work, PreconditionFailed when somebody
+        else changed a row in between, Unavailable when the database stays locked.
+        """
+        async with self._write() as session:
+            try:
+                yield session
+                await self._write_outbox(session)
+                await session.commit()
+            except StaleDataError as error:
+                raise PreconditionFailed("row_changed", _CHANGED) from error
+            except IntegrityError as error:
+                raise Conflict("constraint_violated", _REFUSED) from error
+            except OperationalError as error:
+                if "database is locked" in str(error.orig):
+                    raise Unavailable("database_busy", _BUSY) from error
+                raise
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session for queries; whatever it would have changed is dropped."""
+        async with self._read() as session:
+            yield session
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    async def _write_outbox(self, session: AsyncSession) -> None:
+        if not (events := take_pending(session)):
+            return
+        await session.flush()
+        if not self.is_sqlite:
+            await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _OUTBOX_LOCK})
+        session.add_all(events)
+        await session.flush()
+
+
+_CHANGED = Text(
+    "记录已被他人修改，请重新读取后再改。", "The record was changed by somebody else; read it again, then change it."
+)
+_REFUSED = Text(
+    "与已有记录冲突：同一来源的外部编号、信用代码等必须唯一，所引用的记录必须存在。",
+    "In conflict with existing records: external ids within a source and credit codes are unique, and what is "
+    "referred to must exist.",
+)
+_BUSY = Text("数据库正忙，请稍后重试。", "The database is busy; try again.")
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Per connection: no implicit transactions by the driver, and the pragmas that make SQLite a server's database."""
+    connection.isolation_level = None
+    cursor: sqlite3.Cursor = connection.cursor()
+    for pragma in (
+        "journal_mode = WAL",
+        "foreign_keys = ON",
+        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+        "synchronous = NORMAL",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Writers take the lock at once: a reader that turns writer half-way could only fail."""
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))

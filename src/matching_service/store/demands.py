@@ -1,0 +1,45 @@
+"""Demands and the history of their states."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from matching_service.store.base import Identified, Table, Versioned
+
+
+class DemandRow(Identified, Versioned, Table):
+    __tablename__ = "demands"
+    __table_args__ = (UniqueConstraint("source", "external_id"), Index(None, "status", "id"))
+
+    source: Mapped[str] = mapped_column(String(100))
+    external_id: Mapped[str | None] = mapped_column(String(100))
+    status: Mapped[str] = mapped_column(String(20), default="draft")
+    published_at: Mapped[datetime | None]
+    title: Mapped[str] = mapped_column(String(200))
+    problem: Mapped[str | None] = mapped_column(Text)
+    key_technology: Mapped[str | None] = mapped_column(Text)
+    expected_goal: Mapped[str | None] = mapped_column(Text)
+    keywords: Mapped[list[str]]
+    must_have: Mapped[list[str]]
+    nice_to_have: Mapped[list[str]]
+    organization_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"), index=True)
+    region: Mapped[str | None] = mapped_column(String(6))
+    cluster: Mapped[str | None] = mapped_column(String(50))
+    industry_code: Mapped[str | None] = mapped_column(String(5))
+    funding_wan: Mapped[float | None]
+    start_year: Mapped[int | None]
+    end_year: Mapped[int | None]
+    cooperation: Mapped[str | None] = mapped_column(String(20))
+    visibility: Mapped[str] = mapped_column(String(20))
+
+
+class DemandTransitionRow(Identified, Table):
+    __tablename__ = "demand_transitions"
+
+    demand_id: Mapped[str] = mapped_column(ForeignKey("demands.id", ondelete="CASCADE"), index=True)
+    from_status: Mapped[str | None] = mapped_column(String(20))
+    to_status: Mapped[str] = mapped_column(String(20))
+    opinion: Mapped[str | None] = mapped_column(Text)
+    actor_id: Mapped[str] = mapped_column(String(36))
+    at: Mapped[datetime]

@@ -1,0 +1,119 @@
+"""Queries that more than one room asks for."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from sqlalchemy import Select, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.interfaces import ORMOption
+
+from matching_service.foundation.paging import Page, PageRequest, encode_cursor
+from matching_service.store.base import Identified
+from matching_service.store.organizations import OrganizationRow
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KEYS_PER_QUERY = 500
+"""Both databases limit the number of parameters of one statement."""
+
+Row = TypeVar("Row", bound=Identified)
+
+
+async def get_row(
+    session: AsyncSession, table: type[Row], row_id: str, *, options: Iterable[ORMOption] = ()
+) -> Row | None:
+    """The row, or None; a string that cannot be an id is not even asked for."""
+    if not _ID.fullmatch(row_id):
+        return None
+    return await session.get(table, row_id, options=tuple(options))
+
+
+async def get_page(session: AsyncSession, statement: Select[Row], table: type[Row], page: PageRequest) -> Page[Row]:
+    """One page of a filtered select, newest first."""
+    if page.after is not None:
+        statement = statement.where(table.id < page.after)
+    rows = (await session.scalars(statement.order_by(table.id.desc()).limit(page.limit + 1))).all()
+    items = rows[: page.limit]
+    return Page(items, encode_cursor(items[-1].id) if len(rows) > page.limit else None)
+
+
+async def rows_by_external_id(
+    session: AsyncSession, table: type[Row], keys: Iterable[tuple[str, str]], *, options: Iterable[ORMOption] = ()
+) -> dict[tuple[str, str], Row]:
+    """The rows of the given (source, external_id) pairs, in as few queries as the databases allow."""
+    wanted = sorted(set(keys))
+    found: dict[tuple[str, str], Row] = {}
+    source, external_id = table.source, table.external_id  # type: ignore[attr-defined]
+    for start in range(0, len(wanted), _KEYS_PER_QUERY):
+        chunk = wanted[start : start + _KEYS_PER_QUERY]
+        statement = select(table).where(tuple_(source, external_id).in_(chunk)).options(*options)
+        for row in await session.scalars(statement):
+            found[row.source, row.external_id] = row  # type: ignore[attr-defined]
+    return found
+
+
+class OrganizationIds:
+    """Answers which organization a record belongs to, from one or two queries for a whole batch."""
+
+    def __init__(self, known_ids: set[str], by_external_id: Mapping[tuple[str, str], str]) -> None:
+        self._known_ids = known_ids
+        self._by_external_id = by_external_id
+
+    @classmethod
+    async def load(
+        cls, session: AsyncSession, ids: Iterable[str | None], external_ids: Iterable[tuple[str, str | None]]
+    ) -> "OrganizationIds":
+        wanted = sorted({i for i in ids if i is not None and _ID.fullmatch(i)})
+        known: set[str] = set()
+        for start in range(0, len(wanted), _KEYS_PER_QUERY):
+            chunk = wanted[start : start + _KEYS_PER_QUERY]
+            known.update(await session.scalars(select(OrganizationRow.id).where(OrganizationRow.id.in_(chunk))))
+        keys = [(source, external_id) for source, external_id in external_ids if external_id is not None]
+        rows = await rows_by_external_id(session, OrganizationRow, keys) if keys else {}
+        return cls(known, {key: row.id for key, row in rows.items()})
+
+    def knows(self, organization_id: str) -> bool:
+        return organization_id in self._known_ids
+
+    def by_external_id(self, source: str, external_id: str) -> str | None:
+        return self._by_external_id.get((source, external_id))
+
+
+class Upsertable(Protocol):
+    """A body that may name an existing row by (source, external_id), or in a file by our own id."""
+
+    source: str
+    external_id: str | None
+
+    @property
+    def row_id(self) -> str | None: ...
+
+
+class ExistingRows(Generic[Row]):
+    """The rows that a batch of bodies speaks of, loaded in a few queries; rows made on the way are added."""
+
+    def __init__(self, by_id: dict[str, Row], by_external_id: dict[tuple[str, str], Row]) -> None:
+        self._by_id = by_id
+        self._by_external_id = by_external_id
+
+    @classmethod
+    async def load(
+        cls, session: AsyncSession, table: type[Row], items: Sequence[Upsertable], *, options: Sequence[ORMOption] = ()
+    ) -> "ExistingRows[Row]":
+        keys = [(item.source, item.external_id) for item in items if item.external_id is not None]
+        ids = sorted({item.row_id for item in items if item.row_id is not None})
+        by_id: dict[str, Row] = {}
+        for start in range(0, len(ids), _KEYS_PER_QUERY):
+            statement = select(table).where(table.id.in_(ids[start : start + _KEYS_PER_QUERY])).options(*options)
+            by_id |= {row.id: row for row in await session.scalars(statement)}
+        return cls(by_id, await rows_by_external_id(session, table, keys, options=options))
+
+    def find(self, item: Upsertable) -> Row | None:
+        if item.external_id is not None and (row := self._by_external_id.get((item.source, item.external_id))):
+            return row
+        return self._by_id.get(item.row_id) if item.row_id is not None else None
+
+    def add(self, item: Upsertable, row: Row) -> None:
+        self._by_id[row.id] = row
+        if item.external_id is not None:
+            self._by_external_id[item.source, item.external_id] = row

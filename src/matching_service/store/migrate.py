@@ -1,0 +1,77 @@
+"""Creating and upgrading the database by Alembic, and asking where it stands."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+
+from matching_service.store.database import Database
+from matching_service.store.tables import Table
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def newest_revision() -> str:
+    """The revision that this program needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None  # noqa: S101  # the package always ships at least one step
+    return head
+
+
+async def current_revision(database: Database) -> str | None:
+    """The revision of the database, None when it has not been migrated."""
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+
+
+async def is_empty(database: Database) -> bool:
+    """True when the database holds no table at all."""
+    async with database.engine.connect() as connection:
+        return not await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+
+
+async def upgrade(database: Database, revision: str = "head") -> None:
+    await _run(database, lambda config: command.upgrade(config, revision))
+
+
+async def downgrade(database: Database, revision: str = "base") -> None:
+    await _run(database, lambda config: command.downgrade(config, revision))
+
+
+async def write_step(database: Database, message: str) -> None:
+    """Write a new migration step from the difference between tables and database; review it before you keep it."""
+    await _run(database, lambda config: command.revision(config, message, autogenerate=True))
+
+
+async def differences(database: Database) -> list[Any]:
+    """What Alembic would change to make the database equal the tables; empty when they agree."""
+
+    def compare(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, Table.metadata))
+
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(compare)
+
+
+async def _run(database: Database, action: Callable[[Config], object]) -> None:
+    def on(connection: Connection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        action(config)
+
+    async with database.engine.begin() as connection:
+        await connection.run_sync(on)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
+    return config

