@@ -52,6 +52,7 @@ app.add_typer(keys, name="keys")
 Result = TypeVar("Result")
 _WIDTH_OF_A_PIPE = 132
 _MAX_BAD_ROWS_SHOWN = 100
+_MAX_ROWS_SHOWN = 20
 
 
 class Imported(StrEnum):
@@ -256,7 +257,9 @@ def rerank(
         )
         rows = [(c.demand_id, len(c.entered), len(c.left), len(c.moved)) for c in report.changes]
         if rows:
-            _print_rows(("demand", "entered", "left", "moved"), rows, as_json=False)
+            _print_rows(("demand", "entered", "left", "moved"), rows[:_MAX_ROWS_SHOWN], as_json=False)
+        if len(rows) > _MAX_ROWS_SHOWN:
+            _out().print(f"……另有 {len(rows) - _MAX_ROWS_SHOWN} 个，全部见 --json。 More with --json.")
     if report.run.n_failed or report.run.state != "finished":
         raise typer.Exit(1)
 

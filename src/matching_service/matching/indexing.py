@@ -55,15 +55,22 @@ class LiveIndex:
         self.is_open = False
 
     async def open(self) -> None:
-        """Load the saved snapshot, or build one from the database when there is none to use."""
+        """Load the saved snapshot, or build one from the database when there is none to use; then catch up."""
         try:
             self._swap(await to_thread.run_sync(Snapshot.load, self._folder, self._versions))
         except SnapshotMismatch as mismatch:
             level = logging.WARNING if mismatch.is_damage else logging.INFO
             logger.log(level, "snapshot_refused", extra={"entity": self._entity, "reason": str(mismatch)})
             await self.rebuild()
+        saved = self.snapshot
+        await self._apply_events()
         self.is_open = True
-        await self.catch_up()
+        if self.snapshot is not saved:
+            await self.save()  # so that the next start has less to catch up with
+
+    async def save(self) -> None:
+        """Write the present snapshot for the next start."""
+        await to_thread.run_sync(self.snapshot.save, self._folder)
 
     async def rebuild(self, on_progress: Callable[[int], None] = lambda _n: None) -> Snapshot:
         """Build a snapshot from all rows, save it, and swap it in. ``on_progress`` is told of rows done."""
@@ -102,6 +109,10 @@ class LiveIndex:
         async with self._database.reading() as session:
             if await last_seq(session, entity=self._entity) <= self.snapshot.as_of:
                 return self.snapshot
+        return await self._apply_events()
+
+    async def _apply_events(self) -> Snapshot:
+        """Move the snapshot on by the outbox, in steps; one caller works, the others wait for it."""
         async with self._lock, self._database.reading() as session:
             while events := await events_after(session, self.snapshot.as_of, entity=self._entity, limit=_ROWS_PER_STEP):
                 ids = list(dict.fromkeys(event.entity_id for event in events))

@@ -19,6 +19,7 @@ from matching_service.text.terms import NGRAM_MARK, Occurrence, find_terms, is_n
 _MAX_TERMS = 8
 _MAX_EVIDENCE_CHARACTERS = 160
 _N_TERMS_IN_REASON = 3
+_QUOTED_CHARACTERS = 40
 _SENTENCE = re.compile(r"[^。！？!?；;\n]*[。！？!?；;\n]?|[^。！？!?；;\n]+$")
 _WORK_NAMES = {
     "paper": Text("论文", "paper"),
@@ -74,6 +75,7 @@ class Explainer:
     def __init__(self, prepared: PreparedQuery, index: SparseIndex) -> None:
         self._weights = index.weigh(prepared.terms)
         self._surfaces = _surfaces(prepared.query.text)
+        self._folded_query = fold(prepared.query.text)
 
     def explain(self, ranked: RankedProfile, passages: Sequence[PassageText]) -> Explanation:
         """Explain one ranked profile from the texts of ``ranked.work_ids``, in that order."""
@@ -81,7 +83,7 @@ class Explainer:
         weights = self._weights if lexical > 0 else {}  # where words carried nothing, none are shown
         terms = self._term_contributions(passages[0], lexical) if passages and lexical > 0 else []
         evidence = [found for passage in passages if (found := _best_sentence(passage, weights)) is not None]
-        return Explanation(tuple(terms[:_MAX_TERMS]), tuple(evidence), _reason(terms, passages))
+        return Explanation(tuple(terms[:_MAX_TERMS]), tuple(evidence), _reason(terms, passages, evidence))
 
     def _term_contributions(self, best_passage: PassageText, lexical: float) -> list[TermContribution]:
         """The lexical part split over words, largest first.
@@ -95,16 +97,34 @@ class Explainer:
             term: self._weights[term] * weight for term, weight in impacts(counts).items() if term in self._weights
         }
         total = sum(products.values())
-        shared = {self._surfaces[term] for term in products if term in self._surfaces}
-        longest_first = sorted(shared, key=lambda word: (-len(word), word))
+        shared = self._shared_words(best_passage, products)
         shares: dict[str, float] = {}
         for term, product in products.items():
-            surface = self._surfaces.get(term, term.removeprefix(NGRAM_MARK))
-            holder = next((word for word in longest_first if fold(surface) in fold(word)), None)
+            part = fold(self._surfaces.get(term, term.removeprefix(NGRAM_MARK)))
+            holder = next((word for folded, word in shared if part in folded), None)
             if holder is not None:
                 shares[holder] = shares.get(holder, 0.0) + lexical * product / total
         found = [TermContribution(term, share) for term, share in shares.items()]
         return sorted(found, key=lambda share: (-share.contribution, share.term))
+
+    def _shared_words(self, passage: PassageText, products: Mapping[str, float]) -> list[tuple[str, str]]:
+        """Words that both texts use, longest first, each folded and as the query writes it.
+
+        Words of either side count that the other holds only as a piece of a longer word, because the two texts may
+        be cut differently; such a word has two characters at least.
+        """
+        text = "\n".join(passage.fields.values())
+        folded_text = fold(text)
+        words = {fold(surface): surface for term, surface in self._surfaces.items() if term in products}
+        words |= {
+            folded: surface
+            for surface in self._surfaces.values()
+            if len(folded := fold(surface)) > 1 and folded in folded_text
+        }
+        for o in (o for field in passage.fields.values() for o in _occurrences(field) if not is_ngram(o.term)):
+            if len(o.term) > 1 and o.term in self._folded_query:
+                words.setdefault(o.term, o.term)
+        return sorted(words.items(), key=lambda word: (-len(word[0]), word[0]))
 
 
 @lru_cache(maxsize=4096)
@@ -171,20 +191,21 @@ def _cut(
     return Evidence(work_id, field, start, shown, tuple(inside))
 
 
-def _reason(terms: Sequence[TermContribution], passages: Sequence[PassageText]) -> Text:
-    """One sentence for people. Without shared words it says so and invents none."""
+def _reason(terms: Sequence[TermContribution], passages: Sequence[PassageText], evidence: Sequence[Evidence]) -> Text:
+    """One sentence for people. Without shared words it says so and invents none, but quotes the closest text."""
     source = _source(passages[0]) if passages else Text("其资料", "its record")
     if not terms:
+        quote = evidence[0].text[:_QUOTED_CHARACTERS] if evidence and evidence[0].field != "title" else ""
         return Text(
-            f"与需求用词不同而含义相近，最接近的是{source.zh}。",
-            f"Says it in other words but means something close; the closest passage is {source.en}.",
+            f"与需求用词不同而含义相近，最接近的是{source.zh}" + (f"：“{quote}…”。" if quote else "。"),
+            f"Says it in other words but means something close; the closest passage is {source.en}"
+            + (f": “{quote}…”." if quote else "."),
         )
     words = [share.term for share in terms[:_N_TERMS_IN_REASON]]
     quoted_zh = "".join(f"『{word}』" for word in words)
     quoted_en = ", ".join(f"“{word}”" for word in words)
     return Text(
-        f"与需求的{quoted_zh}相符，依据{source.zh}。",
-        f"Shares {quoted_en} with the demand, according to {source.en}.",
+        f"与需求的{quoted_zh}相符，依据{source.zh}。", f"Shares {quoted_en} with the demand, according to {source.en}."
     )
 
 

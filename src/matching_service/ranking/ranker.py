@@ -8,11 +8,10 @@ import numpy as np
 from matching_service.index.contract import BoolArray, FloatArray, IntArray
 from matching_service.index.snapshot import Snapshot
 from matching_service.ranking.calibrate import Level, level_of
-from matching_service.ranking.fusion import (
+from matching_service.ranking.fusion import DEFAULT_WEIGHTS, SIGNALS, Weights, contributions, known_weights
     DEFAULT_WEIGHTS,
     SIGNALS,
     Weights,
-    fuse,
     known_weights,
 )
 from matching_service.ranking.lexical import lexical_value
@@ -82,9 +81,9 @@ def rank(
     if not len(rows):
         return []
     signals = _signals(prepared, snapshot, rows)
-    array = weights.as_array()
-    scores = fuse(signals, array)
-    shares = known_weights(signals, array) * np.nan_to_num(signals)
+    used_weights = known_weights(signals, weights.as_array())
+    shares = contributions(signals, weights.as_array())
+    scores = shares.sum(axis=1)
 
     profile_rows = snapshot.profile_rows[rows]
     by_profile = np.lexsort((rows, -scores, profile_rows))  # best passage first within each profile
@@ -108,18 +107,11 @@ def rank(
         profile_row = profile_rows[i]
         passages = by_profile[starts[profile_row] : ends[profile_row]][:_N_EVIDENCE]
         parts = tuple(
-            Part(
-                signal,
-                float(signals[i, s]),
-                float(shares[i, s] / signals[i, s]),
-                float(shares[i, s]),
-            )
-            if signals[i, s] > 0
-            else Part(signal, 0.0, float(known_weights(signals[i : i + 1], array)[0, s]), 0.0)
+            Part(signal, float(signals[i, s]), float(used_weights[i, s]), float(shares[i, s]))
             for s, signal in enumerate(SIGNALS)
             if not np.isnan(signals[i, s])
         )
-        score = min(1.0, sum(part.contribution for part in parts))
+        score = float(scores[i])
         ranked.append(
             RankedProfile(
                 profile_id=snapshot.profile_ids[profile_row],
