@@ -9,11 +9,6 @@ from matching_service.index.contract import BoolArray, FloatArray, IntArray
 from matching_service.index.snapshot import Snapshot
 from matching_service.ranking.calibrate import Level, level_of
 from matching_service.ranking.fusion import DEFAULT_WEIGHTS, SIGNALS, Weights, contributions, known_weights
-    DEFAULT_WEIGHTS,
-    SIGNALS,
-    Weights,
-    known_weights,
-)
 from matching_service.ranking.lexical import lexical_value
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.semantic import semantic_value
