@@ -5,7 +5,11 @@ from conftest import Server
 
 def test_a_posted_profile_is_found_by_the_next_match(server: Server, source: str) -> None:
     with server.client("staff") as http:
-        demand = http.post("/v1/demands", json={"title": "谐波减速器柔轮疲劳开裂", "source": source}).raise_for_status().json()
+        demand = (
+            http.post("/v1/demands", json={"title": "谐波减速器柔轮疲劳开裂", "source": source})
+            .raise_for_status()
+            .json()
+        )
         before = http.post("/v1/matches", json={"demand_id": demand["id"]}).raise_for_status().json()
         profile = {
             "kind": "expert",

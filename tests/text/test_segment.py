@@ -1,0 +1,124 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import ANY_TEXT
+
+from matching_service.text.lexicon import default_lexicon, parse_lexicon
+from matching_service.text.normalise import fold
+from matching_service.text.segment import Segmenter, default_segmenter, han_runs
+
+
+def words(text):
+    return [word.text for word in default_segmenter().words(fold(text))]
+
+
+@pytest.fixture(scope="module")
+def small_segmenter():
+    """A segmenter over a lexicon of our own."""
+    return Segmenter(parse_lexicon("谐减器 3 n\n3D打印 3 n\n深度 学习 3 n", "的\nthe", "锟斤拷,KJK\nC++,cpp"))
+
+
+@settings(deadline=None, max_examples=300)
+@given(ANY_TEXT)
+def test_every_word_stands_where_it_says_and_is_no_stop_word(text):
+    folded, segmenter = fold(text), default_segmenter()
+    for word in segmenter.words(folded):
+        assert 0 <= word.start < word.end <= len(folded)
+        assert folded[word.start : word.end] == word.text
+        assert not segmenter.is_stop_word(word.text)
+
+
+@settings(deadline=None)
+@given(ANY_TEXT)
+def test_words_do_not_hold_blanks_or_sentence_marks(text):
+    assert all(not set(word.text) & set(" \t\n。；，！？") for word in default_segmenter().words(fold(text)))
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(default_lexicon().user_words)))
+def test_every_word_of_the_user_dictionary_is_cut_whole(word):
+    assert word in words(word)
+
+
+def test_a_compound_is_given_with_the_words_inside_it():
+    assert {"可编程控制器", "控制器", "控制"} <= set(words("可编程控制器"))
+    assert "测试" in words("测试工具箱")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.45mm", ["0.45mm"]),
+        ("2.5%", ["2.5%"]),
+        ("3 dB", ["3db"]),
+        ("85 %", ["85%"]),
+        ("1,000mm", ["1000mm"]),
+        ("abc泵def", ["abc", "泵", "def"]),
+        ("snake_case", ["snake", "case"]),
+        ("x-y", ["x-y"]),
+        ("6061-T6", ["t6", "6061-t6"]),
+        ("wi-fi/ble", ["wi", "fi", "ble", "wi-fi/ble"]),
+        ("，。！😀\x00", []),
+        ("%", []),
+        ("", []),
+    ],
+)
+def test_latin_and_numbers_are_cut_by_one_rule(text, expected):
+    assert words(text) == expected
+
+
+def test_a_known_word_of_latin_letters_is_not_found_inside_a_longer_one():
+    assert "plc" in words("PLC控制")
+    assert "plc" in words("基于PLC的")
+    assert "plc" not in words("plcs")
+    assert "plc" not in words("xplc")
+
+
+def test_the_longer_of_two_known_words_wins():
+    assert "nb-iot" in words("NB-IoT模组")
+    assert "iot" not in words("NB-IoT模组")
+
+
+def test_other_scripts_are_words_too():
+    assert words("прогноз погоды") == ["прогноз", "погоды"]
+    assert words("שלום") == ["שלום"]
+
+
+def test_stop_words_are_asked_for_by_their_folded_form():
+    segmenter = default_segmenter()
+    assert segmenter.is_stop_word("研发")
+    assert segmenter.is_stop_word("the")
+    assert not segmenter.is_stop_word("泵")
+
+
+def test_a_segmenter_knows_its_own_lexicon_only(small_segmenter):
+    def cut(text):
+        return [word.text for word in small_segmenter.words(fold(text))]
+
+    assert "谐减器" in cut("谐减器")
+    assert "谐减器" not in words("谐减器")
+    assert "3d打印" in cut("新型3D打印头")
+    assert "深度 学习" in cut("深度 学习")
+    assert "锟斤拷" in cut("锟斤拷")
+    assert "c++" in cut("C++")
+    assert "的" not in cut("泵的")
+    assert "研发" in cut("研发")  # a stop word of the other lexicon
+
+
+def test_the_default_segmenter_is_built_once():
+    assert default_segmenter() is default_segmenter()
+
+
+@settings(deadline=None)
+@given(ANY_TEXT)
+def test_runs_of_chinese_characters_are_maximal(text):
+    runs = [run.span() for run in han_runs(text)]
+    chinese = {
+        i
+        for i, character in enumerate(text)
+        if "\u3400" <= character <= "\u4dbf" or "\u4e00" <= character <= "\u9fff" or character == "〇"
+    }
+    assert {i for start, end in runs for i in range(start, end)} == chinese
+    assert all(before[1] < after[0] for before, after in pairwise(runs))

@@ -1,0 +1,164 @@
+from collections import Counter
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from strategies import ANY_TEXT
+
+from matching_service.text.lexicon import default_lexicon
+from matching_service.text.normalise import fold
+from matching_service.text.segment import han_runs
+from matching_service.text.terms import NGRAM_MARK, count_terms, find_terms, is_ngram
+
+TRADITIONAL = str.maketrans("机视觉测试检铝轮减谐泵压电热锂", "機視覺測試檢鋁輪減諧泵壓電熱鋰")
+FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
+WORDS = (
+    "机器视觉",
+    "检测",
+    "谐波减速器",
+    "柔轮",
+    "水泵",
+    "铝",
+    "泵",
+    "PLC",
+    "3D",
+    "0.45mm",
+    "液压",
+    "电机",
+    "锂电池",
+    "热失控",
+    "测试",
+)
+SENTENCES = st.lists(st.sampled_from((*WORDS, "的", "，", "。", "12")), max_size=12).map("".join)
+
+
+@settings(deadline=None, max_examples=300)
+@given(ANY_TEXT)
+@example("\ud800泵\ud800")
+@example("\u202eשלום 泵")
+@example("👨‍👩‍👧测试")
+def test_counting_is_finding_without_the_places(text):
+    occurrences = find_terms(text)
+    assert Counter(occurrence.term for occurrence in occurrences) == count_terms(text)
+    places = [(occurrence.start, -occurrence.end, occurrence.term) for occurrence in occurrences]
+    assert places == sorted(places)
+
+
+@settings(deadline=None, max_examples=300)
+@given(ANY_TEXT)
+def test_a_term_stands_in_the_original_text_where_it_was_found(text):
+    canonical = default_lexicon().canonical
+    for occurrence in find_terms(text):
+        assert 0 <= occurrence.start < occurrence.end <= len(text)
+        written = fold(text[occurrence.start : occurrence.end])
+        wanted = occurrence.term.removeprefix(NGRAM_MARK)
+        assert wanted in (written, canonical.get(written)) or wanted in written
+
+
+@settings(deadline=None)
+@given(SENTENCES)
+def test_traditional_and_full_width_texts_have_the_same_terms(text):
+    assert count_terms(text.translate(TRADITIONAL)) == count_terms(text)
+    assert count_terms(text.translate(FULL_WIDTH)) == count_terms(text)
+    assert count_terms(text.upper()) == count_terms(text)
+
+
+@settings(deadline=None)
+@given(SENTENCES, SENTENCES)
+def test_terms_of_two_sentences_add_up(first, second):
+    assert count_terms(f"{first}。{second}") == count_terms(first) + count_terms(second)
+
+
+@settings(deadline=None)
+@given(ANY_TEXT)
+def test_character_ngrams_are_marked_and_one_or_two_characters_of_a_run(text):
+    runs = [run.group() for run in han_runs(fold(text))]
+    for term in count_terms(text):
+        if is_ngram(term):
+            characters = term.removeprefix(NGRAM_MARK)
+            assert len(characters) in (1, 2)
+            assert any(characters in run for run in runs)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "，。；！？", "😀👨‍👩‍👧", "\x00\x08", "\ud800", "~", "%", "---"])
+def test_a_text_without_letters_or_digits_has_no_terms(text):
+    assert count_terms(text) == Counter()
+    assert find_terms(text) == []
+
+
+@pytest.mark.parametrize("word", ["泵", "水", "铝"])
+def test_a_word_of_one_character_counts(word):
+    assert count_terms(word) == {word: 1, f"{NGRAM_MARK}{word}": 1}
+    assert is_ngram(f"{NGRAM_MARK}{word}")
+    assert not is_ngram(word)
+
+
+def test_the_character_and_the_word_are_different_terms():
+    assert count_terms("水泵")["泵"] == 0
+    assert count_terms("水泵")[f"{NGRAM_MARK}泵"] == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("PLC", "可编程控制器"),
+        ("PLC", "可编程逻辑控制器"),
+        ("锂电池", "锂离子电池"),
+        ("GC-MS", "气质联用"),
+        ("3D打印", "增材制造"),
+    ],
+)
+def test_synonyms_meet_in_both_directions(one, other):
+    def words(text):
+        return {term for term in count_terms(text) if not is_ngram(term)}
+
+    shared = words(f"采用{one}的设备") & words(f"{other}设备")
+    assert shared & words(one) & words(other)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(default_lexicon().canonical)))
+def test_every_synonym_becomes_the_term_of_its_group(word):
+    assert default_lexicon().canonical[word] in count_terms(word)
+
+
+@pytest.mark.parametrize(("one", "other"), [("景点", "经典"), ("公式", "攻势"), ("油脂", "邮址"), ("清华", "氢化")])
+def test_homophones_share_nothing(one, other):
+    assert count_terms(one).keys().isdisjoint(count_terms(other))
+
+
+def test_a_word_inside_a_compound_is_found():
+    assert set(count_terms("测试")) <= set(count_terms("测试工具箱"))
+
+
+def test_words_apart_need_both_words():
+    both = set(count_terms("招商 园区"))
+    assert both <= set(count_terms("园区的招商工作"))
+    assert not both <= set(count_terms("招商工作"))
+    assert not both <= set(count_terms("园区工作"))
+
+
+def test_ngrams_do_not_cross_a_stop_word():
+    assert f"{NGRAM_MARK}泵铝" not in count_terms("泵的铝")
+    assert f"{NGRAM_MARK}的" not in count_terms("泵的铝")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("3 dB", "3dB"), ("85 %", "85％"), ("1,000mm", "1000 mm"), ("20 ㎡", "20m2"), ("GC–MS", "gc-ms")],
+)
+def test_units_are_the_same_however_they_are_written(one, other):
+    assert count_terms(one) == count_terms(other)
+    assert count_terms(one)
+
+
+def test_every_stop_word_that_stands_alone_is_dropped_as_a_whole():
+    kept = {word: dict(count_terms(word)) for word in default_lexicon().stop_words if count_terms(word)}
+    assert kept == {}
+
+
+def test_a_traditional_text_is_found_by_its_own_places():
+    text = "本公司研發諧波減速器及ＰＬＣ"
+    places = {occurrence.term: text[occurrence.start : occurrence.end] for occurrence in find_terms(text)}
+    assert places["谐波减速器"] == "諧波減速器"
+    assert places[default_lexicon().canonical["plc"]] == "ＰＬＣ"
