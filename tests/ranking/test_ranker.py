@@ -6,13 +6,16 @@ from hypothesis import strategies as st
 from ranking.worlds import DOCUMENTS, ENCODER, QUERIES, SilentEncoder, document, snapshot_of
 from strategies import ANY_TEXT
 
+from matching_service.index.snapshot import Document, Facts, Passage
 from matching_service.ranking.calibrate import level_of
 from matching_service.ranking.fusion import Weights
+from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.prepare import is_chinese, prepare
 from matching_service.ranking.query import Query
 from matching_service.ranking.ranker import Filters, rank
 
 ALL = 100
+few = settings(deadline=None, max_examples=50)
 LEXICAL_ONLY = Weights("lexical", {"lexical": 1.0, "semantic": 0.0})
 SEMANTIC_ONLY = Weights("semantic", {"lexical": 0.0, "semantic": 1.0})
 ANY_WEIGHTS = st.sampled_from(
@@ -40,7 +43,7 @@ def missing(ranked):
 
 
 class TestOrder:
-    @settings(deadline=None)
+    @few
     @given(DOCUMENTS, QUERIES, ANY_WEIGHTS, st.randoms())
     def test_it_does_not_depend_on_the_order_of_the_documents(self, documents, query, weights, random):
         prepared, shuffled = prepare(query, ENCODER), documents.copy()
@@ -48,7 +51,7 @@ class TestOrder:
         ranked = rank(prepared, snapshot_of(*documents), top_k=ALL, weights=weights)
         assert rank(prepared, snapshot_of(*shuffled), top_k=ALL, weights=weights) == ranked
 
-    @settings(deadline=None)
+    @few
     @given(DOCUMENTS, QUERIES, ANY_WEIGHTS)
     def test_scores_fall_and_equal_ones_are_by_id(self, documents, query, weights):
         ranked = rank(prepare(query, ENCODER), snapshot_of(*documents), top_k=ALL, weights=weights)
@@ -61,7 +64,7 @@ class TestOrder:
         assert ids(ranked) == ["a", "b", "c", "d"]
         assert len({profile.score for profile in ranked}) == 1
 
-    @settings(deadline=None)
+    @few
     @given(DOCUMENTS, QUERIES, ANY_WEIGHTS)
     def test_a_short_list_is_the_head_of_a_long_one(self, documents, query, weights):
         prepared, snapshot = prepare(query, ENCODER), snapshot_of(*documents)
@@ -97,7 +100,7 @@ class TestOrder:
 
 
 class TestScores:
-    @settings(deadline=None)
+    @few
     @given(DOCUMENTS, QUERIES, ANY_WEIGHTS)
     def test_parts_sum_to_the_score(self, documents, query, weights):
         for profile in rank(prepare(query, ENCODER), snapshot_of(*documents), top_k=ALL, weights=weights):
@@ -109,7 +112,7 @@ class TestScores:
                 assert 0 <= part.value <= 1
                 assert part.contribution == pytest.approx(part.value * part.weight, abs=1e-6)
 
-    @settings(deadline=None)
+    @few
     @given(DOCUMENTS, QUERIES, ANY_WEIGHTS)
     def test_a_profile_scores_the_same_alone_and_among_many(self, documents, query, weights):
         prepared, snapshot = prepare(query, ENCODER), snapshot_of(*documents)
@@ -117,7 +120,7 @@ class TestScores:
             alone = Filters(candidates=frozenset({profile.profile_id}))
             assert rank(prepared, snapshot, top_k=1, filters=alone, weights=weights) == [profile]
 
-    @settings(deadline=None, max_examples=50)
+    @few
     @given(DOCUMENTS, st.lists(QUERIES, max_size=4))
     def test_a_query_is_answered_the_same_after_others(self, documents, queries):
         snapshot = snapshot_of(*documents)
@@ -152,7 +155,7 @@ class TestScores:
 
 
 class TestFilters:
-    @settings(deadline=None)
+    @few
     @given(
         DOCUMENTS,
         QUERIES,
@@ -185,7 +188,7 @@ class TestFilters:
         unfiltered = rank(prepared, snapshot, top_k=ALL)
         assert rank(prepared, snapshot, top_k=ALL, filters=filters) == [x for x in unfiltered if passes(x.profile_id)]
 
-    @settings(deadline=None)
+    @few
     @given(DOCUMENTS, QUERIES, st.frozensets(st.sampled_from("abcdefghxyz")), st.frozensets(st.sampled_from("abx")))
     def test_candidates_are_all_given_whatever_their_score(self, documents, query, candidates, exclude):
         prepared, snapshot = prepare(query, ENCODER), snapshot_of(*documents)
@@ -219,7 +222,7 @@ class TestFilters:
 
 
 class TestStrangeQueries:
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=100)
     @given(ANY_TEXT, ANY_TEXT, st.lists(ANY_TEXT, max_size=2).map(tuple), ANY_TEXT)
     def test_any_text_may_be_asked_and_any_text_may_answer(self, title, problem, topics, text):
         query = Query(title, problem=problem, keywords=topics, must_have=topics, nice_to_have=topics)
@@ -232,7 +235,7 @@ class TestStrangeQueries:
         assert ask(title, *documents) == []
         assert ask(title, *documents, must_have=("！",), problem="……") == []
 
-    @settings(deadline=None, max_examples=30)
+    @few
     @given(QUERIES)
     def test_in_an_empty_snapshot_nobody_is_found(self, query):
         assert rank(prepare(query, ENCODER), snapshot_of(), top_k=ALL) == []
@@ -277,7 +280,7 @@ class TestLanguages:
         ranked = ask("harmonic drive", document("a", "谐波减速器"), weights=both)
         assert [part.signal for part in ranked[0].parts] == ["semantic"]
 
-    @settings(deadline=None)
+    @few
     @given(DOCUMENTS, QUERIES)
     def test_shared_words_never_harm_a_foreign_profile(self, documents, query):
         prepared, snapshot = prepare(query, ENCODER), snapshot_of(*documents)
@@ -289,11 +292,13 @@ class TestLanguages:
 
     def test_a_shared_word_helps_a_foreign_profile(self):
         both = Weights("both", {"lexical": 0.8, "semantic": 0.2})
-        with_word = document("a", "PLC PLC PLC for kilns", language="en")
-        without = document("b", "ABC ABC ABC for kilns", language="en")
-        ranked = ask("PLC", with_word, without, problem="可编程", weights=both)
-        assert ids(ranked)[0] == "a"
-        assert "lexical" in {part.signal for part in ranked[0].parts}
+        passages = (Passage(None, passage_terms([text]), ENCODER.encode(["kiln"])[0]) for text in ("PLC", "ABC"))
+        documents = [Document(i, Facts("expert", language="en"), (p,)) for i, p in zip("ab", passages, strict=True)]
+        everyone = Filters(candidates=frozenset("ab"))
+        with_word, without = ask("PLC控制", *documents, weights=both, filters=everyone)
+        assert (with_word.profile_id, without.profile_id) == ("a", "b")
+        assert [part.signal for part in with_word.parts] == ["lexical", "semantic"]
+        assert [part.signal for part in without.parts] == ["semantic"]
 
     def test_of_a_foreign_profile_no_must_have_is_missing(self):
         documents = document("a", "harmonic drive", language="en"), document("b", "水泵")
@@ -338,7 +343,7 @@ class TestMustHave:
         ranked = ask("铝", document("a", "铝", ["水泵"]), must_have=topics)
         assert missing(ranked) == {"a": ("谐波减速器", "机器视觉")}
 
-    @settings(deadline=None)
+    @few
     @given(DOCUMENTS, QUERIES)
     def test_what_a_demand_does_not_ask_for_is_not_missing(self, documents, query):
         everyone = Filters(candidates=frozenset(document.profile_id for document in documents))

@@ -1,0 +1,104 @@
+"""What tests over HTTP share: how an error must look, small records to start from, a look into the database."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import httpx
+from conftest import Server
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.store.database import Database
+
+UNKNOWN_ID = "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"
+"""Has the form of an id and belongs to nothing."""
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+
+Result = TypeVar("Result")
+
+
+def assert_problem(
+    response: httpx.Response, status: int, code: str, pointer: str | None = None, *, error: str | None = None
+) -> dict[str, Any]:
+    """The answer is problem+json with this status and code, and names the place when one is given."""
+    assert response.status_code == status, response.text[:500]
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["code"] == code, body
+    assert body["type"] == f"urn:matching-service:problem:{code}"
+    assert body["status"] == status
+    assert body["title"], body
+    assert body["detail"], body
+    assert body["request_id"] == response.headers["x-request-id"]
+    if pointer is not None:
+        assert pointer in [found["pointer"] for found in body["errors"]], body
+    if error is not None:
+        assert (error, pointer) in [(found["code"], found["pointer"]) for found in body["errors"]], body
+    return body
+
+
+def is_chinese(text: str) -> bool:
+    return _CHINESE.search(text) is not None
+
+
+def create(http: httpx.Client, what: str, **fields: Any) -> dict[str, Any]:
+    """A stored ``demands``, ``profiles`` or ``organizations`` record with the least that is required."""
+    least: dict[str, Any] = {
+        "demands": {"title": "谐波减速器柔轮疲劳开裂"},
+        "profiles": {"kind": "expert", "name": "卓砺川"},
+        "organizations": {"name": "佛山市某精密传动有限公司"},
+    }[what]
+    made: dict[str, Any] = http.post(f"/v1/{what}", json=least | fields).raise_for_status().json()
+    return made
+
+
+def publish(http: httpx.Client, demand_id: str) -> None:
+    http.post(f"/v1/demands/{demand_id}/transitions", json={"to": "published"}).raise_for_status()
+
+
+def match(http: httpx.Client, **body: Any) -> dict[str, Any]:
+    """The answer of POST /v1/matches."""
+    answer: dict[str, Any] = http.post("/v1/matches", json=body).raise_for_status().json()
+    return answer
+
+
+def profile_ids(answer: dict[str, Any]) -> list[str]:
+    return [item["profile"]["id"] for item in answer["items"]]
+
+
+def read_all(http: httpx.Client, path: str, **parameters: Any) -> list[dict[str, Any]]:
+    """All items of a list, page by page."""
+    items: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = http.get(path, params=parameters | ({"cursor": cursor} if cursor else {})).raise_for_status().json()
+        items += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return items
+
+
+def finished_run(http: httpx.Client, location: str) -> dict[str, Any]:
+    """The run once it has ended."""
+    deadline = time.monotonic() + 120
+    while (run := http.get(location).raise_for_status().json())["state"] == "running":
+        assert time.monotonic() < deadline, run
+        time.sleep(0.05)
+    ended: dict[str, Any] = run
+    return ended
+
+
+def in_database(server: Server, work: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
+    """Do something in the server's own database, as a second process would."""
+
+    async def run() -> Result:
+        database = Database(server.cli.environment["MATCHING_DATABASE_URL"])
+        try:
+            async with database.transaction() as session:
+                return await work(session)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())

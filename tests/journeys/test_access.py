@@ -1,0 +1,115 @@
+"""Who may do what over HTTP: keys that are missing, wrong, expired or revoked, and the policy table on real routes."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from conftest import Server
+from http_checks import UNKNOWN_ID, assert_problem, is_chinese
+
+from matching_service.access.policies import POLICIES, Action, Role
+
+# One request per action. The records do not exist, so whoever may do it is told 404 or 422 and nothing changes.
+REQUESTS: dict[Action, tuple[str, str, Any]] = {
+    Action.ORGANIZATION_READ: ("GET", f"/v1/organizations/{UNKNOWN_ID}", None),
+    Action.ORGANIZATION_WRITE: ("PATCH", f"/v1/organizations/{UNKNOWN_ID}", {}),
+    Action.DEMAND_READ: ("GET", f"/v1/demands/{UNKNOWN_ID}/history", None),
+    Action.DEMAND_WRITE: ("PATCH", f"/v1/demands/{UNKNOWN_ID}", {}),
+    Action.DEMAND_TRANSITION: ("POST", f"/v1/demands/{UNKNOWN_ID}/transitions", {"to": "published"}),
+    Action.PROFILE_READ: ("GET", f"/v1/profiles/{UNKNOWN_ID}", None),
+    Action.PROFILE_WRITE: ("PATCH", f"/v1/profiles/{UNKNOWN_ID}", {}),
+    Action.PROFILE_DELETE: ("DELETE", f"/v1/profiles/{UNKNOWN_ID}", None),
+    Action.CONTACT_READ: ("GET", f"/v1/profiles/{UNKNOWN_ID}/contact", None),
+    Action.CONTACT_WRITE: ("PUT", f"/v1/profiles/{UNKNOWN_ID}/contact", {}),
+    Action.MATCH: ("POST", "/v1/matches", {"demand_id": UNKNOWN_ID}),
+    Action.MATCH_STORE: ("POST", "/v1/matches", {"demand_id": UNKNOWN_ID, "store": True}),
+    Action.MATCH_READ: ("GET", f"/v1/demands/{UNKNOWN_ID}/matches", None),
+    Action.MATCH_DECIDE: ("PUT", f"/v1/matches/{UNKNOWN_ID}/decision", {"decision": "pinned"}),
+    Action.RUN_START: ("POST", f"/v1/match-runs/{UNKNOWN_ID}/cancel", None),
+    Action.RUN_READ: ("GET", f"/v1/match-runs/{UNKNOWN_ID}", None),
+}
+
+
+def _routes(http: httpx.Client) -> list[tuple[str, str]]:
+    """Every operation under /v1 that the service publishes, with an id put into its path."""
+    paths = http.get("/openapi.json").raise_for_status().json()["paths"]
+    found: list[tuple[str, str]] = []
+    for path, operations in paths.items():
+        if path.startswith("/v1"):
+            address = "/".join(UNKNOWN_ID if part.startswith("{") else part for part in path.split("/"))
+            found += [(method.upper(), address) for method in operations]
+    return found
+
+
+def test_no_route_answers_without_a_key(server: Server) -> None:
+    with server.client("") as http:
+        routes = _routes(http)
+        answers = {route: http.request(*route, json=None if route[0] == "GET" else {}) for route in routes}
+    assert len(answers) > 20
+    for answer in answers.values():
+        body = assert_problem(answer, 401, "key_missing")
+        assert is_chinese(body["detail"])
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [
+        ("Bearer", "key_missing"),
+        ("Bearer ", "key_missing"),
+        ("Basic YTpi", "key_missing"),
+        ("Bearer mk_unknown", "key_unknown"),
+        ("Bearer a b c", "key_unknown"),
+        (b"Bearer \xe8\xb0\x90", "key_unknown"),
+    ],
+)
+def test_a_wrong_key_is_refused(server: Server, authorization: str | bytes, code: str) -> None:
+    with server.client("") as http:
+        answer = http.get("/v1/demands", headers={"authorization": authorization})
+    assert_problem(answer, 401, code)
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_an_expired_key_is_refused(server: Server) -> None:
+    made = server.cli.run("keys", "create", "--role", "admin", "--name", "old", "--expires", "2020-01-01")
+    assert made.returncode == 0, made.stderr
+    with server.client("", authorization=f"Bearer {made.stdout.strip()}") as http:
+        assert_problem(http.get("/v1/demands"), 401, "key_expired")
+
+
+def test_a_revoked_key_is_refused_from_the_next_request_on(server: Server) -> None:
+    made = json.loads(server.cli.run("keys", "create", "--role", "admin", "--name", "lost", "--json").stdout)
+    with server.client("", authorization=f"Bearer {made['key']}") as http:
+        assert http.get("/v1/demands").status_code == 200
+        assert server.cli.run("keys", "revoke", made["id"]).returncode == 0
+        assert_problem(http.get("/v1/demands"), 401, "key_revoked")
+
+
+def test_the_table_below_names_every_action() -> None:
+    assert set(REQUESTS) == set(Action) == set(POLICIES)
+
+
+@pytest.mark.parametrize("role", list(Role), ids=str)
+@pytest.mark.parametrize("action", list(Action), ids=str)
+def test_a_role_may_do_exactly_what_the_policies_say(server: Server, action: Action, role: Role) -> None:
+    method, path, body = REQUESTS[action]
+    with server.client(role) as http:
+        answer = http.request(method, path, json=body)
+    if role in POLICIES[action]:
+        assert answer.status_code in {200, 404}, answer.text
+        return
+    problem = assert_problem(answer, 403, "forbidden")
+    for allowed in POLICIES[action]:
+        assert allowed in problem["detail"]
+
+
+def test_starting_a_run_is_refused_before_its_body_is_looked_at(server: Server) -> None:
+    with server.client("portal") as http:
+        assert_problem(http.post("/v1/match-runs", json={"scope": "nonsense"}), 403, "forbidden")
+
+
+def test_a_refusal_speaks_english_when_asked(server: Server) -> None:
+    with server.client("portal", **{"accept-language": "en"}) as http:
+        problem = assert_problem(http.delete(f"/v1/profiles/{UNKNOWN_ID}"), 403, "forbidden")
+    assert problem["detail"] == "Role portal may not do profile:delete; roles that may: admin, staff."

@@ -1,0 +1,128 @@
+"""``Idempotency-Key``: a POST that is repeated, because its answer was lost, does its work once."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from conftest import Server
+from http_checks import assert_problem, create, finished_run, publish, read_all
+
+
+def _key(source: str) -> dict[str, str]:
+    return {"Idempotency-Key": f"key of {source}"}
+
+
+def _assert_same_answer(first: httpx.Response, again: httpx.Response) -> None:
+    assert first.is_success, first.text
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.status_code == first.status_code
+    assert again.content == first.content
+    for header in ("content-type", "location", "etag"):
+        assert again.headers.get(header) == first.headers.get(header)
+
+
+def test_a_key_does_not_open_a_door(server: Server, source: str) -> None:
+    with server.client("") as http:
+        assert_problem(http.post("/v1/demands", json={"title": "泵"}, headers=_key(source)), 401, "key_missing")
+
+
+@pytest.mark.parametrize("key", ["", "k" * 201])
+def test_a_key_that_is_empty_or_too_long_is_refused(server: Server, key: str) -> None:
+    with server.client() as http:
+        answer = http.post("/v1/demands", json={"title": "泵"}, headers={"Idempotency-Key": key})
+    assert_problem(answer, 422, "invalid_parameter", "idempotency-key")
+
+
+def test_the_same_key_with_another_body_is_refused(server: Server, source: str) -> None:
+    with server.client(**_key(source)) as http:
+        http.post("/v1/demands", json={"title": "泵", "cluster": source}).raise_for_status()
+        answer = http.post("/v1/demands", json={"title": "阀", "cluster": source})
+        assert_problem(answer, 422, "idempotency_key_reused")
+        assert_problem(http.post("/v1/profiles", json={"title": "泵", "cluster": source}), 422, "idempotency_key_reused")
+        assert len(read_all(http, "/v1/demands", cluster=source)) == 1
+
+
+def test_a_demand_that_is_posted_twice_is_stored_once(server: Server, source: str) -> None:
+    body = {"title": "泵", "cluster": source}
+    with server.client("portal", **_key(source)) as http:
+        _assert_same_answer(http.post("/v1/demands", json=body), http.post("/v1/demands", json=body))
+        assert len(read_all(http, "/v1/demands", cluster=source)) == 1
+
+
+@pytest.mark.parametrize(("what", "item"), [("demands", {"title": "泵"}), ("profiles", {"kind": "team", "name": "泵队"})])
+def test_a_batch_that_is_posted_twice_is_stored_once(server: Server, source: str, what: str, item: dict[str, str]) -> None:
+    body = {"items": [item | {"source": source, "external_id": "1"}, item | {"source": source}, {"title": ""}]}
+    with server.client(**_key(source)) as http:
+        first, again = (http.post(f"/v1/{what}/bulk", json=body) for _ in range(2))
+    _assert_same_answer(first, again)
+    assert [result["status"] for result in again.json()["items"]] == ["created", "created", "invalid"]
+
+
+def test_a_transition_that_is_posted_twice_happens_once(server: Server, source: str) -> None:
+    with server.client() as http:
+        demand = create(http, "demands", source=source)
+        path = f"/v1/demands/{demand['id']}"
+        first, again = (
+            http.post(f"{path}/transitions", json={"to": "published"}, headers=_key(source)) for _ in range(2)
+        )
+        _assert_same_answer(first, again)
+        history = http.get(f"{path}/history").json()["items"]
+    assert [step["to"] for step in history] == ["draft", "published"]
+
+
+def test_a_stored_match_that_is_posted_twice_makes_one_run(server: Server, source: str) -> None:
+    with server.client() as http:
+        body = {"demand_id": create(http, "demands", source=source)["id"], "store": True}
+        create(http, "profiles", source=source, summary="谐波减速器")
+        first, again = (http.post("/v1/matches", json=body, headers=_key(source)) for _ in range(2))
+    _assert_same_answer(first, again)
+    assert first.json()["run_id"]
+
+
+def test_a_run_that_is_started_twice_runs_once(server: Server, source: str) -> None:
+    with server.client("batch", **_key(source)) as http:
+        first = http.post("/v1/match-runs", json={"scope": "open"})
+        finished_run(http, first.headers["location"])
+        _assert_same_answer(first, http.post("/v1/match-runs", json={"scope": "open"}))
+
+
+def test_the_answer_stays_the_same_though_the_record_changed(server: Server, source: str) -> None:
+    with server.client() as http:
+        first = http.post("/v1/demands", json={"title": "泵", "source": source}, headers=_key(source))
+        publish(http, first.json()["id"])
+        again = http.post("/v1/demands", json={"title": "泵", "source": source}, headers=_key(source))
+    _assert_same_answer(first, again)
+
+
+def test_a_key_belongs_to_the_one_who_sent_it(server: Server, source: str) -> None:
+    ids: set[str] = set()
+    for role in ("staff", "portal"):
+        with server.client(role, **_key(source)) as http:
+            ids.add(http.post("/v1/demands", json={"title": "泵", "source": source}).raise_for_status().json()["id"])
+    assert len(ids) == 2
+
+
+def test_a_refused_request_is_not_remembered(server: Server, source: str) -> None:
+    with server.client() as http:
+        demand = create(http, "demands", source=source)
+        path = f"/v1/demands/{demand['id']}/transitions"
+        assert_problem(http.post(path, json={"to": "closed"}, headers=_key(source)), 409, "illegal_transition")
+        publish(http, demand["id"])
+        assert http.post(path, json={"to": "closed"}, headers=_key(source)).status_code == 200
+
+
+def test_many_at_the_same_time_store_one_record(server: Server, source: str) -> None:
+    body = {"title": "泵", "cluster": source}
+    with server.client(**_key(source)) as http, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _n: http.post("/v1/demands", json=body), range(4)))
+        records = read_all(http, "/v1/demands", cluster=source)
+        last = http.post("/v1/demands", json=body)
+    assert len(records) == 1
+    assert last.status_code == 201
+    assert last.json()["id"] == records[0]["id"]
+    for answer in answers:
+        if answer.status_code == 201:
+            assert answer.json()["id"] == records[0]["id"]
+        else:
+            assert_problem(answer, 409, answer.json()["code"])
