@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -12,9 +13,8 @@ from matching_service import __version__
 from matching_service.api import health
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
-from matching_service.api.problems import add_problem_handlers, problem_responses
+from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
 from matching_service.demands.routes import router as demands
-from matching_service.foundation.errors import Text, Unavailable
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
 from matching_service.matching import runs
@@ -25,7 +25,7 @@ from matching_service.organizations.routes import router as organizations
 from matching_service.profiles.routes import router as profiles
 from matching_service.ranking.encoder import load_encoder
 from matching_service.store.database import Database
-from matching_service.store.migrate import current_revision, newest_revision
+from matching_service.store.migrate import check_schema
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (organizations, demands, profiles, matches):
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(health.router)
+    _describe_problems(app)
     return app
 
 
@@ -65,21 +66,6 @@ def create_engine(settings: Settings, database: Database) -> Engine:
     )
 
 
-async def check_schema(database: Database) -> None:
-    """Raise Unavailable, saying what to run, unless the database is at this program's revision."""
-    current, needed = await current_revision(database), newest_revision()
-    if current != needed:
-        raise Unavailable(
-            "schema_mismatch",
-            Text(
-                f"数据库结构版本为 {current or '空'}，本程序需要 {needed}。较旧时请运行：matching-service migrate；"
-                "较新时请使用与数据库相同版本的程序。",
-                f"The database is at revision {current or 'none'}, this program needs {needed}. If it is older run: "
-                "matching-service migrate; if it is newer use the program version that made it.",
-            ),
-        )
-
-
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database = Database(app.state.settings.effective_database_url)
@@ -87,7 +73,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine = create_engine(app.state.settings, database)
     tasks: set[asyncio.Task[None]] = set()
 
-    def start_run(run_id: str) -> None:
+    async def start_run(run_id: str) -> None:  # async: a plain function would be called in a thread without a loop
         _keep(tasks, asyncio.create_task(_work_off(engine, run_id)))
 
     app.state.database = database
@@ -123,4 +109,17 @@ async def _work_off(engine: Engine, run_id: str) -> None:
         await runs.work_off(engine, run_id)
     except Exception:
         logger.exception("match_run_failed", extra={"run_id": run_id})
+        await runs.fail_run(engine, run_id)
         raise
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the schema of errors into the description of the API; FastAPI knows only bodies that routes return."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            describe()["components"]["schemas"].update(problem_schemas())
+        return describe()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 import uvicorn
+from pydantic import ValidationError as SettingsError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -22,8 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from matching_service.access import service as access
 from matching_service.access.policies import COMMAND_LINE, Role
-from matching_service.app import check_schema, create_engine
+from matching_service.app import create_engine
 from matching_service.exchange.exports import export_file
+from matching_service.exchange.headings import FORMS
 from matching_service.exchange.imports import ImportReport, StrictImportRefused, import_file
 from matching_service.foundation.errors import MatchingError
 from matching_service.foundation.logs import configure_logs
@@ -53,6 +54,7 @@ Result = TypeVar("Result")
 _WIDTH_OF_A_PIPE = 132
 _MAX_BAD_ROWS_SHOWN = 100
 _MAX_ROWS_SHOWN = 20
+_MAX_KEY_NAME = 100
 
 
 class Imported(StrEnum):
@@ -68,6 +70,12 @@ class Exported(StrEnum):
     MATCHES = "matches"
 
 
+def _checked_name(name: str) -> str:
+    if not name.strip() or len(name) > _MAX_KEY_NAME:
+        raise typer.BadParameter(f"1 至 {_MAX_KEY_NAME} 个字符。1 to {_MAX_KEY_NAME} characters.")
+    return name.strip()
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出。Print JSON instead of a table.")]
 
 
@@ -77,6 +85,9 @@ def main() -> None:
         app()
     except MatchingError as error:
         _fail(error.detail.zh, error.detail.en)
+    except SettingsError as error:
+        found = "; ".join(f"MATCHING_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        _fail(f"设置有误：{found}", f"Wrong setting: {found}")
     except (SQLAlchemyError, OSError) as error:
         reason = str(error).splitlines()[0]
         _fail(
@@ -121,7 +132,7 @@ def serve(
 @keys.command("create")
 def create_key(
     role: Annotated[Role, typer.Option(help="portal 门户，staff 工作人员，batch 批处理，admin 管理员。")],
-    name: Annotated[str, typer.Option(help="用途或持有人。What or whom it is for.", min=1)],
+    name: Annotated[str, typer.Option(help="用途或持有人。What or whom it is for.", callback=_checked_name)],
     expires: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="失效日期（UTC）。Day from which it is refused.")
     ] = None,
@@ -183,6 +194,8 @@ def import_(
     """导入文件；坏行按行号列名报告，不影响好行。Import a file; bad rows are reported and stop no good one."""
     fields = {"source": source, "kind": kind, "status": status}
     defaults = {name: value for name, value in fields.items() if value is not None}
+    if wrong := defaults.keys() - FORMS[what].columns:
+        raise typer.BadParameter(f"{what} 没有这些列 has no column {', '.join(sorted(wrong))}")
 
     async def run() -> ImportReport:
         async with _database() as database:
@@ -198,7 +211,11 @@ def import_(
         _fail("有坏行，按 --strict 未保存任何行。", "There are bad rows; because of --strict nothing was stored.")
     _print_bad_rows(report)
     counts = (report.created, report.updated, report.unchanged, len(report.bad_rows))
-    _print_rows(("created", "updated", "unchanged", "bad"), [counts], as_json=as_json)
+    columns = ("created", "updated", "unchanged", "bad")
+    if as_json:
+        print(json.dumps(dict(zip(columns, counts, strict=True))))  # noqa: T201
+    else:
+        _print_rows(columns, [counts], as_json=False)
     if report.bad_rows:
         raise typer.Exit(1)
 
@@ -324,8 +341,7 @@ def demo() -> None:
     out.print("[bold]示例城市 The sample city[/bold]")
     for shown in _run(run()):
         _print_list(out, shown)
-    command = Path(sys.argv[0])
-    command = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
+    command = _own_command()
     out.print(
         f"\n用时 {perf_counter() - started:.1f} 秒；结果已保存在 {folder}。启动服务 To serve it:\n"
         f"  export MATCHING_DATA_DIR={folder}\n"
@@ -359,8 +375,17 @@ def _print_list(out: Console, shown: sample_city.ShownList) -> None:
     out.print(table)
 
 
+def _own_command() -> str:
+    """How this command line was called, so that it can be called again."""
+    path = Path(sys.argv[0])
+    if path.name == "__main__.py":
+        return "python -m matching_service"
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    configure_logs(os.environ.get("MATCHING_LOG_LEVEL", "WARNING"))
+    settings = Settings()
+    configure_logs(settings.log_level if "log_level" in settings.model_fields_set else "WARNING")
     return asyncio.run(work)
 
 
@@ -372,7 +397,7 @@ async def _database(settings: Settings | None = None, *, prepared: bool = True) 
         if prepared and await migrations.is_empty(database):
             await migrations.upgrade(database)
         if prepared:
-            await check_schema(database)
+            await migrations.check_schema(database)
         yield database
     finally:
         await database.close()
@@ -406,7 +431,7 @@ def _out() -> Console:
 def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool) -> None:
     if as_json:
         records = [dict(zip(columns, row, strict=True)) for row in rows]
-        print(json.dumps(records if len(records) != 1 else records[0], ensure_ascii=False, default=str))  # noqa: T201
+        print(json.dumps(records, ensure_ascii=False, default=str))  # noqa: T201
         return
     table = Table()
     for column in columns:

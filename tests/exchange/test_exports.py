@@ -26,7 +26,6 @@ from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.queries import WITH_WORKS
 from matching_service.profiles.schemas import ProfileImport, Work
 from matching_service.profiles.service import upsert_profiles
-from matching_service.store import migrate
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import rows_by_external_id
@@ -67,7 +66,9 @@ async def seed(database: Database) -> None:
             )
             for n, text in enumerate(TEXTS)
         ]  # fmt: skip
-        profiles.append(ProfileImport(kind="society", name="隐藏", visibility="hidden", organization_id=without_external_id))
+        profiles.append(
+            ProfileImport(kind="society", name="隐藏", visibility="hidden", organization_id=without_external_id)
+        )
         stored = await upsert_profiles(session, profiles, COMMAND_LINE)
         assert {result.status for result in stored} == {"created"}
         demands = [
@@ -121,7 +122,7 @@ async def contents(database: Database) -> dict[str, dict[str, dict[str, Any]]]:
 async def elsewhere(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Database]:
     """Another migrated database."""
     path = tmp_path / "elsewhere.sqlite3"
-    path.write_bytes(migrated_sqlite.read_bytes())
+    path.write_bytes(migrated_sqlite.read_bytes())  # noqa: ASYNC240
     opened = Database(f"sqlite+aiosqlite:///{path}")
     yield opened
     await opened.close()
@@ -249,7 +250,9 @@ async def test_the_visible_lists_are_exported_with_decisions(database: Database,
         ]
         await upsert_profiles(session, profiles, COMMAND_LINE)
     path = tmp_path / "d.jsonl"
-    path.write_text('{"source": "s", "external_id": "D", "title": "谐波减速器", "status": "published"}\n{"title": "草稿"}\n')
+    path.write_text(
+        '{"source": "s", "external_id": "D", "title": "谐波减速器", "status": "published"}\n{"title": "草稿"}\n'
+    )
     await load(database, "demands", path)
     engine = create_engine(Settings(encoder="none", data_dir=tmp_path / "data"), database)
     await engine.profiles.open()

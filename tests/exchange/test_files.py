@@ -156,7 +156,15 @@ def test_a_broken_byte_in_gb18030_costs_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["{", "[1]", '"text"', "null", '{"title": "a"}{"title": "b"}', "[" * 100_000, '{"funding_wan": ' + "1" * 5_000 + "}"],
+    [
+        "{",
+        "[1]",
+        '"text"',
+        "null",
+        '{"title": "a"}{"title": "b"}',
+        "[" * 100_000,
+        '{"funding_wan": ' + "1" * 5_000 + "}",
+    ],
     ids=["cut", "list", "string", "null", "two", "deep", "long-number"],
 )
 def test_a_line_that_is_no_json_object_costs_itself_only(tmp_path: Path, line: str) -> None:
@@ -210,7 +218,9 @@ def test_a_cell_beyond_the_headings_is_not_lost_silently(tmp_path: Path, suffix:
 
 def test_headings_may_be_chinese_starred_or_padded(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("*,\n".replace("*,", "需求名称*, 投入资金（万元） ,合作方式,状态,\n") + "甲,80,联合,已发布\n", encoding="utf-8")
+    path.write_text(
+        "*,\n".replace("*,", "需求名称*, 投入资金（万元） ,合作方式,状态,\n") + "甲,80,联合,已发布\n", encoding="utf-8"
+    )
     assert read(path)[0].values == {"title": "甲", "funding_wan": "80", "cooperation": "joint", "status": "published"}
 
 

@@ -174,7 +174,9 @@ async def test_more_rows_than_one_transaction_holds(database: Database, tmp_path
 
 
 async def test_profiles_with_works_belong_to_their_organization(database: Database, tmp_path: Path) -> None:
-    organization = lines(tmp_path / "o.jsonl", {"source": "s", "external_id": "O", "name": "某大学", "kind": "university"})
+    organization = lines(
+        tmp_path / "o.jsonl", {"source": "s", "external_id": "O", "name": "某大学", "kind": "university"}
+    )
     await load(database, "organizations", organization)
     profile = {
         "source": "s", "external_id": "E", "kind": "expert", "name": "卓砺川", "organization_external_id": "O",

@@ -49,7 +49,7 @@ def test_the_request_id_is_added() -> None:
 
 def test_a_traceback_stays_on_its_line() -> None:
     try:
-        raise ValueError("wrong")
+        raise ValueError("wrong")  # noqa: TRY301
     except ValueError:
         record = logging.makeLogRecord({"msg": "failed", "levelname": "ERROR", "exc_info": sys.exc_info()})
     line = JsonFormatter().format(record)

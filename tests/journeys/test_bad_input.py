@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 from conftest import Server
 from http_checks import UNKNOWN_ID, assert_problem, create, in_database, is_chinese, match
@@ -298,7 +299,14 @@ def test_every_error_of_a_body_is_named_at_once(server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("accept_language", "language"),
-    [("", "zh"), ("*", "zh"), ("fr", "zh"), ("zh-CN,en;q=0.9", "zh"), ("en-US,en;q=0.9,zh;q=0.8", "en"), ("en;q=0", "zh")],
+    [
+        ("", "zh"),
+        ("*", "zh"),
+        ("fr", "zh"),
+        ("zh-CN,en;q=0.9", "zh"),
+        ("en-US,en;q=0.9,zh;q=0.8", "en"),
+        ("en;q=0", "zh"),
+    ],
 )
 def test_the_language_follows_the_header(server: Server, accept_language: str, language: str) -> None:
     with server.client() as http:
@@ -317,11 +325,15 @@ def test_a_refused_body_stores_nothing(server: Server, source: str) -> None:
     assert n_rows == 0
 
 
-@pytest.mark.parametrize("problem", ["", " ", "。！？…", "😀🚀", "\u200b\ufeff", "%", "_", "'; DROP TABLE demands; --"])
-def test_a_demand_with_an_odd_text_is_stored_as_it_is_and_matched(server: Server, source: str, problem: str) -> None:
+@pytest.mark.parametrize(
+    "problem", ["", " \u3000", "。！？…", "😀🚀", "\u200b\ufeff", "%", "_", "'; DROP TABLE demands; --"]
+)
+def test_a_demand_with_an_odd_text_is_stored_as_it_is_or_as_null_and_matched(
+    server: Server, source: str, problem: str
+) -> None:
     with server.client() as http:
         demand = create(http, "demands", source=source, problem=problem)
-        assert demand["problem"] == problem
+        assert demand["problem"] == (problem if problem.strip() else None)
         match(http, demand_id=demand["id"])
 
 
@@ -390,9 +402,8 @@ MATCH_BODIES = _body(
 FUZZ = settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def _assert_refused_or_answered(server: Server, path: str, body: Any) -> None:
-    with server.client(**JSON) as http:
-        answer = http.post(path, content=json.dumps(body).encode())
+def _assert_answered_or_refused(http: httpx.Client, path: str, body: Any) -> None:
+    answer = http.post(path, content=json.dumps(body).encode())
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
@@ -401,13 +412,15 @@ def _assert_refused_or_answered(server: Server, path: str, body: Any) -> None:
         assert answer.headers["content-type"] == "application/json"
 
 
-@FUZZ
-@given(body=DEMAND_BODIES | ANY_JSON)
-def test_any_json_as_a_demand_is_stored_or_refused(server: Server, body: Any) -> None:
-    _assert_refused_or_answered(server, DEMANDS, body)
+@pytest.mark.parametrize(
+    ("path", "bodies"), [(DEMANDS, DEMAND_BODIES), (MATCHES, MATCH_BODIES)], ids=["demand", "match"]
+)
+def test_any_json_is_answered_or_refused(server: Server, path: str, bodies: st.SearchStrategy[dict[str, Any]]) -> None:
+    with server.client(**JSON) as http:
 
+        @FUZZ
+        @given(body=bodies | ANY_JSON)
+        def check(body: Any) -> None:
+            _assert_answered_or_refused(http, path, body)
 
-@FUZZ
-@given(body=MATCH_BODIES | ANY_JSON)
-def test_any_json_as_a_question_is_answered_or_refused(server: Server, body: Any) -> None:
-    _assert_refused_or_answered(server, MATCHES, body)
+        check()

@@ -39,7 +39,9 @@ def test_the_same_key_with_another_body_is_refused(server: Server, source: str) 
         http.post("/v1/demands", json={"title": "泵", "cluster": source}).raise_for_status()
         answer = http.post("/v1/demands", json={"title": "阀", "cluster": source})
         assert_problem(answer, 422, "idempotency_key_reused")
-        assert_problem(http.post("/v1/profiles", json={"title": "泵", "cluster": source}), 422, "idempotency_key_reused")
+        assert_problem(
+            http.post("/v1/profiles", json={"title": "泵", "cluster": source}), 422, "idempotency_key_reused"
+        )
         assert len(read_all(http, "/v1/demands", cluster=source)) == 1
 
 
@@ -50,8 +52,12 @@ def test_a_demand_that_is_posted_twice_is_stored_once(server: Server, source: st
         assert len(read_all(http, "/v1/demands", cluster=source)) == 1
 
 
-@pytest.mark.parametrize(("what", "item"), [("demands", {"title": "泵"}), ("profiles", {"kind": "team", "name": "泵队"})])
-def test_a_batch_that_is_posted_twice_is_stored_once(server: Server, source: str, what: str, item: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("what", "item"), [("demands", {"title": "泵"}), ("profiles", {"kind": "team", "name": "泵队"})]
+)
+def test_a_batch_that_is_posted_twice_is_stored_once(
+    server: Server, source: str, what: str, item: dict[str, str]
+) -> None:
     body = {"items": [item | {"source": source, "external_id": "1"}, item | {"source": source}, {"title": ""}]}
     with server.client(**_key(source)) as http:
         first, again = (http.post(f"/v1/{what}/bulk", json=body) for _ in range(2))

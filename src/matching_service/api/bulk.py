@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from matching_service.api.fields import Body
 from matching_service.api.problems import ProblemError, field_errors
@@ -18,6 +18,19 @@ Status = Literal["created", "updated", "unchanged", "invalid"]
 
 class BulkBody(Body):
     """``items`` as in the POST of a single one; stored by (``source``, ``external_id``)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {"external_id": "A-1", "source": "portal", "title": "一条需求（demands）"},
+                        {"external_id": "B-1", "source": "portal", "kind": "expert", "name": "一个画像（profiles）"},
+                    ]
+                }
+            ]
+        }
+    )
 
     items: Annotated[list[Any], Field(min_length=1, max_length=MAX_ITEMS)]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # what XML, and so a workbook, cannot hold
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -31,16 +31,30 @@ def _whole_characters(value: Any) -> Any:
 def _printable(value: str) -> str:
     if _CONTROL.search(value):
         raise PydanticCustomError("control_character", "the text holds a control character such as NUL")
+    return value.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _blank_is_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("not_a_number", "must be a number, not true or false")
     return value
 
 
+NotBool = BeforeValidator(_not_bool)
 Clean = (BeforeValidator(_whole_characters), AfterValidator(_printable))
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *Clean]
-Text200 = Annotated[str, StringConstraints(max_length=200), *Clean]
-Text500 = Annotated[str, StringConstraints(max_length=500), *Clean]
 WorkTitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), *Clean]
-Text5000 = Annotated[str, StringConstraints(max_length=5_000), *Clean]
-Text10000 = Annotated[str, StringConstraints(max_length=10_000), *Clean]
+# Optional texts: one of blanks alone says nothing and is stored as null, as an empty cell of a table would be.
+Blank = BeforeValidator(_blank_is_none)
+Text50 = Annotated[Annotated[str, StringConstraints(max_length=50), *Clean] | None, Blank]
+Text200 = Annotated[Annotated[str, StringConstraints(max_length=200), *Clean] | None, Blank]
+Text500 = Annotated[Annotated[str, StringConstraints(max_length=500), *Clean] | None, Blank]
+Text5000 = Annotated[Annotated[str, StringConstraints(max_length=5_000), *Clean] | None, Blank]
+Text10000 = Annotated[Annotated[str, StringConstraints(max_length=10_000), *Clean] | None, Blank]
 Topic = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), *Clean]
 Topics = Annotated[list[Topic], Field(max_length=20)]
 ExternalId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), *Clean]
@@ -49,7 +63,7 @@ EntityId = Annotated[str, StringConstraints(min_length=1, max_length=36), *Clean
 RowId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Region = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 RegionPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,6}$")]
-Year = Annotated[int, Field(ge=1900, le=2100)]
+Year = Annotated[int, Field(ge=1900, le=2100), NotBool]
 Search = Annotated[str, StringConstraints(min_length=1, max_length=200), *Clean]
 
 

@@ -37,9 +37,18 @@ class Problem(BaseModel):
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The ``responses=`` of a route that may answer with these errors."""
     return {
-        status: {"description": _STATUS_TITLES[status].en, "model": Problem, "content": {MEDIA_TYPE: {}}}
+        status: {
+            "description": _STATUS_TITLES[status].en,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
         for status in statuses
     }
+
+
+def problem_schemas() -> dict[str, Any]:
+    """What ``problem_responses`` refers to, for the components of the API's description."""
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {**schema.pop("$defs"), "Problem": schema}
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -101,7 +110,7 @@ def internal_problem(language: Language) -> JSONResponse:
 def field_errors(errors: Iterable[Mapping[str, Any]], *, skip: int = 0) -> list[FieldError]:
     """Pydantic's errors as ours; ``skip`` leading parts of the location name the door, not the field."""
     return [
-        FieldError(error["type"], _message(error), "".join(f"/{_escape(part)}" for part in error["loc"][skip:]))
+        FieldError(error["type"], _message(error), "".join(f"/{_escape(part)}" for part in _path(error)[skip:]))
         for error in errors
     ]
 
@@ -120,6 +129,14 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
             status=400, title=_STATUS_TITLES[400], code="invalid_json", detail=_NOT_JSON, language=language,
             errors=[FieldError("json_invalid", _NOT_JSON, "")],
         )  # fmt: skip
+    if any(one["loc"] == ("body",) for one in found) and not _is_json(request):
+        return problem(
+            status=415,
+            title=_STATUS_TITLES[415],
+            code="unsupported_media_type",
+            detail=_NOT_JSON_TYPE,
+            language=language,
+        )
     in_body = [one for one in found if one["loc"][0] == "body"]
     elsewhere = [one for one in found if one["loc"][0] != "body"]
     errors = field_errors(in_body, skip=1)
@@ -128,6 +145,11 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     ]
     code = "invalid_body" if in_body else "invalid_parameter"
     return error_problem(InvalidInput(code, count_of_errors(len(errors)), errors=errors), language)
+
+
+def _is_json(request: Request) -> bool:
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -141,6 +163,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         code=codes.get(error.status_code, "http_error"),
         detail=detail,
         language=language_of(request.headers.get("accept-language")),
+        errors=[FieldError("json_invalid", _NOT_JSON, "")] if error.status_code == 400 else (),
     )
     response.headers.update(error.headers or {})
     return response
@@ -156,7 +179,14 @@ def _message(error: Mapping[str, Any]) -> Text:
     english = str(error["msg"])
     if template is None:
         return Text(english, english)
-    return Text(template.format_map({"en": english} | dict(error.get("ctx") or {})), english)
+    context = {name: str(value).replace(" or ", "、") for name, value in (error.get("ctx") or {}).items()}
+    return Text(template.format_map(context), english)
+
+
+def _path(error: Mapping[str, Any]) -> Sequence[object]:
+    """The location; pydantic marks a wrong key of a mapping by one more part."""
+    location: Sequence[object] = error["loc"]
+    return location[:-1] if location and location[-1] == "[key]" else location
 
 
 def _escape(part: object) -> str:
@@ -168,6 +198,10 @@ def _escape(part: object) -> str:
 _NOT_JSON = Text(
     "请求体不是有效的 JSON（UTF-8）。请检查引号、逗号与编码。",
     "The body is not valid JSON in UTF-8; check quotes, commas and encoding.",
+)
+_NOT_JSON_TYPE = Text(
+    "请求体须为 JSON，并带请求头 Content-Type: application/json。",
+    "The body must be JSON, with the header Content-Type: application/json.",
 )
 _NO_PATH = Text("没有这个地址，接口说明见 /docs。", "There is no such path; see /docs.")
 _NO_METHOD = Text("该地址不支持此方法。", "The path does not support this method.")
@@ -184,6 +218,7 @@ _STATUS_TITLES = {
     409: Text("与当前状态冲突", "Conflict with the present state"),
     412: Text("记录已被他人修改", "Changed by somebody else"),
     413: Text("请求体过大", "Payload too large"),
+    415: Text("不支持的内容类型", "Unsupported media type"),
     422: Text("输入有误", "Invalid input"),
     500: Text("服务内部错误", "Internal error"),
     503: Text("服务暂不可用", "Not available now"),
@@ -219,9 +254,11 @@ _MESSAGES = {
     "enum": "取值不在允许范围内，应为 {expected}。",
     "date_type": "应为日期，如 2026-11-23。",
     "date_parsing": "应为日期，如 2026-11-23。",
+    "date_from_datetime_inexact": "应为日期，不带时刻，如 2026-11-23。",
     "date_from_datetime_parsing": "应为日期，如 2026-11-23。",
     "lone_surrogate": "文本含有无效字符（半个代理对）。",
     "control_character": "文本含有控制字符（如 NUL），请删除。",
     "credit_code": "统一社会信用代码无效：应为 18 位且校验位正确。",
+    "not_a_number": "应为数字，不能是 true 或 false。",
     "one_of": "需要且只能给出 demand_id 与 query 之一。",
 }

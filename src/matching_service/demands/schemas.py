@@ -11,6 +11,7 @@ from matching_service.api.fields import (
     Body,
     EntityId,
     ExternalId,
+    NotBool,
     Region,
     RowId,
     Text5000,
@@ -45,9 +46,9 @@ _EXAMPLE: JsonDict = {
 
 
 class DemandFields(Body):
-    problem: Text5000 | None = None
-    key_technology: Text5000 | None = None
-    expected_goal: Text5000 | None = None
+    problem: Text5000 = None
+    key_technology: Text5000 = None
+    expected_goal: Text5000 = None
     keywords: Topics = Field(default_factory=list)
     must_have: Topics = Field(default_factory=list)
     nice_to_have: Topics = Field(default_factory=list)
@@ -55,7 +56,7 @@ class DemandFields(Body):
     region: Region | None = None
     cluster: Topic | None = None
     industry_code: IndustryCode | None = Field(default=None, description="GB/T 4754-2017: a letter, up to 4 digits.")
-    funding_wan: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)] | None = None
+    funding_wan: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False), NotBool] | None = None
     start_year: Year | None = None
     end_year: Year | None = None
     cooperation: Cooperation | None = None
@@ -120,7 +121,7 @@ class TransitionBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"to": "published", "opinion": "同意发榜"}]})
 
     to: DemandStatus
-    opinion: Text5000 | None = None
+    opinion: Text5000 = None
 
 
 class Transition(Answer):

@@ -25,8 +25,9 @@ async def create_demand(session: AsyncSession, data: DemandCreate, actor: Princi
     if data.external_id is not None:
         for row in (await rows_by_external_id(session, DemandRow, [(data.source, data.external_id)])).values():
             raise _external_id_taken(data.external_id, row.id)
-    organizations = await _organizations_of(session, [data])
-    return await _insert(session, _values(data, organizations), actor)
+    row = _insert(session, _values(data, await _organizations_of(session, [data])), actor)
+    await session.flush()
+    return row
 
 
 async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatch, actor: Principal) -> DemandRow:
@@ -36,7 +37,8 @@ async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatc
         known = await OrganizationIds.load(session, [patch.organization_id], [])
         resolve_organization(DemandCreate(title="-", organization_id=patch.organization_id), known)
     _check_years(changes.get("start_year", row.start_year), changes.get("end_year", row.end_year))
-    await _update(session, row, changes, actor)
+    _update(session, row, changes, actor)
+    await session.flush()
     return row
 
 
@@ -53,12 +55,12 @@ async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], a
             continue
         row = existing.find(item)
         if row is None:
-            row = await _insert(session, values, actor, row_id=item.row_id)
-            existing.add(item, row)
+            row = _insert(session, values, actor, row_id=item.row_id)
             results.append(Stored("created", row.id))
         else:
-            is_changed = await _update(session, row, values, actor)
+            is_changed = _update(session, row, values, actor)
             results.append(Stored("updated" if is_changed else "unchanged", row.id))
+        existing.add(item, row)
     await session.flush()
     return results
 
@@ -89,29 +91,23 @@ async def transition_demand(
     return row
 
 
-async def _insert(
-    session: AsyncSession, values: dict[str, Any], actor: Principal, *, row_id: str | None = None
-) -> DemandRow:
+def _insert(session: AsyncSession, values: dict[str, Any], actor: Principal, *, row_id: str | None = None) -> DemandRow:
     row = DemandRow(id=row_id or new_id(), **values, status=DemandStatus.DRAFT.value)
     session.add(row)
-    await session.flush([row])
     session.add(
-        DemandTransitionRow(
-            demand_id=row.id, from_status=None, to_status=row.status, actor_id=actor.id, at=row.created_at
-        )
+        DemandTransitionRow(demand_id=row.id, from_status=None, to_status=row.status, actor_id=actor.id, at=now())
     )
     record_audit(session, actor, "create", entity="demand", entity_id=row.id)
     record_event(session, "demand.created", entity="demand", entity_id=row.id)
     return row
 
 
-async def _update(session: AsyncSession, row: DemandRow, values: dict[str, Any], actor: Principal) -> bool:
+def _update(session: AsyncSession, row: DemandRow, values: dict[str, Any], actor: Principal) -> bool:
     changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
     if not changed:
         return False
     for name in changed:
         setattr(row, name, values[name])
-    await session.flush([row])
     record_audit(session, actor, "update", entity="demand", entity_id=row.id, detail={"fields": changed})
     record_event(session, "demand.updated", entity="demand", entity_id=row.id)
     return True

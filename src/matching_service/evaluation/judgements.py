@@ -19,12 +19,14 @@ def read_judgements(path: Path) -> Judgements:
     with different grades.
     """
     judgements: dict[str, dict[str, int]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        next(rows, None)
-        for row in rows:
-            if not row:
-                continue
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput("not_utf8", Text(f"{path.name} 不是 UTF-8。", f"{path.name} is not UTF-8.")) from error
+    rows = csv.reader(text.splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    next(rows, None)
+    for row in rows:
+        if row:
             if len(row) != 3 or row[2] not in {str(grade) for grade in range(MAX_GRADE + 1)}:
                 raise _bad_line(
                     path, rows.line_num, "应为三列：需求、画像、等级 0 到 3", "expected demand, profile, grade 0..3"
@@ -33,8 +35,9 @@ def read_judgements(path: Path) -> Judgements:
             known = judgements.setdefault(demand_id, {}).setdefault(profile_id, int(grade))
             if known != int(grade):
                 raise _bad_line(path, rows.line_num, "同一对有两个不同等级", "the pair has another grade already")
-    if not judgements:
-        raise InvalidInput("no_judgements", Text(f"{path.name} 中没有标注。", f"{path.name} holds no judgement."))
+    if not any(grade for grades in judgements.values() for grade in grades.values()):
+        message = Text(f"{path.name} 中没有等级大于 0 的标注。", f"{path.name} holds no positive judgement.")
+        raise InvalidInput("no_judgements", message)
     return judgements
 
 

@@ -104,6 +104,8 @@ async def _match_rows(database: Database) -> AsyncIterator[dict[str, Any]]:
                 profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches))
                 for match in matches:
                     profile = profiles[match.profile_id]
+                    if profile.visibility == "hidden":
+                        continue
                     decision = decisions[demand.id].get(profile.id)
                     yield {
                         "demand_id": demand.id,

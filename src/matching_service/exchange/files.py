@@ -17,6 +17,7 @@ from matching_service.foundation.errors import InvalidInput, Text
 
 FORMATS = (".jsonl", ".csv", ".xlsx")
 _MAX_CELL = 32_767
+_UTF8_MARK = b"\xef\xbb\xbf"
 csv.field_size_limit(16 * 1024 * 1024)
 
 
@@ -86,7 +87,7 @@ def _read_json_lines(path: Path, form: Form) -> Iterator[FileRow]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as failure:
+        except (ValueError, RecursionError) as failure:  # a number of 5,000 digits is a plain ValueError
             yield FileRow(number, None, Text(f"不是有效的 JSON：{failure}", f"not valid JSON: {failure}"))
             continue
         if isinstance(row, dict):
@@ -103,22 +104,15 @@ def _read_csv(path: Path, form: Form) -> Iterator[FileRow]:
     first_line = 1
     for cells in reader:
         start, first_line = first_line, reader.line_num + 1
-        if not any(cell.strip() for cell in cells):
-            continue
         error = next((broken[number] for number in range(start, first_line) if number in broken), None)
+        if error is None and not any(cell.strip() for cell in cells):
+            continue
         if headings is None:
             headings = _checked_headings(cells, form)
         elif error is not None:
             yield FileRow(start, None, error)
         elif len(cells) > len(headings):
-            yield FileRow(
-                start,
-                None,
-                Text(
-                    f"有 {len(cells)} 列，表头只有 {len(headings)} 列。",
-                    f"{len(cells)} cells under {len(headings)} headings.",
-                ),
-            )
+            yield FileRow(start, None, _surplus(len(cells), len(headings)))
         else:
             row = {heading: unguard_formula(cell) for heading, cell in zip(headings, cells, strict=False)}
             yield FileRow(start, from_cells(form, row))
@@ -139,8 +133,15 @@ def _read_xlsx(path: Path, form: Form) -> Iterator[FileRow]:
             headings = _checked_headings(["" if cell is None else str(cell) for cell in cells], form)
         else:
             row = {heading: cell for heading, cell in zip(headings, cells, strict=False) if heading}
-            yield FileRow(number, from_cells(form, row))
+            if any(cell is not None and str(cell).strip() for cell in cells[len(headings) :]):
+                yield FileRow(number, None, _surplus(len(cells), len(headings)))
+            else:
+                yield FileRow(number, from_cells(form, row))
     book.close()
+
+
+def _surplus(n_cells: int, n_headings: int) -> Text:
+    return Text(f"有 {n_cells} 列，表头只有 {n_headings} 列。", f"{n_cells} cells under {n_headings} headings.")
 
 
 def _checked_headings(cells: Sequence[str], form: Form) -> list[str]:
@@ -158,6 +159,16 @@ def _checked_headings(cells: Sequence[str], form: Form) -> list[str]:
                 f"Unknown columns: {', '.join(unknown)}. Known: {known}.",
             ),
         )
+    columns = [form.column(heading) for heading in headings]
+    repeated = [heading for heading in headings if columns.count(form.column(heading)) > 1]
+    if repeated:
+        raise InvalidInput(
+            "repeated_column",
+            Text(
+                f"这些列含义相同，请只保留一列：{'、'.join(repeated)}。",
+                f"Columns of one meaning: {', '.join(repeated)}.",
+            ),
+        )
     return headings
 
 
@@ -169,15 +180,17 @@ def _decoded_lines(data: bytes) -> Iterator[tuple[str, Text | None]]:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         yield from ((line, None) for line in data.decode("utf-16", "replace").split("\n"))
         return
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    has_mark = data.startswith(_UTF8_MARK)
+    lines = data.removeprefix(_UTF8_MARK).split(b"\n")
     not_ascii = [line for line in lines if not line.isascii()]
     n_utf8 = sum(_decodes(line, "utf-8") for line in not_ascii)
-    encoding = "utf-8" if 2 * n_utf8 >= len(not_ascii) else "gb18030"
+    encoding = "utf-8" if has_mark or 2 * n_utf8 >= len(not_ascii) else "gb18030"
     for line in lines:
         try:
             yield line.decode(encoding).removesuffix("\r"), None
         except UnicodeDecodeError:
-            yield "", Text(f"无法按 {encoding} 解码。", f"cannot be decoded as {encoding}.")
+            text = line.decode(encoding, "replace").removesuffix("\r")  # so that quotes still close where they should
+            yield text, Text(f"无法按 {encoding} 解码。", f"cannot be decoded as {encoding}.")
 
 
 def _decodes(line: bytes, encoding: str) -> bool:

@@ -155,7 +155,7 @@ def from_cells(form: Form, row: Mapping[str, Any]) -> dict[str, Any]:
             name = "external_id"
         text = form.values.get(name, {}).get(text.strip(), text)
         if name in _LISTS:
-            values[name] = [item.strip() for item in _LIST_SEPARATORS.split(text) if item.strip()]
+            values[name] = _list(text)
         elif name == "works":
             values[name] = _works(text)
         else:
@@ -196,8 +196,19 @@ def _to_cell(name: str, value: Any) -> str:
     if name == "works":
         return json.dumps(value, ensure_ascii=False) if value else ""
     if isinstance(value, list):
-        return _JOINED_LIST.join(str(item) for item in value)
+        is_plain = not any(_LIST_SEPARATORS.search(item) or item.startswith("[") for item in value)
+        return _JOINED_LIST.join(value) if is_plain else json.dumps(value, ensure_ascii=False)
     return _cell_text(value)
+
+
+def _list(text: str) -> Any:
+    """A list in one cell: separated by people, or as JSON where an item holds a separator itself."""
+    if text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            pass  # a person's text that happens to begin with a bracket
+    return [item.strip() for item in _LIST_SEPARATORS.split(text) if item.strip()]
 
 
 def _works(text: str) -> Any:
@@ -205,6 +216,6 @@ def _works(text: str) -> Any:
     if text.lstrip().startswith("["):
         try:
             return json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return text  # refused by the model, with the column's name
     return [{"title": line.strip()} for line in text.splitlines() if line.strip()]

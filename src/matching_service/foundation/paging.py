@@ -2,12 +2,14 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
 
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 200
 
@@ -42,7 +44,7 @@ def decode_cursor(cursor: str) -> str:
         last_id = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         last_id = ""
-    if not last_id or not last_id.isprintable():
+    if not _ID.fullmatch(last_id):
         message = Text(
             "翻页游标无效，请从第一页重新读取。",
             "The cursor is not valid; start again from the first page.",

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,7 +219,7 @@ class Snapshot:
             )
         except FileNotFoundError as error:
             raise SnapshotMismatch("no snapshot", is_damage=False) from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise SnapshotMismatch(f"damaged: {error!r}") from error
         n_passages = len(snapshot.work_ids)
         if not (n_passages == len(snapshot.profile_rows) == len(snapshot.sparse) == len(snapshot.dense)):

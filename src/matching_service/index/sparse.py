@@ -98,7 +98,8 @@ class SparseIndex:
     @classmethod
     def load(cls, folder: Path) -> Self:
         terms = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
-        matrix = sparse.csr_array(sparse.load_npz(folder / "impacts.npz"))
+        with (folder / "impacts.npz").open("rb") as file:  # ours to close, also when it is damaged
+            matrix = sparse.csr_array(sparse.load_npz(file))
         return cls(matrix, {term: column for column, term in enumerate(terms)})
 
     def _product(self, matrix: sparse.csr_array, query: TermWeights) -> FloatArray:

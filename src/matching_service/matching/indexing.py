@@ -57,7 +57,7 @@ class LiveIndex:
     async def open(self) -> None:
         """Load the saved snapshot, or build one from the database when there is none to use; then catch up."""
         try:
-            self._swap(await to_thread.run_sync(Snapshot.load, self._folder, self._versions))
+            self._swap(await self._load_saved())
         except SnapshotMismatch as mismatch:
             level = logging.WARNING if mismatch.is_damage else logging.INFO
             logger.log(level, "snapshot_refused", extra={"entity": self._entity, "reason": str(mismatch)})
@@ -71,6 +71,14 @@ class LiveIndex:
     async def save(self) -> None:
         """Write the present snapshot for the next start."""
         await to_thread.run_sync(self.snapshot.save, self._folder)
+
+    async def _load_saved(self) -> Snapshot:
+        """Raises SnapshotMismatch, also for a snapshot that knows more than the database."""
+        loaded = await to_thread.run_sync(Snapshot.load, self._folder, self._versions)
+        async with self._database.reading() as session:
+            if loaded.as_of > await last_seq(session, entity=self._entity):
+                raise SnapshotMismatch("ahead of the database, which was restored or is another one")
+        return loaded
 
     async def rebuild(self, on_progress: Callable[[int], None] = lambda _n: None) -> Snapshot:
         """Build a snapshot from all rows, save it, and swap it in. ``on_progress`` is told of rows done."""

@@ -1,6 +1,6 @@
 """HTTP doors of matching."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
@@ -34,8 +34,8 @@ def _engine(request: Request) -> Engine:
     return engine
 
 
-def _run_starter(request: Request) -> Callable[[str], None]:
-    starter: Callable[[str], None] = request.app.state.start_run
+def _run_starter(request: Request) -> Callable[[str], Awaitable[None]]:
+    starter: Callable[[str], Awaitable[None]] = request.app.state.start_run
     return starter
 
 
@@ -94,7 +94,7 @@ async def start_run(
     principal: CanStart,
     response: Response,
     tasks: BackgroundTasks,
-    work_off: Annotated[Callable[[str], None], Depends(_run_starter)],
+    work_off: Annotated[Callable[[str], Awaitable[None]], Depends(_run_starter)],
 ) -> Run:
     """Re-rank all open demands in the background; `Location` tells where to read progress."""
     run = await runs.start_run(engine, session, principal)

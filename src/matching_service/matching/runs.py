@@ -13,6 +13,7 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, Text
 from matching_service.foundation.metrics import RUN_DEMANDS
 from matching_service.foundation.paging import Page, PageRequest
+from matching_service.index.snapshot import Snapshot
 from matching_service.matching import queries
 from matching_service.matching.changes import compare_lists
 from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges
@@ -23,12 +24,15 @@ from matching_service.store.outbox import record_event
 
 logger = logging.getLogger(__name__)
 DEMANDS_PER_CHUNK = 20
+_START_LOCK = 0x72756E  # any constant; the ASCII codes of "run"
+_ATTEMPTS = 3
 
 Progress = Callable[[int], None]
 
 
 async def start_run(engine: Engine, session: AsyncSession, actor: Principal) -> MatchRunRow:
     """Begin a run; raises Conflict naming the one that is still running."""
+    await engine.database.lock(session, _START_LOCK)  # of two starts at once, the second sees the first
     if (running := await queries.running_run(session)) is not None:
         raise Conflict(
             "run_in_progress",
@@ -76,17 +80,37 @@ async def work_off(engine: Engine, run_id: str, on_progress: Progress = lambda _
     on_progress(len(done))
     for start in range(0, len(remaining), DEMANDS_PER_CHUNK):
         chunk = remaining[start : start + DEMANDS_PER_CHUNK]
-        async with database.reading() as session:
-            demands = await queries.get_by_ids(session, DemandRow, chunk)
-            decisions = await queries.get_decisions(session, chunk)
-            previous = await queries.latest_list_ids(session, chunk)
-            present = [demand_id for demand_id in chunk if demand_id in demands]
-            requests = [demand_request(demands[i], decisions[i], top_k=run.top_k) for i in present]
-            started = perf_counter()
-            outcomes = await rank_many(engine, session, requests, snapshot)
-            took_ms = (perf_counter() - started) * 1e3 / max(1, len(present))
-        async with database.transaction() as session:
-            run = await queries.get_run(session, run_id)
+        run = await _rank_chunk(engine, run, chunk, snapshot)
+        if run.state != "running":
+            return run
+        on_progress(len(chunk))
+    return await _finish(engine, run_id)
+
+
+async def fail_run(engine: Engine, run_id: str) -> None:
+    """Mark a run that cannot go on, so that another may start; its lists never become visible."""
+    async with engine.database.transaction() as session:
+        run = await queries.get_run(session, run_id)
+        if run.state == "running":
+            run.state, run.finished_at = "failed", now()
+
+
+async def _rank_chunk(
+    engine: Engine, run: MatchRunRow, chunk: Sequence[str], snapshot: Snapshot, *, attempt: int = 1
+) -> MatchRunRow:
+    """Rank and store some demands; tried again when a profile was deleted between the ranking and the storing."""
+    async with engine.database.reading() as session:
+        demands = await queries.get_by_ids(session, DemandRow, chunk)
+        decisions = await queries.get_decisions(session, chunk)
+        previous = await queries.latest_list_ids(session, chunk)
+        present = [demand_id for demand_id in chunk if demand_id in demands]
+        requests = [demand_request(demands[i], decisions[i], top_k=run.top_k) for i in present]
+        started = perf_counter()
+        outcomes = await rank_many(engine, session, requests, snapshot)
+        took_ms = (perf_counter() - started) * 1e3 / max(1, len(present))
+    try:
+        async with engine.database.transaction() as session:
+            run = await queries.get_run(session, run.id)
             if run.state != "running":
                 return run
             for demand_id, outcome in zip(present, outcomes, strict=True):
@@ -95,8 +119,11 @@ async def work_off(engine: Engine, run_id: str, on_progress: Progress = lambda _
                 run.n_failed += failed
                 run.n_done += not failed
                 RUN_DEMANDS.labels("failed" if failed else "done").inc()
-        on_progress(len(chunk))
-    return await _finish(engine, run_id)
+    except Conflict:
+        if attempt == _ATTEMPTS:
+            raise
+        return await _rank_chunk(engine, run, chunk, snapshot, attempt=attempt + 1)
+    return run
 
 
 async def changes_of_run(session: AsyncSession, run_id: str, page: PageRequest) -> Page[DemandChanges]:

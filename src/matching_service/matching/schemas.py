@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from matching_service.api.fields import Answer, Body, EntityId, RegionPrefix, Text5000, Title, Topic, Topics
+from matching_service.api.fields import Answer, Body, EntityId, NotBool, RegionPrefix, Text5000, Title, Topic, Topics
 from matching_service.profiles.schemas import Kind
 from matching_service.ranking.calibrate import Level
 
@@ -15,7 +15,7 @@ MAX_TOP_K = 1_000
 MAX_IDS = 5_000
 DEFAULT_TOP_K = 20
 
-TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
+TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K), NotBool]
 Ids = Annotated[list[EntityId], Field(max_length=MAX_IDS)]
 Decision = Literal["pinned", "shortlisted", "rejected"]
 Signal = Literal["lexical", "semantic"]
@@ -32,9 +32,9 @@ class QueryBody(Body):
     """A question in the form of a demand, with a demand's limits."""
 
     title: Title
-    problem: Text5000 | None = None
-    key_technology: Text5000 | None = None
-    expected_goal: Text5000 | None = None
+    problem: Text5000 = None
+    key_technology: Text5000 = None
+    expected_goal: Text5000 = None
     keywords: Topics = Field(default_factory=list)
     must_have: Topics = Field(default_factory=list)
     nice_to_have: Topics = Field(default_factory=list)
@@ -71,6 +71,8 @@ class MatchBody(Body):
 
 
 class ReverseBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"top_k": 10}]})
+
     top_k: TopK = DEFAULT_TOP_K
 
 
@@ -207,7 +209,7 @@ class DecisionBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "pinned", "reason": "企业已面谈"}]})
 
     decision: Decision
-    reason: Text5000 | None = None
+    reason: Text5000 = None
 
 
 class DecisionAnswer(Answer):

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.queries import get_demand
 from matching_service.foundation.clock import now
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import FieldError, InvalidInput, Text
 from matching_service.foundation.metrics import MATCH_SECONDS
 from matching_service.index.snapshot import Snapshot
 from matching_service.matching import queries
@@ -126,7 +126,7 @@ async def match(engine: Engine, read: AsyncSession, write: AsyncSession, body: M
             "只有针对已存需求的匹配才能保存；请改用 demand_id。",
             "Only a stored demand's list can be kept; use demand_id.",
         )
-        raise InvalidInput("store_needs_demand", message)
+        raise InvalidInput("store_needs_demand", message, errors=[FieldError("store_needs_demand", message, "/store")])
     decisions = (await queries.get_decisions(read, [demand.id]))[demand.id] if demand is not None else {}
     question = demand if demand is not None else body.query
     assert question is not None  # noqa: S101  # MatchBody allows exactly one of the two
@@ -204,6 +204,7 @@ async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
                 decision=_decision(decisions.get(match.profile_id)),
             )
             for match in matches
+            if profiles[match.profile_id].visibility != "hidden"  # hidden since the list was stored
         ],
     )
 
@@ -335,9 +336,8 @@ def _rank_one(request: RankRequest, snapshot: Snapshot, encoder: Encoder) -> _Ra
     prepared = prepare(request.query, encoder)
     ranked = rank(prepared, snapshot, top_k=request.top_k, filters=request.filters, weights=request.weights)
     if missing := request.pinned - {entry.profile_id for entry in ranked}:
-        ranked += rank(
-            prepared, snapshot, top_k=len(missing), filters=Filters(candidates=missing), weights=request.weights
-        )
+        only_pinned = replace(request.filters, candidates=missing)  # a pin overrides no exclusion
+        ranked += rank(prepared, snapshot, top_k=len(missing), filters=only_pinned, weights=request.weights)
     return _Ranking(request, prepared, ranked)
 
 
@@ -393,7 +393,7 @@ def _weights(body: MatchBody) -> Weights:
     values = dict(DEFAULT_WEIGHTS.values) | {str(signal): weight for signal, weight in body.weights.items()}
     if not any(values.values()):
         message = Text("weights 不能全为 0。", "weights must not all be 0.")
-        raise InvalidInput("weights_all_zero", message)
+        raise InvalidInput("weights_all_zero", message, errors=[FieldError("weights_all_zero", message, "/weights")])
     return Weights("custom", MappingProxyType(values))
 
 

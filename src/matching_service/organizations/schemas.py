@@ -34,7 +34,7 @@ _EXAMPLE: JsonDict = {
 class OrganizationFields(Body):
     credit_code: CreditCode | None = None
     region: Region | None = None
-    introduction: Text500 | None = None
+    introduction: Text500 = None
 
 
 class OrganizationCreate(UpsertBody, OrganizationFields):

@@ -67,15 +67,14 @@ async def upsert_organizations(
         if row is None:
             row = OrganizationRow(id=item.row_id or new_id(), **values)
             session.add(row)
-            await session.flush([row])
             status = Stored("created", row.id)
-            existing.add(item, row)
         elif changed := {name: value for name, value in values.items() if getattr(row, name) != value}:
             for name, value in changed.items():
                 setattr(row, name, value)
             status = Stored("updated", row.id)
         else:
             status = Stored("unchanged", row.id)
+        existing.add(item, row)
         if item.credit_code:
             owners[item.credit_code] = row
         if status.status != "unchanged":

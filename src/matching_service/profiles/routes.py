@@ -103,18 +103,27 @@ async def delete_profile(
 
 
 @router.get("/{profile_id}/contact", responses=problem_responses(404))
-async def read_contact(profile_id: str, session: WriteSession, principal: CanReadContact) -> Contact:
+async def read_contact(
+    profile_id: str, session: WriteSession, principal: CanReadContact, response: Response
+) -> Contact:
     """Read contact data; each reading is written to the audit log."""
     row = await queries.get_profile(session, profile_id)
+    set_etag(response, row.row_version)
     return await service.read_contact(session, row, principal)
 
 
 @router.put("/{profile_id}/contact", responses=problem_responses(404, 412))
 async def write_contact(
-    profile_id: str, body: Contact, session: WriteSession, principal: CanWriteContact, if_match: IfMatch = None
+    profile_id: str,
+    body: Contact,
+    session: WriteSession,
+    principal: CanWriteContact,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> Contact:
     """Replace contact data as a whole."""
     row = await queries.get_profile(session, profile_id)
     check_if_match(if_match, row.row_version)
     await service.write_contact(session, row, body, principal)
+    set_etag(response, row.row_version)
     return body

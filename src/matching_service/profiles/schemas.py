@@ -13,8 +13,10 @@ from matching_service.api.fields import (
     Body,
     EntityId,
     ExternalId,
+    NotBool,
     Region,
     RowId,
+    Text50,
     Text200,
     Text500,
     Text10000,
@@ -73,22 +75,22 @@ class Work(Body):
     external_id: ExternalId | None = None
     kind: WorkKind = "other"
     title: WorkTitle
-    abstract: Text10000 | None = None
+    abstract: Text10000 = None
     year: Year | None = None
 
 
 class ProfileFields(Body):
-    summary: Text10000 | None = None
+    summary: Text10000 = None
     keywords: Topics = Field(default_factory=list)
     fields: Topics = Field(default_factory=list)
     organization_id: EntityId | None = None
     region: Region | None = None
     country: Country = "CN"
     language: LanguageCode = Field(default="zh", description="Language of the texts, ISO 639.")
-    title: Text200 | None = Field(default=None, description="Academic or professional title, such as 教授.")
+    title: Text200 = Field(default=None, description="Academic or professional title, such as 教授.")
     honours: Topics = Field(default_factory=list)
     clusters: Topics = Field(default_factory=list)
-    capacity: Annotated[int, Field(ge=0, le=1000)] | None = None
+    capacity: Annotated[int, Field(ge=0, le=1000), NotBool] | None = None
     available_from: date | None = None
     available_until: date | None = None
     visibility: Visibility = Field(default="public", description="A hidden profile is never ranked.")
@@ -160,6 +162,6 @@ class Contact(Body):
         from_attributes=True, json_schema_extra={"examples": [{"phone": "0757-0000000", "email": "a@example.org"}]}
     )
 
-    phone: Annotated[Text200, Field(max_length=50)] | None = None
-    email: Text200 | None = None
-    address: Text500 | None = None
+    phone: Text50 = None
+    email: Text200 = None
+    address: Text500 = None

@@ -62,11 +62,11 @@ async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate],
         row = existing.find(item)
         if row is None:
             row = _insert(session, item, values, actor)
-            existing.add(item, row)
             results.append(Stored("created", row.id))
         else:
             is_changed = _update(session, row, values, item.works, actor)
             results.append(Stored("updated" if is_changed else "unchanged", row.id))
+        existing.add(item, row)
     await session.flush()
     return results
 
@@ -89,6 +89,8 @@ async def read_contact(session: AsyncSession, row: ProfileRow, actor: Principal)
 async def write_contact(session: AsyncSession, row: ProfileRow, contact: Contact, actor: Principal) -> None:
     """Replace the contact data as a whole."""
     await session.merge(ProfileContactRow(profile_id=row.id, **contact.model_dump()))
+    row.updated_at = now()  # the profile's version covers its contact data too
+    await session.flush()
     record_audit(session, actor, "write_contact", entity="profile", entity_id=row.id)
 
 

@@ -15,7 +15,7 @@ from matching_service.foundation.errors import Conflict, PreconditionFailed, Tex
 from matching_service.store.outbox import take_pending
 
 _BUSY_TIMEOUT_MS = 10_000
-_OUTBOX_LOCK = 0x6D61746368  # any constant; the ASCII codes of "match"
+_OUTBOX_LOCK = 0x6F7574626F78  # any constant; the ASCII codes of "outbox"
 _BEGIN = "sqlite_begin"
 
 
@@ -66,12 +66,19 @@ class Database:
     async def close(self) -> None:
         await self.engine.dispose()
 
+    async def lock(self, session: AsyncSession, key: int) -> None:
+        """Wait until no other transaction holds this lock, and hold it to the end of this one.
+
+        On SQLite a write transaction is alone anyway.
+        """
+        if not self.is_sqlite:
+            await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
     async def _write_outbox(self, session: AsyncSession) -> None:
         if not (events := take_pending(session)):
             return
         await session.flush()
-        if not self.is_sqlite:
-            await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _OUTBOX_LOCK})
+        await self.lock(session, _OUTBOX_LOCK)
         session.add_all(events)
         await session.flush()
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table, Versioned
 
@@ -38,6 +38,7 @@ class DemandTransitionRow(Identified, Table):
     __tablename__ = "demand_transitions"
 
     demand_id: Mapped[str] = mapped_column(ForeignKey("demands.id", ondelete="CASCADE"), index=True)
+    demand: Mapped[DemandRow] = relationship(lazy="raise")  # tells a flush to insert the demand first
     from_status: Mapped[str | None] = mapped_column(String(20))
     to_status: Mapped[str] = mapped_column(String(20))
     opinion: Mapped[str | None] = mapped_column(Text)

@@ -9,8 +9,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 
+from matching_service.foundation.errors import Text, Unavailable
 from matching_service.store.database import Database
 from matching_service.store.tables import Table
 
@@ -37,7 +39,31 @@ async def is_empty(database: Database) -> bool:
 
 
 async def upgrade(database: Database, revision: str = "head") -> None:
-    await _run(database, lambda config: command.upgrade(config, revision))
+    """Raises Unavailable when the database is at a revision that this program does not know."""
+    try:
+        await _run(database, lambda config: command.upgrade(config, revision))
+    except CommandError as error:
+        raise schema_mismatch(await current_revision(database)) from error
+
+
+def schema_mismatch(current: str | None) -> Unavailable:
+    """The error of a database at another revision, saying what to run."""
+    needed = newest_revision()
+    return Unavailable(
+        "schema_mismatch",
+        Text(
+            f"数据库结构版本为 {current or '空'}，本程序需要 {needed}。较旧时请运行：matching-service migrate；"
+            "较新时请使用与数据库相同版本的程序。",
+            f"The database is at revision {current or 'none'}, this program needs {needed}. If it is older run: "
+            "matching-service migrate; if it is newer use the program version that made it.",
+        ),
+    )
+
+
+async def check_schema(database: Database) -> None:
+    """Raise Unavailable, saying what to run, unless the database is at this program's revision."""
+    if (current := await current_revision(database)) != newest_revision():
+        raise schema_mismatch(current)
 
 
 async def downgrade(database: Database, revision: str = "base") -> None:

@@ -1,0 +1,278 @@
+"""Every command in a process of its own: what it prints where, and how it ends."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+from sqlalchemy import text
+
+from matching_service import sample
+from matching_service.store.database import Database
+
+COMMANDS = [
+    [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"], ["import"],
+    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["reindex"], ["demo"],
+]  # fmt: skip
+WRONG_USE = [
+    [], ["fly"], ["serve", "--port", "70000"], ["serve", "--workers", "0"], ["keys", "create"],
+    ["keys", "create", "--role", "king", "--name", "n"], ["keys", "create", "--role", "admin", "--name", ""],
+    ["import", "demands"], ["import", "matches", "a.csv"], ["export", "papers", "a.csv"], ["rerank", "--faster"],
+    ["evaluate", "--demands", "a.jsonl"], ["migrate", "now"],
+]  # fmt: skip
+ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+FAST = {"MATCHING_ENCODER": "none"}
+
+# One process imports the program once and makes a process of each command line, which saves seconds apiece.
+FORK = """
+import json, os, sys, tempfile
+from matching_service.cli import main
+results = []
+for arguments in json.load(sys.stdin):
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            sys.argv = ["matching-service", *arguments]
+            code = 1
+            try:
+                main()
+            except SystemExit as exit:
+                code = exit.code if isinstance(exit.code, int) else int(bool(exit.code))
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        out.seek(0)
+        err.seek(0)
+        results.append([code, out.read().decode(), err.read().decode()])
+json.dump(results, sys.stdout)
+"""
+
+
+def run_all(command_lines: list[list[str]], folder: Path) -> list[tuple[int, str, str]]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
+    done = subprocess.run(
+        [sys.executable, "-c", FORK],
+        input=json.dumps(command_lines),
+        env=environment | FAST | {"MATCHING_DATA_DIR": str(folder / "data"), "PYTHONUTF8": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return [(code, out, err) for code, out, err in json.loads(done.stdout)]
+
+
+def failed_in_both_languages(done: subprocess.CompletedProcess[str]) -> bool:
+    return (
+        done.returncode == 1
+        and re.search("[\u4e00-\u9fff]", done.stderr) is not None
+        and "Error:" in done.stderr
+        and "Traceback" not in done.stderr
+    )
+
+
+def demands_file(path: Path, *rows: dict[str, object] | str) -> str:
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows))
+    return str(path)
+
+
+async def execute(url: str, statement: str) -> None:
+    database = Database(url)
+    async with database.engine.begin() as connection:
+        await connection.execute(text(statement))
+    await database.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_every_command_has_help(tmp_path: Path) -> None:
+    for command, (code, out, err) in zip(
+        COMMANDS, run_all([[*command, "--help"] for command in COMMANDS], tmp_path), strict=True
+    ):
+        assert (command, code, err) == (command, 0, "")
+        assert "Usage" in out
+        assert re.search("[\u4e00-\u9fff]", out)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_wrong_use_ends_with_2(tmp_path: Path) -> None:
+    results = run_all(WRONG_USE, tmp_path)
+    assert [(use, code) for use, (code, _, _) in zip(WRONG_USE, results, strict=True)] == [
+        (use, 2) for use in WRONG_USE
+    ]
+    assert all(err or not use for use, (_, _, err) in zip(WRONG_USE, results, strict=True))
+    assert not any("Traceback" in err for _, _, err in results)
+    assert not (tmp_path / "data").exists()
+
+
+def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
+    cli = Cli(environment | {"MATCHING_DATA_DIR": str(tmp_path), "PYTHONUTF8": "1"})
+    done = cli.run("keys", "list", MATCHING_DATABASE_URL="mysql://h/d")
+    assert failed_in_both_languages(done), done.stderr
+    assert "MATCHING_DATABASE_URL" in done.stderr
+    unreachable = cli.run("keys", "list", MATCHING_DATABASE_URL="postgresql://u:geheim@127.0.0.1:1/d")
+    assert failed_in_both_languages(unreachable), unreachable.stderr
+    assert "geheim" not in unreachable.stderr
+
+
+def test_keys_are_made_listed_and_revoked(cli: Cli) -> None:
+    made = cli.run("keys", "create", "--role", "portal", "--name", "门户", "--expires", "2099-12-31")
+    assert made.returncode == 0, made.stderr
+    assert re.fullmatch(r"mk_[\w-]{43}\n", made.stdout)
+    listed = cli.run("keys", "list", "--json")
+    assert made.stdout.strip() not in listed.stdout
+    (key,) = json.loads(listed.stdout)  # a list, also of one key
+    assert (key["name"], key["role"], key["revoked_at"]) == ("门户", "portal", None)
+    assert key["expires_at"].startswith("2099-12-31")
+    revoked = cli.run("keys", "revoke", key["id"])
+    assert revoked.returncode == 0
+    assert key["id"] in revoked.stdout
+
+
+@ONLY_SQLITE
+def test_a_key_that_does_not_exist_cannot_be_revoked(cli: Cli) -> None:
+    done = cli.run("keys", "revoke", "unknown")
+    assert failed_in_both_languages(done), done.stderr
+    assert done.stdout == ""
+    assert "unknown" in done.stderr
+
+
+def test_bad_rows_are_reported_and_good_ones_stored_exported_and_unchanged(cli: Cli, tmp_path: Path) -> None:
+    good = [{"external_id": str(n), "title": f"=柔轮[red]{n}", "keywords": ["[b]", "a"]} for n in range(3)]
+    path = demands_file(tmp_path / "a.jsonl", good[0], {"title": "", "region": "x"}, "{[red]", *good[1:])
+    done = cli.run("import", "demands", path, "--source", "s", "--status", "published", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {"created": 3, "updated": 0, "unchanged": 0, "bad": 2}
+    assert "第 2 行 line 2, 列 column title" in done.stderr
+    assert "第 2 行 line 2, 列 column region" in done.stderr
+    assert "第 3 行 line 3" in done.stderr
+    target = tmp_path / "out" / "a.csv"
+    exported = cli.run("export", "demands", str(target))
+    assert exported.returncode == 0, exported.stderr
+    assert "3 demands" in exported.stdout
+    again = cli.run("import", "demands", str(target), "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout) == {"created": 0, "updated": 0, "unchanged": 3, "bad": 0}
+
+
+@ONLY_SQLITE
+def test_a_strict_import_stores_nothing_and_says_why(cli: Cli, tmp_path: Path) -> None:
+    path = demands_file(tmp_path / "a.jsonl", {"title": "甲"}, {"title": ""})
+    done = cli.run("import", "demands", path, "--strict")
+    assert failed_in_both_languages(done), done.stderr
+    assert "line 2" in done.stderr
+    assert done.stdout == ""
+    exported = cli.run("export", "demands", str(tmp_path / "b.jsonl"))
+    assert exported.stdout.startswith("0 demands")
+
+
+@ONLY_SQLITE
+def test_a_missing_file_and_an_unknown_format_fail(cli: Cli, tmp_path: Path) -> None:
+    missing = cli.run("import", "profiles", str(tmp_path / "missing.csv"))
+    assert failed_in_both_languages(missing), missing.stderr
+    assert "missing.csv" in missing.stderr
+    unknown = cli.run("export", "profiles", str(tmp_path / "a.pdf"))
+    assert failed_in_both_languages(unknown), unknown.stderr
+
+
+@ONLY_SQLITE
+def test_societies_are_loaded_once_demands_ranked_and_the_index_rebuilt(cli: Cli, tmp_path: Path) -> None:
+    first, second = (cli.run("load-societies") for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert re.findall(r"\d+", first.stdout) == ["209", "0", "0"]
+    assert re.findall(r"\d+", second.stdout) == ["0", "0", "209"]
+    path = demands_file(tmp_path / "a.jsonl", {"title": "轴承钢疲劳寿命", "status": "published"})
+    assert cli.run("import", "demands", path).returncode == 0
+    ranked = cli.run("rerank", "--json", **FAST)
+    assert ranked.returncode == 0, ranked.stderr
+    report = json.loads(ranked.stdout)
+    assert (report["state"], report["n_demands"], report["n_done"], report["n_failed"]) == ("finished", 1, 1, 0)
+    (change,) = report["changes"]
+    assert change["entered"][0]["rank"] == 1
+    exported = cli.run("export", "matches", str(tmp_path / "m.jsonl"))
+    assert exported.stdout.startswith(f"{len(change['entered'])} matches")
+    rebuilt = cli.run("reindex", **FAST)
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert "profiles: 209 documents" in rebuilt.stdout
+    assert "demands: 1 documents" in rebuilt.stdout
+
+
+@ONLY_SQLITE
+def test_nothing_to_resume_is_a_failure(cli: Cli) -> None:
+    done = cli.run("rerank", "--resume", "--json", **FAST)
+    assert failed_in_both_languages(done), done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("empty_database_url", ["sqlite"], indirect=True)
+def test_migrate_creates_and_then_changes_nothing(empty_database_url: str, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
+    url = {"MATCHING_DATABASE_URL": empty_database_url, "MATCHING_DATA_DIR": str(tmp_path), "PYTHONUTF8": "1"}
+    cli = Cli(environment | url)
+    first, second = (cli.run("migrate") for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert re.fullmatch(r"- -> (\w+)\n", first.stdout)
+    newest = first.stdout.split()[-1]
+    assert second.stdout == f"{newest} -> {newest}\n"
+
+
+@ONLY_SQLITE
+async def test_another_schema_is_refused(cli: Cli, database_url: str) -> None:
+    await execute(database_url, "UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    for arguments in (["serve", "--port", "0"], ["migrate"]):
+        done = cli.run(*arguments, **FAST)
+        assert failed_in_both_languages(done), (arguments, done.stderr)
+        assert "ffffffffffff" in done.stderr
+    await execute(database_url, "DELETE FROM alembic_version")
+    older = cli.run("keys", "list")
+    assert failed_in_both_languages(older), older.stderr
+    assert "matching-service migrate" in older.stderr
+
+
+def test_the_service_ranks_the_sample_clearly_better_than_the_naive_baseline(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
+    cli = Cli(environment | {"MATCHING_DATA_DIR": str(tmp_path / "data"), "PYTHONUTF8": "1"})
+    done = cli.run(
+        "evaluate", "--demands", str(sample.DEMANDS), "--profiles", str(sample.PROFILES), "--labels",
+        str(sample.RELEVANCE), "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["measure"] == "ndcg@10"
+    assert report["n_demands"] >= 40
+    means = {name: result["mean"] for name, result in report["results"].items()}
+    assert means["matching_service"] > means["TfidfVectorizer(jieba.lcut)"] + 0.1
+    assert means["TfidfVectorizer(jieba.lcut)"] > means["random"] + 0.1
+    assert means["matching_service"] == max(means.values())
+    assert list(report["results"])[-1] == "matching_service"
+    assert len(report["results"]["matching_service"]["per_demand"]) == report["n_demands"]
+    assert not (tmp_path / "data").exists()  # files in, numbers out
+
+
+def test_the_demo_prints_three_lists_and_leaves_other_data_alone(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "matching.sqlite3").write_text("somebody's database")
+    done = Cli(environment | {"PYTHONUTF8": "1"}).run("demo", MATCHING_DATA_DIR=str(data), **FAST)
+    assert done.returncode == 0, done.stderr
+    titles = [
+        row["title"]
+        for row in map(json.loads, sample.DEMANDS.read_text(encoding="utf-8").splitlines())
+        if f"\n{row['title']}（" in done.stdout
+    ]
+    assert len(titles) == 3
+    assert done.stdout.count("匹配度") == 3
+    assert "serve" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert (data / "matching.sqlite3").read_text() == "somebody's database"
+    assert (data / "demo" / "matching.sqlite3").exists()

@@ -1,0 +1,300 @@
+"""The nightly run: visible at once when finished, resumable with an equal result, stopped by no single demand."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from matching_service.access.policies import COMMAND_LINE
+from matching_service.app import create_engine
+from matching_service.demands.schemas import DemandImport
+from matching_service.demands.service import upsert_demands
+from matching_service.exchange.imports import import_file
+from matching_service.foundation.errors import Conflict, NotFound
+from matching_service.foundation.settings import Settings
+from matching_service.jobs import nightly
+from matching_service.matching import queries, runs, service
+from matching_service.matching.schemas import DecisionBody
+from matching_service.matching.service import Engine, latest_matches
+from matching_service.profiles.schemas import ProfileImport
+from matching_service.profiles.service import upsert_profiles
+from matching_service.store.database import Database
+from matching_service.store.demands import DemandRow
+from matching_service.store.matching import MatchListRow, MatchRunRow
+from matching_service.store.outbox import OutboxRow
+
+WORDS = ["谐波减速器", "陶瓷窑炉", "心肌标志物", "注塑机液压", "铝型材挤压", "光伏逆变器"]
+N_DEMANDS = 6
+
+
+@pytest.fixture
+async def engine(database: Database, tmp_path: Path) -> Engine:
+    """Thirty profiles and six published demands, ranked by words alone."""
+    async with database.transaction() as session:
+        profiles = [
+            ProfileImport(
+                external_id=f"E{n}", kind="expert", name=f"专家{n}",
+                summary=f"{WORDS[n % 6]}研究{WORDS[(n // 6) % 6]}", keywords=[WORDS[(n + 1) % 6]],
+            )
+            for n in range(30)
+        ]  # fmt: skip
+        await upsert_profiles(session, profiles, COMMAND_LINE)
+    path = tmp_path / "demands.jsonl"
+    demands = [{"external_id": f"D{n}", "title": f"{WORDS[n]}难题", "status": "published"} for n in range(N_DEMANDS)]
+    demands.append({"external_id": "draft", "title": "谐波减速器草稿"})
+    path.write_text("\n".join(json.dumps(demand) for demand in demands))
+    await import_file(database, "demands", path, COMMAND_LINE, defaults={}, strict=True)
+    made = create_engine(Settings(encoder="none", data_dir=tmp_path / "data"), database)
+    await made.profiles.open()
+    return made
+
+
+async def rerank(engine: Engine, *, resume: bool = False) -> nightly.NightReport:
+    return await nightly.rerank(engine, await nightly.begin(engine, resume=resume), lambda _n: None)
+
+
+async def demand_ids(engine: Engine) -> dict[str, str]:
+    async with engine.database.reading() as session:
+        return {row.external_id or "": row.id for row in await session.scalars(select(DemandRow))}
+
+
+async def visible(engine: Engine) -> dict[str, list[tuple[str, int, float]]]:
+    """The list that people see, for each demand that has one."""
+    lists: dict[str, list[tuple[str, int, float]]] = {}
+    async with engine.database.reading() as session:
+        for external_id, demand_id in (await demand_ids(engine)).items():
+            try:
+                answer = await latest_matches(session, demand_id)
+            except NotFound:
+                continue
+            lists[external_id] = [(item.profile.id, item.rank, item.score) for item in answer.items]
+    return lists
+
+
+async def test_there_is_nothing_to_resume_at_first(engine: Engine) -> None:
+    with pytest.raises(NotFound) as missing:
+        await nightly.begin(engine, resume=True)
+    assert missing.value.code == "no_interrupted_run"
+
+
+async def test_a_second_start_is_refused_and_names_the_first(engine: Engine) -> None:
+    first = await nightly.begin(engine, resume=False)
+    with pytest.raises(Conflict, match=first.id) as refused:
+        await nightly.begin(engine, resume=False)
+    assert refused.value.code == "run_in_progress"
+    assert "--resume" in refused.value.detail.zh
+    assert (await rerank(engine, resume=True)).run.id == first.id
+    assert (await rerank(engine)).run.id != first.id
+
+
+async def test_of_two_starts_at_the_same_moment_one_is_refused(engine: Engine) -> None:
+    both_looked = asyncio.Barrier(2)
+
+    async def start() -> MatchRunRow:
+        async with engine.database.transaction() as session:
+            if not engine.database.is_sqlite:  # there the second waits for the first anyhow
+                await session.scalar(select(MatchRunRow.id))
+                await both_looked.wait()
+            return await runs.start_run(engine, session, COMMAND_LINE)
+
+    outcomes = await asyncio.gather(start(), start(), return_exceptions=True)
+    assert sorted(type(outcome) for outcome in outcomes if isinstance(outcome, Exception)) == [Conflict]
+    async with engine.database.reading() as session:
+        assert len(list(await session.scalars(select(MatchRunRow)))) == 1
+
+
+async def test_every_open_demand_gets_a_list(engine: Engine) -> None:
+    told: list[int] = []
+    begun = await nightly.begin(engine, resume=False)
+    assert (begun.state, begun.n_demands, begun.scope) == ("running", N_DEMANDS, "open")
+    report = await nightly.rerank(engine, begun, told.append)
+    assert (report.run.state, report.run.n_done, report.run.n_failed) == ("finished", N_DEMANDS, 0)
+    assert report.run.finished_at is not None
+    assert sum(told) == N_DEMANDS
+    lists = await visible(engine)
+    assert sorted(lists) == [f"D{n}" for n in range(N_DEMANDS)]
+    for entries in lists.values():
+        assert 5 <= len(entries) <= 20
+        assert [rank for _, rank, _ in entries] == list(range(1, len(entries) + 1))
+        assert [score for _, _, score in entries] == sorted((score for _, _, score in entries), reverse=True)
+    async with engine.database.reading() as session:
+        events = list(await session.scalars(select(OutboxRow.event).where(OutboxRow.entity == "match_run")))
+    assert events == ["match_run.finished"]
+
+
+async def test_stored_lists_are_explained_and_their_parts_sum_to_the_score(engine: Engine) -> None:
+    await rerank(engine)
+    ids = await demand_ids(engine)
+    async with engine.database.reading() as session:
+        answer = await latest_matches(session, ids["D0"])
+    for item in answer.items:
+        assert item.explanation is not None
+        assert abs(sum(part.contribution for part in item.explanation.parts) - item.score) < 1e-6
+        assert item.match_id is not None
+
+
+async def test_the_run_says_what_made_it(engine: Engine) -> None:
+    run = (await rerank(engine)).run
+    snapshot = engine.profiles.snapshot
+    assert (run.index_version, run.index_as_of, run.index_profiles) == (snapshot.version, snapshot.as_of, 30)
+    assert run.encoder_version == "none"
+    assert run.lexicon_version
+    assert run.weights_version
+
+
+async def test_the_first_run_enters_everybody_and_a_repeated_one_changes_nothing(engine: Engine) -> None:
+    first = await rerank(engine)
+    before = await visible(engine)
+    assert sorted(len(change.entered) for change in first.changes) == sorted(
+        len(entries) for entries in before.values()
+    )
+    assert (await rerank(engine)).changes == []
+    assert await visible(engine) == before
+
+
+async def test_a_new_profile_enters_and_a_hidden_one_leaves(engine: Engine) -> None:
+    await rerank(engine)
+    top = (await visible(engine))["D0"][0][0]
+    async with engine.database.transaction() as session:
+        new, hidden = (
+            ProfileImport(external_id="NEW", kind="expert", name="新专家", summary="谐波减速器难题"),
+            ProfileImport(kind="expert", name="-", id=top, visibility="hidden"),
+        )
+        stored = await upsert_profiles(session, [new, hidden], COMMAND_LINE)
+    report = await rerank(engine)
+    demand_id = (await demand_ids(engine))["D0"]
+    (change,) = [change for change in report.changes if change.demand_id == demand_id]
+    assert stored[0].id in [entry.profile_id for entry in change.entered]
+    assert top in [entry.profile_id for entry in change.left]
+
+
+class Broken(Exception):
+    pass
+
+
+def break_off(monkeypatch: pytest.MonkeyPatch, *, after_chunks: int) -> None:
+    """The process dies when it would store the next chunk."""
+    monkeypatch.setattr(runs, "DEMANDS_PER_CHUNK", 2)
+    stored = 0
+    original = runs.store_list
+
+    async def store_list(*arguments: Any, **more: Any) -> dict[str, str]:
+        nonlocal stored
+        stored += 1
+        if stored > 2 * after_chunks + 1:  # in the middle of a chunk
+            raise Broken
+        return await original(*arguments, **more)
+
+    monkeypatch.setattr(runs, "store_list", store_list)
+
+
+async def test_lists_become_visible_at_once_when_the_run_is_finished(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rerank(engine)
+    before = await visible(engine)
+    async with engine.database.transaction() as session:
+        profiles = [ProfileImport(kind="expert", name="新", summary=f"{word}难题") for word in WORDS]
+        await upsert_profiles(session, profiles, COMMAND_LINE)
+    with monkeypatch.context() as patch:
+        break_off(patch, after_chunks=2)
+        with pytest.raises(Broken):
+            await rerank(engine)
+    assert await visible(engine) == before
+    await rerank(engine, resume=True)
+    after = await visible(engine)
+    assert all(after[key] != before[key] for key in before)
+
+
+@pytest.mark.parametrize("after_chunks", [0, 1, 2])
+async def test_an_interrupted_run_is_completed_with_an_equal_result(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, after_chunks: int
+) -> None:
+    with monkeypatch.context() as patch:
+        break_off(patch, after_chunks=after_chunks)
+        with pytest.raises(Broken):
+            await rerank(engine)
+    async with engine.database.reading() as session:
+        interrupted = await queries.running_run(session)
+        assert interrupted is not None
+        assert interrupted.n_done == 2 * after_chunks
+    assert await visible(engine) == {}
+    report = await rerank(engine, resume=True)
+    assert report.run.id == interrupted.id
+    assert (report.run.state, report.run.n_done, report.run.n_failed) == ("finished", N_DEMANDS, 0)
+    resumed = await visible(engine)
+    await rerank(engine)
+    assert await visible(engine) == resumed
+
+
+async def test_a_demand_that_fails_is_recorded_and_stops_no_other(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rerank(engine)
+    before = await visible(engine)
+    original = service.prepare
+
+    def prepare(query: Any, encoder: Any) -> Any:
+        if query.title.startswith(WORDS[2]):
+            raise ValueError("cannot be prepared")
+        return original(query, encoder)
+
+    monkeypatch.setattr(service, "prepare", prepare)
+    report = await rerank(engine)
+    assert (report.run.state, report.run.n_done, report.run.n_failed) == ("finished", N_DEMANDS - 1, 1)
+    async with engine.database.reading() as session:
+        failed = (await session.scalars(select(MatchListRow).where(MatchListRow.state == "failed"))).all()
+    assert [(row.demand_id, row.error) for row in failed] == [
+        ((await demand_ids(engine))["D2"], "ValueError: cannot be prepared")
+    ]
+    assert await visible(engine) == before  # the demand keeps the list that it had
+    assert report.changes == []
+
+
+async def test_pinned_and_rejected_hold_in_every_later_run(engine: Engine) -> None:
+    await rerank(engine)
+    demand_id = (await demand_ids(engine))["D0"]
+    async with engine.database.transaction() as session:
+        match_list, _ = await queries.get_latest_list(session, demand_id)
+        matches = (await queries.get_matches(session, [match_list.id]))[match_list.id]
+        rejected, pinned = matches[0], matches[-1]
+        await runs.decide(session, rejected.id, DecisionBody(decision="rejected", reason="已退休"), COMMAND_LINE)
+        await runs.decide(session, pinned.id, DecisionBody(decision="pinned"), COMMAND_LINE)
+    async with engine.database.transaction() as session:  # thirty better ones push the pinned one out of the top
+        profiles = [ProfileImport(kind="expert", name="新", summary=f"{WORDS[0]}难题{n}") for n in range(30)]
+        await upsert_profiles(session, profiles, COMMAND_LINE)
+    for _ in range(2):
+        await rerank(engine)
+        async with engine.database.reading() as session:
+            answer = await latest_matches(session, demand_id)
+        listed = {item.profile.id: item for item in answer.items}
+        assert rejected.profile_id not in listed
+        assert listed[pinned.profile_id].decision == "pinned"
+        assert len(listed) == 21
+        assert [item.rank for item in answer.items] == list(range(1, 22))
+    assert rejected.profile_id in [i for i, _, _ in (await visible(engine))["D1"] + (await visible(engine))["D5"]]
+
+
+async def test_a_cancelled_run_shows_nothing_and_frees_the_way(engine: Engine) -> None:
+    run = await nightly.begin(engine, resume=False)
+    async with engine.database.transaction() as session:
+        await runs.cancel_run(session, run.id, COMMAND_LINE)
+    report = await nightly.rerank(engine, run, lambda _n: None)
+    assert (report.run.state, list(report.changes)) == ("cancelled", [])
+    assert await visible(engine) == {}
+    async with engine.database.transaction() as session:
+        with pytest.raises(Conflict, match="cancelled"):
+            await runs.cancel_run(session, run.id, COMMAND_LINE)
+    assert (await rerank(engine)).run.state == "finished"
+
+
+async def test_a_run_without_open_demands_is_finished_at_once(database: Database, tmp_path: Path) -> None:
+    async with database.transaction() as session:
+        await upsert_demands(session, [DemandImport(title="草稿")], COMMAND_LINE)
+    engine = create_engine(Settings(encoder="none", data_dir=tmp_path / "data"), database)
+    await engine.profiles.open()
+    report = await rerank(engine)
+    assert (report.run.state, report.run.n_demands, list(report.changes)) == ("finished", 0, [])

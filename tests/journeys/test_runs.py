@@ -1,0 +1,152 @@
+"""Match runs over HTTP: started, watched, cancelled, compared with the run before."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from conftest import Server
+from http_checks import (
+    assert_problem,
+    create,
+    finished_run,
+    in_database,
+    match,
+    profile_ids,
+    publish,
+    read_all,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.foundation.clock import now
+from matching_service.store.matching import MatchListRow, MatchRunRow
+
+
+def _run(http: httpx.Client) -> dict[str, Any]:
+    started = http.post("/v1/match-runs", json={"scope": "open"})
+    assert started.status_code == 202, started.text
+    assert started.headers["location"] == f"/v1/match-runs/{started.json()['id']}"
+    return finished_run(http, started.headers["location"])
+
+
+def _changes(http: httpx.Client, run: dict[str, Any], demand_id: str) -> dict[str, Any] | None:
+    changes = {one["demand_id"]: one for one in read_all(http, f"/v1/match-runs/{run['id']}/changes", limit=7)}
+    return changes.get(demand_id)
+
+
+@contextmanager
+def _stopped_run(server: Server, http: httpx.Client, demand_id: str) -> Iterator[str]:
+    """A run as a process that died leaves it: running, with one list."""
+
+    async def insert(session: AsyncSession) -> str:
+        run = MatchRunRow(
+            scope="open", state="running", created_at=now(), n_demands=1, top_k=20, index_version="v", index_as_of=0,
+            index_profiles=0, lexicon_version="v", encoder_version="v", weights_version="v",
+        )  # fmt: skip
+        session.add(run)
+        await session.flush()
+        session.add(MatchListRow(run_id=run.id, demand_id=demand_id, state="done"))
+        return run.id
+
+    run_id = in_database(server, insert)
+    try:
+        yield run_id
+    finally:
+        http.post(f"/v1/match-runs/{run_id}/cancel")
+
+
+def test_a_second_run_is_refused_naming_the_first_until_that_is_cancelled(server: Server, source: str) -> None:
+    with server.client() as http:
+        demand = create(http, "demands", source=source)["id"]
+        with _stopped_run(server, http, demand) as first:
+            assert first in assert_problem(http.post("/v1/match-runs", json={}), 409, "run_in_progress")["detail"]
+            assert_problem(http.get(f"/v1/demands/{demand}/matches"), 404, "no_match_run")
+            cancelled = http.post(f"/v1/match-runs/{first}/cancel")
+            assert cancelled.status_code == 200
+            assert cancelled.json()["state"] == "cancelled"
+            assert cancelled.json()["finished_at"]
+            assert http.get(f"/v1/match-runs/{first}").json() == cancelled.json()
+            assert_problem(http.post(f"/v1/match-runs/{first}/cancel"), 409, "run_not_running")
+        assert_problem(http.get(f"/v1/demands/{demand}/matches"), 404, "no_match_run")
+        assert _run(http)["state"] == "finished"
+
+
+def test_a_finished_run_cannot_be_cancelled(server: Server) -> None:
+    with server.client("batch") as http:
+        run = _run(http)
+        problem = assert_problem(http.post(f"/v1/match-runs/{run['id']}/cancel"), 409, "run_not_running")
+    assert run["id"] in problem["detail"]
+    assert "finished" in problem["detail"]
+
+
+def test_a_run_ranks_the_open_demands_and_says_how_far_it_is(server: Server, source: str) -> None:
+    with server.client() as http:
+        text = f"谐波减速器 {source}"
+        profile = create(http, "profiles", source=source, summary=text)["id"]
+        demands = {state: create(http, "demands", source=source, title=text)["id"] for state in ("draft", "open")}
+        publish(http, demands["open"])
+        run = _run(http)
+        listed = http.get(f"/v1/demands/{demands['open']}/matches").raise_for_status().json()
+        now_ranked = match(http, demand_id=demands["open"])
+        assert_problem(http.get(f"/v1/demands/{demands['draft']}/matches"), 404, "no_match_run")
+    assert (run["scope"], run["state"], run["n_failed"]) == ("open", "finished", 0)
+    assert run["n_done"] == run["n_demands"] >= 1
+    assert run["created_at"] <= run["finished_at"]
+    assert listed["run_id"] == run["id"]
+    assert profile_ids(listed)[0] == profile
+    assert profile_ids(listed) == profile_ids(now_ranked)
+    assert [item["score"] for item in listed["items"]] == [item["score"] for item in now_ranked["items"]]
+
+
+def test_a_run_says_what_changed_since_the_list_before(server: Server, source: str) -> None:
+    with server.client() as http:
+        text = f"谐波减速器 {source}"
+        demand = create(http, "demands", source=source, title=text)["id"]
+        publish(http, demand)
+        first_profile = create(http, "profiles", source=source, summary=text)["id"]
+        first = _changes(http, _run(http), demand)
+        unchanged = _changes(http, _run(http), demand)
+        second_profile = create(http, "profiles", source=source, name=text, kind="team", summary=text, keywords=[text])[
+            "id"
+        ]
+        http.delete(f"/v1/profiles/{first_profile}").raise_for_status()
+        third_run = _run(http)
+        third = _changes(http, third_run, demand)
+        listed = http.get(f"/v1/demands/{demand}/matches").json()
+    assert first is not None
+    assert {"profile_id": first_profile, "rank": 1} in first["entered"]
+    assert (first["left"], first["moved"]) == ([], [])
+    assert unchanged is None
+    assert third is not None
+    assert third["entered"][0] == {"profile_id": second_profile, "rank": profile_ids(listed).index(second_profile) + 1}
+    assert first_profile not in str(third["entered"])
+
+
+def test_the_changes_of_one_demands_own_list_are_read_too(server: Server, source: str) -> None:
+    with server.client() as http:
+        demand = create(http, "demands", source=source)["id"]
+        profiles = [create(http, "profiles", source=source, summary="谐波减速器")["id"] for _ in range(2)]
+        match(http, demand_id=demand, candidates=profiles, store=True)
+        second = match(http, demand_id=demand, candidates=profiles[:1], store=True)
+        changes = http.get(f"/v1/match-runs/{second['run_id']}/changes").raise_for_status().json()
+    left = [place["profile_id"] for place in changes["items"][0]["left"]]
+    assert left == [profiles[1]]
+    assert changes["items"][0]["entered"] == []
+    assert changes["next_cursor"] is None
+
+
+def test_decisions_survive_a_run(server: Server, source: str) -> None:
+    with server.client() as http:
+        text = f"谐波减速器 {source}"
+        demand = create(http, "demands", source=source, title=text)["id"]
+        publish(http, demand)
+        good = create(http, "profiles", source=source, summary=text)["id"]
+        far = create(http, "profiles", source=source, kind="society", name="养殖", summary="草鱼饲料配方")["id"]
+        items = match(http, demand_id=demand, candidates=[good, far], store=True)["items"]
+        for item in items:
+            decision = "rejected" if item["profile"]["id"] == good else "pinned"
+            http.put(f"/v1/matches/{item['match_id']}/decision", json={"decision": decision}).raise_for_status()
+        _run(http)
+        listed = http.get(f"/v1/demands/{demand}/matches").json()
+    assert good not in profile_ids(listed)
+    assert {item["profile"]["id"]: item["decision"] for item in listed["items"]}[far] == "pinned"
