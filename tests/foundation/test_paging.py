@@ -9,7 +9,7 @@ from matching_service.foundation.clock import new_id
 from matching_service.foundation.errors import InvalidInput
 from matching_service.foundation.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, decode_cursor, encode_cursor
 
-PRINTABLE_IDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=60)
+PRINTABLE_IDS = st.uuids().map(str)
 
 
 @settings(deadline=None)

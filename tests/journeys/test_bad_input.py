@@ -100,7 +100,7 @@ INVALID_BODIES: dict[str, tuple[str, str, str, str]] = {
     "huge integer for a number": (
         DEMANDS, f'{{"title": "a", "funding_wan": {"9" * N_DIGITS}}}', "float_type", "/funding_wan"
     ),
-    "true for a number": (PROFILES, '{"kind": "expert", "name": "a", "capacity": true}', "int_type", "/capacity"),
+    "true for a number": (PROFILES, '{"kind": "expert", "name": "a", "capacity": true}', "not_a_number", "/capacity"),
     "negative funding": (DEMANDS, '{"title": "a", "funding_wan": -1}', "greater_than_equal", "/funding_wan"),
     "half a year": (DEMANDS, '{"title": "a", "start_year": 2026.5}', "int_from_float", "/start_year"),
     "year before 1900": (DEMANDS, '{"title": "a", "start_year": 1899}', "greater_than_equal", "/start_year"),

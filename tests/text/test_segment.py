@@ -27,7 +27,7 @@ def test_every_word_stands_where_it_says_and_is_no_stop_word(text):
     for word in segmenter.words(folded):
         assert 0 <= word.start < word.end <= len(folded)
         assert folded[word.start : word.end] == word.text
-        assert not segmenter.is_stop_word(word.text)
+        assert word.text not in default_lexicon().stop_words
 
 
 @settings(deadline=None)
@@ -86,11 +86,9 @@ def test_other_scripts_are_words_too():
     assert words("שלום") == ["שלום"]
 
 
-def test_stop_words_are_asked_for_by_their_folded_form():
-    segmenter = default_segmenter()
-    assert segmenter.is_stop_word("研发")
-    assert segmenter.is_stop_word("the")
-    assert not segmenter.is_stop_word("泵")
+def test_a_stop_word_takes_the_words_inside_it_along():
+    assert words("高新技术企业") == []
+    assert words("高新材料") != []
 
 
 def test_a_segmenter_knows_its_own_lexicon_only(small_segmenter):

@@ -119,25 +119,31 @@ def _read_csv(path: Path, form: Form) -> Iterator[FileRow]:
 
 
 def _read_xlsx(path: Path, form: Form) -> Iterator[FileRow]:
-    try:
-        book = load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:  # openpyxl raises many kinds for a file that is no workbook
-        raise InvalidInput(
-            "not_a_workbook", Text(f"{path.name} 不是有效的 XLSX 文件。", f"{path.name} is not a valid XLSX file.")
-        ) from error
     headings: list[str] | None = None
-    for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1):
-        if not any(cell is not None and str(cell).strip() for cell in cells):
+    for number, cells in enumerate(_sheet_rows(path), start=1):
+        if not any(_is_filled(cell) for cell in cells):
             continue
         if headings is None:
             headings = _checked_headings(["" if cell is None else str(cell) for cell in cells], form)
+        elif any(_is_filled(cell) for cell in cells[len(headings) :]):
+            yield FileRow(number, None, _surplus(len(cells), len(headings)))
         else:
             row = {heading: cell for heading, cell in zip(headings, cells, strict=False) if heading}
-            if any(cell is not None and str(cell).strip() for cell in cells[len(headings) :]):
-                yield FileRow(number, None, _surplus(len(cells), len(headings)))
-            else:
-                yield FileRow(number, from_cells(form, row))
-    book.close()
+            yield FileRow(number, from_cells(form, row))
+
+
+def _sheet_rows(path: Path) -> Iterator[Sequence[Any]]:
+    """The rows of the first sheet; raises InvalidInput for a file that is no workbook."""
+    with path.open("rb") as file:  # ours to close, also when it is no workbook or the reading is broken off
+        try:
+            yield from load_workbook(file, read_only=True, data_only=True).worksheets[0].iter_rows(values_only=True)
+        except Exception as error:  # openpyxl raises many kinds
+            message = Text(f"{path.name} 不是有效的 XLSX 文件。", f"{path.name} is not a valid XLSX file.")
+            raise InvalidInput("not_a_workbook", message) from error
+
+
+def _is_filled(cell: Any) -> bool:
+    return cell is not None and str(cell).strip() != ""
 
 
 def _surplus(n_cells: int, n_headings: int) -> Text:
@@ -268,3 +274,5 @@ class _XlsxWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._book.save(self._path)
+        else:
+            self._sheet.close()

@@ -175,7 +175,7 @@ def _signals(prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> Flo
         semantic = semantic_value(snapshot.dense.scores(prepared.vector, rows))
     # Between two languages the words say little: a shared "PLC" may help, their absence must not harm.
     is_other_language = snapshot.columns.is_chinese[snapshot.profile_rows[rows]] != prepared.is_chinese
-    lexical[is_other_language & ~(lexical >= semantic)] = np.nan
+    lexical[is_other_language & (lexical <= semantic)] = np.nan  # False where semantic is not known
     return np.stack([lexical, semantic], axis=1)
 
 

@@ -26,6 +26,9 @@ def query_vector(query: Query, encoder: Encoder) -> FloatArray | None:
 
 def semantic_value(cosine: FloatArray) -> FloatArray:
     """Cosine : float32 in [0, 1] or NaN; returns a logistic curve through (0.4, 0.5), moved so that 0 gives 0."""
-    curve = 1.0 / (1.0 + np.exp(-_STEEPNESS * (cosine - _MIDDLE)))
-    floor = 1.0 / (1.0 + np.exp(_STEEPNESS * _MIDDLE))
-    return np.asarray((curve - floor) / (1.0 - floor), dtype=np.float32)
+    floor = _logistic(np.zeros(1, dtype=np.float32))  # in the same precision, so that 0 is exactly 0
+    return np.asarray((_logistic(cosine) - floor) / (1.0 - floor), dtype=np.float32)
+
+
+def _logistic(cosine: FloatArray) -> FloatArray:
+    return np.asarray(1.0 / (1.0 + np.exp(-_STEEPNESS * (cosine - _MIDDLE))), dtype=np.float32)

@@ -14,17 +14,16 @@ from functools import cache
 from opencc import OpenCC
 
 _HAN_BLOCKS = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF))
-_DASHES = "‐‑‒–—―−﹣"
+_DASHES = dict.fromkeys("‐‑‒–—―−﹣", "-")
 _UNITS = (
     "%|‰|°c|°f|°|k|nm|um|μm|mm|cm|dm|km|m|mg|kg|g|t|ml|l|hz|khz|mhz|ghz|pa|kpa|mpa|gpa|db|dba|v|kv|mv|a|ma|ah|mah|"
     "w|kw|mw|gw|wh|kwh|mwh|n|kn|nm|r/min|rpm|h|min|s|ms|ppm|ppb|bar|lm|cd|mol|元|万元|亿元|万吨|吨|米|毫米|厘米|"
     "公斤|千克|克|升|毫升|小时|分钟|秒|天|年|倍|度|台|套|件"
 )
-_DELETED = re.compile(
-    r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]"
-    r"|(?<=\d),(?=\d{3}(?!\d))"
-    rf"|(?<=\d)[ \t]+(?=(?:{_UNITS})(?![a-z]))"
-)
+_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]")
+_SEPARATORS = re.compile(rf"(?<=\d),(?=\d{{3}}(?!\d))|(?<=\d)[ \t]+(?=(?:{_UNITS})(?![a-z]))")
+
+Spans = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Folded:
     """
 
     text: str
-    spans: list[tuple[int, int]] | None
+    spans: Spans | None
 
     def original_span(self, start: int, end: int) -> tuple[int, int]:
         """The span of the original text behind ``text[start:end]``; needs start < end."""
@@ -51,12 +50,10 @@ def fold(text: str) -> str:
 
 def fold_with_spans(text: str) -> Folded:
     """Fold ``text`` and keep, for each folded character, where it stood in ``text``."""
-    folded, spans = text.translate(_single_characters()), None
+    folded, spans = _delete(_INVISIBLE, text.translate(_single_characters()), None)
     if not unicodedata.is_normalized("NFKC", folded):
-        folded, spans = _compose(folded)
-    if _DELETED.search(folded):
-        folded, spans = _delete(folded, spans)
-    return Folded(folded, spans)
+        folded, spans = _compose(folded, spans)
+    return Folded(*_delete(_SEPARATORS, folded, spans))
 
 
 @cache
@@ -75,30 +72,33 @@ def _single_characters() -> dict[int, str]:
         character = chr(code)
         if unicodedata.combining(character) or 0xD800 <= code <= 0xDFFF:
             continue
-        one = unicodedata.normalize("NFKC", character)
-        one = one.lower() if len(one.lower()) == 1 else one
-        one = simplified.get(one, one)
+        one, before = character, ""
+        while one != before:  # some need two rounds: a superscript minus is a minus, and that is a dash
+            before = one
+            one = unicodedata.normalize("NFKC", one)
+            one = one.lower() if len(one.lower()) == 1 else one
+            one = _DASHES.get(one, simplified.get(one, one))
         if len(one) == 1 and one != character and not unicodedata.combining(one):
             table[code] = one
-    table |= {ord(dash): "-" for dash in _DASHES}
     table[ord("İ")] = "i"  # the one letter whose lower case is two characters
     table[ord("µ")] = "μ"
     return table
 
 
-def _compose(text: str) -> tuple[str, list[tuple[int, int]]]:
+def _compose(text: str, spans: Spans | None) -> tuple[str, Spans]:
     """NFKC cluster by cluster (a base character and what combines with it), so that positions are known."""
+    before = _known(text, spans)
     characters: list[str] = []
-    spans: list[tuple[int, int]] = []
+    after: Spans = []
     start = 0
     for end in range(1, len(text) + 1):
         if end < len(text) and _joins_previous(text[end]):
             continue
         cluster = unicodedata.normalize("NFKC", text[start:end]).lower().translate(_single_characters())
         characters.append(cluster)
-        spans += [(start, end)] * len(cluster)
+        after += [(before[start][0], before[end - 1][1])] * len(cluster)
         start = end
-    return "".join(characters), spans
+    return "".join(characters), after
 
 
 def _joins_previous(character: str) -> bool:
@@ -109,15 +109,21 @@ def _joins_previous(character: str) -> bool:
     )
 
 
-def _delete(text: str, spans: list[tuple[int, int]] | None) -> tuple[str, list[tuple[int, int]]]:
-    before = spans if spans is not None else [(i, i + 1) for i in range(len(text))]
+def _delete(pattern: re.Pattern[str], text: str, spans: Spans | None) -> tuple[str, Spans | None]:
+    """The text without what the pattern matches; the same objects when that is nothing."""
+    matches = list(pattern.finditer(text))
+    if not matches:
+        return text, spans
+    before = _known(text, spans)
     kept: list[str] = []
-    kept_spans: list[tuple[int, int]] = []
+    after: Spans = []
     position = 0
-    for match in _DELETED.finditer(text):
+    for match in matches:
         kept.append(text[position : match.start()])
-        kept_spans += before[position : match.start()]
+        after += before[position : match.start()]
         position = match.end()
-    kept.append(text[position:])
-    kept_spans += before[position:]
-    return "".join(kept), kept_spans
+    return "".join([*kept, text[position:]]), after + before[position:]
+
+
+def _known(text: str, spans: Spans | None) -> Spans:
+    return spans if spans is not None else [(i, i + 1) for i in range(len(text))]

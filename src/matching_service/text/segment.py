@@ -43,22 +43,20 @@ class Segmenter:
                 self._jieba.add_word(word, frequency)
             else:
                 mixed.append(word)
-        for word in lexicon.canonical:
-            if not _HAN_RUN.fullmatch(word):
-                mixed.append(word)
-            elif not self._jieba.FREQ.get(word):
+        mixed += [word for word in lexicon.canonical if not _HAN_RUN.fullmatch(word)]
+        for word in sorted({*lexicon.canonical, *lexicon.stop_words}):  # each must come out as one word to be of use
+            if _HAN_RUN.fullmatch(word) and not self._jieba.FREQ.get(word):
                 self._jieba.add_word(word, max(3, self._jieba.suggest_freq(word, tune=False)))
         self._run = re.compile(f"(?P<mixed>{_alternatives(mixed)})|(?P<han>[{_HAN}]+)|(?P<other>{_OTHER_RUN})")
 
     def words(self, folded: str) -> Iterator[Word]:
-        """The words of a folded text in order of their end, stop words left out."""
+        """The words of a folded text, without stop words and the words inside them."""
         for run in self._run.finditer(folded):
-            for word in self._words_of_run(run):
-                if word.text not in self._stop_words:
+            words = list(self._words_of_run(run))
+            stops = [word for word in words if word.text in self._stop_words]
+            for word in words:
+                if not any(stop.start <= word.start and word.end <= stop.end for stop in stops):
                     yield word
-
-    def is_stop_word(self, word: str) -> bool:
-        return word in self._stop_words
 
     def _words_of_run(self, run: re.Match[str]) -> Iterator[Word]:
         if run.lastgroup == "han":
