@@ -255,7 +255,9 @@ def test_a_snapshot_with_a_missing_file_is_refused(snapshot, tmp_path, name):
         Snapshot.load(tmp_path, VERSIONS)
 
 
-@pytest.mark.parametrize("contents", [b"\xff\xfe\x00garbage", b"1", b"null"], ids=["garbage", "1", "null"])
+@pytest.mark.parametrize(
+    "contents", [b"", b"\xff\xfe\x00garbage", b"1", b"null"], ids=["empty", "garbage", "1", "null"]
+)
 @pytest.mark.parametrize("name", FILES)
 def test_a_snapshot_with_an_overwritten_file_is_refused(snapshot, tmp_path, name, contents):
     snapshot.save(tmp_path)
@@ -265,7 +267,7 @@ def test_a_snapshot_with_an_overwritten_file_is_refused(snapshot, tmp_path, name
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-@pytest.mark.parametrize("name", [name for name in FILES if name != "impacts.npz"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_snapshot_with_a_cut_file_is_refused(snapshot, tmp_path, name, share):
     snapshot.save(tmp_path)
     path = find(tmp_path, name)

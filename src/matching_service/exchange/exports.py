@@ -1,6 +1,7 @@
 """The database into files that ``imports`` reads back without changing anything."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,12 @@ async def export_file(
         columns = list(model.model_fields)
         rows = _table_rows(database, table, columns, options)
     n_rows = 0
-    with open_writer(path, columns) as writer:
-        async for row in rows:
-            writer.write(row)
-            n_rows += 1
-            on_progress(1)
+    async with aclosing(rows):  # so that the session is closed also when a row cannot be written
+        with open_writer(path, columns) as writer:
+            async for row in rows:
+                writer.write(row)
+                n_rows += 1
+                on_progress(1)
     return n_rows
 
 
@@ -64,7 +66,7 @@ async def _chunks(session: AsyncSession, table: Any, options: tuple[Any, ...] = 
 
 async def _table_rows(
     database: Database, table: Any, columns: list[str], options: tuple[Any, ...]
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     async with database.reading() as session:
         async for rows in _chunks(session, table, options):
             organization_ids = {row.organization_id for row in rows if getattr(row, "organization_id", None)}
@@ -90,7 +92,7 @@ def _values(row: Any, columns: list[str], organizations: dict[str, OrganizationR
     return values
 
 
-async def _match_rows(database: Database) -> AsyncIterator[dict[str, Any]]:
+async def _match_rows(database: Database) -> AsyncGenerator[dict[str, Any], None]:
     """The visible list of every demand that has one, with what people decided."""
     async with database.reading() as session:
         async for demands in _chunks(session, DemandRow):

@@ -207,25 +207,38 @@ def _decodes(line: bytes, encoding: str) -> bool:
     return True
 
 
-class _JsonLinesWriter:
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
+class _TextWriter:
+    """Writes beside the target and takes its place when all is written, so that a failure harms no earlier file."""
 
-    def write(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    def __init__(self, path: Path, *, encoding: str) -> None:
+        self._path = path
+        self._part = path.with_name(f"{path.name}.part")
+        self._file = self._part.open("w", encoding=encoding, newline="")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._file.close()
+        if kind is None:
+            self._part.replace(self._path)
+        else:
+            self._part.unlink()
 
 
-class _CsvWriter:
+class _JsonLinesWriter(_TextWriter):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8")
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+class _CsvWriter(_TextWriter):
     """With a byte order mark, without which Excel reads UTF-8 as something else."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        self._file = path.open("w", encoding="utf-8-sig", newline="")
+        super().__init__(path, encoding="utf-8-sig")
         self._writer = csv.writer(self._file)
         self._columns = columns
         self._writer.writerow(columns)
@@ -233,12 +246,6 @@ class _CsvWriter:
     def write(self, row: Mapping[str, Any]) -> None:
         cells = to_cells(row)
         self._writer.writerow([guard_formula(cells.get(column, "")) for column in self._columns])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
 
 class _XlsxWriter:
