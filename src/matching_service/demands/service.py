@@ -11,12 +11,13 @@ from matching_service.audit.service import record_audit
 from matching_service.demands.schemas import DemandCreate, DemandPatch
 from matching_service.demands.states import DemandStatus, check_transition
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
-from matching_service.store.affiliation import resolve_organization
+from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken
+from matching_service.store.affiliation import Affiliations, check_organization
 from matching_service.store.demands import DemandRow, DemandTransitionRow
-from matching_service.store.lookup import ExistingRows, OrganizationIds, rows_by_external_id
+from matching_service.store.lookup import ExistingRows, rows_by_external_id
 from matching_service.store.outbox import record_event
 
+_DEMAND = Text("需求", "Demand")
 _NOT_COLUMNS = {"organization_external_id", "id", "status"}
 
 
@@ -24,8 +25,8 @@ async def create_demand(session: AsyncSession, data: DemandCreate, actor: Princi
     """Store a draft. Raises Conflict for a taken external id, InvalidInput for years in the wrong order."""
     if data.external_id is not None:
         for row in (await rows_by_external_id(session, DemandRow, [(data.source, data.external_id)])).values():
-            raise _external_id_taken(data.external_id, row.id)
-    row = _insert(session, _values(data, await _organizations_of(session, [data])), actor)
+            raise external_id_taken(_DEMAND, data.external_id, row.id)
+    row = _insert(session, _values(data, await Affiliations.load(session, [data])), actor)
     await session.flush()
     return row
 
@@ -33,9 +34,7 @@ async def create_demand(session: AsyncSession, data: DemandCreate, actor: Princi
 async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatch, actor: Principal) -> DemandRow:
     """Change the fields that were sent."""
     changes = patch.model_dump(exclude_unset=True)
-    if changes.get("organization_id"):
-        known = await OrganizationIds.load(session, [patch.organization_id], [])
-        resolve_organization(DemandCreate(title="-", organization_id=patch.organization_id), known)
+    await check_organization(session, changes.get("organization_id"))
     _check_years(changes.get("start_year", row.start_year), changes.get("end_year", row.end_year))
     _update(session, row, changes, actor)
     await session.flush()
@@ -45,11 +44,11 @@ async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatc
 async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], actor: Principal) -> list[Stored]:
     """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
     existing = await ExistingRows.load(session, DemandRow, items)
-    organizations = await _organizations_of(session, items)
+    affiliations = await Affiliations.load(session, items)
     results: list[Stored] = []
     for item in items:
         try:
-            values = _values(item, organizations)
+            values = _values(item, affiliations)
         except InvalidInput as error:
             results.append(rejected(error))
             continue
@@ -113,10 +112,10 @@ def _update(session: AsyncSession, row: DemandRow, values: dict[str, Any], actor
     return True
 
 
-def _values(data: DemandCreate, organizations: OrganizationIds) -> dict[str, Any]:
+def _values(data: DemandCreate, affiliations: Affiliations) -> dict[str, Any]:
     _check_years(data.start_year, data.end_year)
     values = data.model_dump(exclude=_NOT_COLUMNS)
-    values["organization_id"] = resolve_organization(data, organizations)
+    values["organization_id"] = affiliations.organization_id(data)
     return values
 
 
@@ -127,19 +126,3 @@ def _check_years(start_year: int | None, end_year: int | None) -> None:
             f"End year {end_year} is before start year {start_year}.",
         )
         raise InvalidInput("end_before_start", message, errors=[FieldError("end_before_start", message, "/end_year")])
-
-
-async def _organizations_of(session: AsyncSession, items: Sequence[DemandCreate]) -> OrganizationIds:
-    return await OrganizationIds.load(
-        session,
-        [item.organization_id for item in items],
-        [(item.source, item.organization_external_id) for item in items],
-    )
-
-
-def _external_id_taken(external_id: str, owner_id: str) -> Conflict:
-    message = Text(
-        f"该来源的外部编号 {external_id} 已属于需求 {owner_id}；要更新请用 PATCH 或批量接口。",
-        f"External id {external_id} of this source belongs to demand {owner_id}; to update it use PATCH or bulk.",
-    )
-    return Conflict("external_id_taken", message, errors=[FieldError("external_id_taken", message, "/external_id")])

@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.demands.schemas import DemandImport
 from matching_service.exchange.files import open_writer
 from matching_service.foundation.errors import NotFound
-from matching_service.matching.queries import get_by_ids, get_decisions, get_latest_list, get_matches
+from matching_service.matching.queries import get_decisions, get_latest_list, get_matches
 from matching_service.organizations.schemas import OrganizationImport
 from matching_service.profiles.queries import WITH_WORKS
 from matching_service.profiles.schemas import ProfileImport, Work
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_by_ids
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import ProfileRow
 

@@ -103,3 +103,13 @@ def not_found(what: Text, entity_id: str, *, code: str) -> NotFound:
         code,
         Text(f"{what.zh} {entity_id} 不存在。", f"{what.en} {entity_id} does not exist."),
     )
+
+
+def external_id_taken(what: Text, external_id: str, owner_id: str) -> Conflict:
+    """The one wording for a POST whose external id exists already within its source."""
+    message = Text(
+        f"该来源的外部编号 {external_id} 已属于{what.zh} {owner_id}；要更新请用 PATCH 或批量接口。",
+        f"External id {external_id} of this source belongs to {what.en.lower()} {owner_id}; to update it use PATCH or "
+        "bulk.",
+    )
+    return Conflict("external_id_taken", message, errors=[FieldError("external_id_taken", message, "/external_id")])

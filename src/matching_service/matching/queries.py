@@ -1,30 +1,14 @@
 """Reading profiles for answers, and stored lists, runs and decisions."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.errors import NotFound, Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.store.base import Identified
 from matching_service.store.lookup import get_page, get_row
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
-
-_IDS_PER_QUERY = 500
-
-Row = TypeVar("Row", bound=Identified)
-
-
-async def get_by_ids(session: AsyncSession, table: type[Row], ids: Iterable[str]) -> dict[str, Row]:
-    """Rows by id, in as few queries as the databases allow; relations are not loaded."""
-    wanted = list(dict.fromkeys(ids))
-    rows: dict[str, Row] = {}
-    for start in range(0, len(wanted), _IDS_PER_QUERY):
-        statement = select(table).where(table.id.in_(wanted[start : start + _IDS_PER_QUERY]))
-        rows |= {row.id: row for row in await session.scalars(statement)}
-    return rows
 
 
 async def get_run(session: AsyncSession, run_id: str) -> MatchRunRow:

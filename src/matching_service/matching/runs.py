@@ -19,6 +19,7 @@ from matching_service.matching.changes import compare_lists
 from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges
 from matching_service.matching.service import Engine, demand_request, new_run, rank_many, store_list
 from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import DecisionRow, MatchRunRow
 from matching_service.store.outbox import record_event
 
@@ -100,7 +101,7 @@ async def _rank_chunk(
 ) -> MatchRunRow:
     """Rank and store some demands; tried again when a profile was deleted between the ranking and the storing."""
     async with engine.database.reading() as session:
-        demands = await queries.get_by_ids(session, DemandRow, chunk)
+        demands = await get_by_ids(session, DemandRow, chunk)
         decisions = await queries.get_decisions(session, chunk)
         previous = await queries.latest_list_ids(session, chunk)
         present = [demand_id for demand_id in chunk if demand_id in demands]

@@ -40,6 +40,7 @@ from matching_service.ranking.query import Query
 from matching_service.ranking.ranker import Filters, RankedProfile, rank
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.profiles import ProfileRow, WorkRow
 from matching_service.text.lexicon import default_lexicon
@@ -105,8 +106,8 @@ async def rank_many(
 
     rankings = await to_thread.run_sync(rank_all, limiter=engine.cpu)
     shown = [ranked for ranking in rankings if isinstance(ranking, _Ranking) for ranked in ranking.ranked]
-    profiles = await queries.get_by_ids(session, ProfileRow, (ranked.profile_id for ranked in shown))
-    works = await queries.get_by_ids(session, WorkRow, (w for ranked in shown for w in ranked.work_ids if w))
+    profiles = await get_by_ids(session, ProfileRow, (ranked.profile_id for ranked in shown))
+    works = await get_by_ids(session, WorkRow, (w for ranked in shown for w in ranked.work_ids if w))
 
     def explain_all() -> list[list[Listed] | Exception]:
         return [
@@ -186,7 +187,7 @@ async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
     await get_demand(session, demand_id)
     match_list, run = await queries.get_latest_list(session, demand_id)
     matches = (await queries.get_matches(session, [match_list.id]))[match_list.id]
-    profiles = await queries.get_by_ids(session, ProfileRow, (match.profile_id for match in matches))
+    profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches))
     decisions = (await queries.get_decisions(session, [demand_id]))[demand_id]
     return MatchAnswer(
         run_id=run.id,
@@ -216,7 +217,7 @@ async def similar_demands(engine: Engine, session: AsyncSession, demand_id: str,
     snapshot = await engine.demands.catch_up()
     filters = Filters(exclude=frozenset({demand.id}))
     ranked = await _rank_only(engine, demand_query(demand), snapshot, filters, top_k)
-    rows = await queries.get_by_ids(session, DemandRow, (entry.profile_id for entry in ranked))
+    rows = await get_by_ids(session, DemandRow, (entry.profile_id for entry in ranked))
     items = [(rows[entry.profile_id], entry, None) for entry in ranked if entry.profile_id in rows]
     return _demand_answer(snapshot, items, started)
 
@@ -236,7 +237,7 @@ async def demands_for_profile(
     likely = await _rank_only(
         engine, profile_query(profile), demand_snapshot, filters, max(_N_REVERSE_CANDIDATES, top_k)
     )
-    demands = await queries.get_by_ids(session, DemandRow, (entry.profile_id for entry in likely))
+    demands = await get_by_ids(session, DemandRow, (entry.profile_id for entry in likely))
     snapshot = await engine.profiles.catch_up()
     only_this = Filters(candidates=frozenset({profile.id}))
     requests = [RankRequest(demand_query(demand), only_this, top_k=1) for demand in demands.values()]

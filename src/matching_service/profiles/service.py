@@ -9,14 +9,15 @@ from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken
 from matching_service.profiles.queries import WITH_WORKS, get_contact
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
-from matching_service.store.affiliation import resolve_organization
-from matching_service.store.lookup import ExistingRows, OrganizationIds, rows_by_external_id
+from matching_service.store.affiliation import Affiliations, check_organization
+from matching_service.store.lookup import ExistingRows, rows_by_external_id
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
 
+_PROFILE = Text("画像", "Profile")
 _NOT_COLUMNS = {"organization_external_id", "works", "id"}
 _WORK_FIELDS = ("external_id", "kind", "title", "abstract", "year")
 
@@ -25,8 +26,8 @@ async def create_profile(session: AsyncSession, data: ProfileCreate, actor: Prin
     """Raises Conflict for a taken external id, InvalidInput for works that share one."""
     if data.external_id is not None:
         for row in (await rows_by_external_id(session, ProfileRow, [(data.source, data.external_id)])).values():
-            raise _external_id_taken(data.external_id, row.id)
-    row = _insert(session, data, _values(data, await _organizations_of(session, [data])), actor)
+            raise external_id_taken(_PROFILE, data.external_id, row.id)
+    row = _insert(session, data, _values(data, await Affiliations.load(session, [data])), actor)
     await session.flush()
     return row
 
@@ -34,9 +35,7 @@ async def create_profile(session: AsyncSession, data: ProfileCreate, actor: Prin
 async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfilePatch, actor: Principal) -> ProfileRow:
     """Change the fields that were sent; ``row`` has its works loaded."""
     changes = patch.model_dump(exclude_unset=True, exclude=_NOT_COLUMNS)
-    if changes.get("organization_id"):
-        known = await OrganizationIds.load(session, [patch.organization_id], [])
-        resolve_organization(ProfileCreate(kind="expert", name="-", organization_id=patch.organization_id), known)
+    await check_organization(session, changes.get("organization_id"))
     _check_availability(
         changes.get("available_from", row.available_from), changes.get("available_until", row.available_until)
     )
@@ -51,11 +50,11 @@ async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfileP
 async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate], actor: Principal) -> list[Stored]:
     """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
     existing = await ExistingRows.load(session, ProfileRow, items, options=[WITH_WORKS])
-    organizations = await _organizations_of(session, items)
+    affiliations = await Affiliations.load(session, items)
     results: list[Stored] = []
     for item in items:
         try:
-            values = _values(item, organizations)
+            values = _values(item, affiliations)
         except InvalidInput as error:
             results.append(rejected(error))
             continue
@@ -141,11 +140,11 @@ def _matched_works(present: Sequence[WorkRow], wanted: Sequence[Work]) -> list[W
     return rows
 
 
-def _values(data: ProfileCreate, organizations: OrganizationIds) -> dict[str, Any]:
+def _values(data: ProfileCreate, affiliations: Affiliations) -> dict[str, Any]:
     _check_availability(data.available_from, data.available_until)
     _check_works(data.works)
     values = data.model_dump(exclude=_NOT_COLUMNS)
-    values["organization_id"] = resolve_organization(data, organizations)
+    values["organization_id"] = affiliations.organization_id(data)
     return values
 
 
@@ -170,19 +169,3 @@ def _check_availability(start: Any, end: Any) -> None:
         raise InvalidInput(
             "end_before_start", message, errors=[FieldError("end_before_start", message, "/available_until")]
         )
-
-
-async def _organizations_of(session: AsyncSession, items: Sequence[ProfileCreate]) -> OrganizationIds:
-    return await OrganizationIds.load(
-        session,
-        [item.organization_id for item in items],
-        [(item.source, item.organization_external_id) for item in items],
-    )
-
-
-def _external_id_taken(external_id: str, owner_id: str) -> Conflict:
-    message = Text(
-        f"该来源的外部编号 {external_id} 已属于画像 {owner_id}；要更新请用 PATCH 或批量接口。",
-        f"External id {external_id} of this source belongs to profile {owner_id}; to update it use PATCH or bulk.",
-    )
-    return Conflict("external_id_taken", message, errors=[FieldError("external_id_taken", message, "/external_id")])

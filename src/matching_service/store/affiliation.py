@@ -1,9 +1,13 @@
 """To which organization a demand or a profile belongs, however the sender names it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
-from matching_service.store.lookup import OrganizationIds
+from matching_service.store.lookup import get_by_ids, get_row, rows_by_external_id
+from matching_service.store.organizations import OrganizationRow
 
 
 class Affiliated(Protocol):
@@ -14,17 +18,42 @@ class Affiliated(Protocol):
     organization_external_id: str | None
 
 
-def resolve_organization(data: Affiliated, organizations: OrganizationIds) -> str | None:
-    """Our id of the organization, None when none is named; raises InvalidInput when it does not exist."""
-    if data.organization_id is not None:
-        if organizations.knows(data.organization_id):
-            return data.organization_id
-        raise _unknown("organization_id", data.organization_id)
-    if data.organization_external_id is not None:
-        if (found := organizations.by_external_id(data.source, data.organization_external_id)) is not None:
-            return found
-        raise _unknown("organization_external_id", data.organization_external_id)
-    return None
+class Affiliations:
+    """Answers for a whole batch of bodies which organization each belongs to, from a few queries."""
+
+    def __init__(
+        self, by_id: Mapping[str, OrganizationRow], by_external_id: Mapping[tuple[str, str], OrganizationRow]
+    ) -> None:
+        self._by_id = by_id
+        self._by_external_id = by_external_id
+
+    @classmethod
+    async def load(cls, session: AsyncSession, items: Sequence[Affiliated]) -> "Affiliations":
+        ids = {item.organization_id for item in items if item.organization_id is not None}
+        keys = [(i.source, i.organization_external_id) for i in items if i.organization_external_id is not None]
+        return cls(
+            await get_by_ids(session, OrganizationRow, sorted(ids)),
+            await rows_by_external_id(session, OrganizationRow, keys),
+        )
+
+    def organization_id(self, item: Affiliated) -> str | None:
+        """Our id of the item's organization, None when it names none; raises InvalidInput for an unknown one."""
+        if item.organization_id is not None:
+            if item.organization_id not in self._by_id:
+                raise _unknown("organization_id", item.organization_id)
+            return item.organization_id
+        if item.organization_external_id is not None:
+            row = self._by_external_id.get((item.source, item.organization_external_id))
+            if row is None:
+                raise _unknown("organization_external_id", item.organization_external_id)
+            return row.id
+        return None
+
+
+async def check_organization(session: AsyncSession, organization_id: str | None) -> None:
+    """Return quietly for None and for an id that exists; raise InvalidInput otherwise."""
+    if organization_id is not None and await get_row(session, OrganizationRow, organization_id) is None:
+        raise _unknown("organization_id", organization_id)
 
 
 def _unknown(field: str, value: str) -> InvalidInput:

@@ -1,7 +1,7 @@
 """Queries that more than one room asks for."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Select, select, tuple_
@@ -10,7 +10,6 @@ from sqlalchemy.orm.interfaces import ORMOption
 
 from matching_service.foundation.paging import Page, PageRequest, encode_cursor
 from matching_service.store.base import Identified
-from matching_service.store.organizations import OrganizationRow
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KEYS_PER_QUERY = 500
@@ -26,6 +25,18 @@ async def get_row(
     if not _ID.fullmatch(row_id):
         return None
     return await session.get(table, row_id, options=tuple(options))
+
+
+async def get_by_ids(
+    session: AsyncSession, table: type[Row], ids: Iterable[str], *, options: Iterable[ORMOption] = ()
+) -> dict[str, Row]:
+    """Rows by id, in as few queries as the databases allow."""
+    wanted = list(dict.fromkeys(ids))
+    rows: dict[str, Row] = {}
+    for start in range(0, len(wanted), _KEYS_PER_QUERY):
+        statement = select(table).where(table.id.in_(wanted[start : start + _KEYS_PER_QUERY])).options(*options)
+        rows |= {row.id: row for row in await session.scalars(statement)}
+    return rows
 
 
 async def get_page(session: AsyncSession, statement: Select[Row], table: type[Row], page: PageRequest) -> Page[Row]:
@@ -52,33 +63,6 @@ async def rows_by_external_id(
     return found
 
 
-class OrganizationIds:
-    """Answers which organization a record belongs to, from one or two queries for a whole batch."""
-
-    def __init__(self, known_ids: set[str], by_external_id: Mapping[tuple[str, str], str]) -> None:
-        self._known_ids = known_ids
-        self._by_external_id = by_external_id
-
-    @classmethod
-    async def load(
-        cls, session: AsyncSession, ids: Iterable[str | None], external_ids: Iterable[tuple[str, str | None]]
-    ) -> "OrganizationIds":
-        wanted = sorted({i for i in ids if i is not None and _ID.fullmatch(i)})
-        known: set[str] = set()
-        for start in range(0, len(wanted), _KEYS_PER_QUERY):
-            chunk = wanted[start : start + _KEYS_PER_QUERY]
-            known.update(await session.scalars(select(OrganizationRow.id).where(OrganizationRow.id.in_(chunk))))
-        keys = [(source, external_id) for source, external_id in external_ids if external_id is not None]
-        rows = await rows_by_external_id(session, OrganizationRow, keys) if keys else {}
-        return cls(known, {key: row.id for key, row in rows.items()})
-
-    def knows(self, organization_id: str) -> bool:
-        return organization_id in self._known_ids
-
-    def by_external_id(self, source: str, external_id: str) -> str | None:
-        return self._by_external_id.get((source, external_id))
-
-
 class Upsertable(Protocol):
     """A body that may name an existing row by (source, external_id), or in a file by our own id."""
 
@@ -102,10 +86,7 @@ class ExistingRows(Generic[Row]):
     ) -> "ExistingRows[Row]":
         keys = [(item.source, item.external_id) for item in items if item.external_id is not None]
         ids = sorted({item.row_id for item in items if item.row_id is not None})
-        by_id: dict[str, Row] = {}
-        for start in range(0, len(ids), _KEYS_PER_QUERY):
-            statement = select(table).where(table.id.in_(ids[start : start + _KEYS_PER_QUERY])).options(*options)
-            by_id |= {row.id: row for row in await session.scalars(statement)}
+        by_id = await get_by_ids(session, table, ids, options=options)
         return cls(by_id, await rows_by_external_id(session, table, keys, options=options))
 
     def find(self, item: Upsertable) -> Row | None:
