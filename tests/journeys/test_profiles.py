@@ -351,3 +351,11 @@ def test_a_deleted_profile_is_gone_from_the_next_match_and_from_stored_lists(ser
         assert http.delete(f"{PATH}/{gone}").status_code == 204
         assert profile_ids(match(http, **question)) == [kept]
         assert profile_ids(http.get(f"/v1/demands/{demand}/matches").json()) == [kept]
+
+
+def test_a_filter_that_is_left_blank_restricts_nothing(server: Server) -> None:
+    with server.client("staff") as http:
+        everything = http.get("/v1/profiles", params={"limit": 1}).raise_for_status().json()
+        blank = http.get("/v1/profiles", params={"kind": "", "region": "", "q": "", "limit": 1})
+        assert blank.raise_for_status().json()["items"] == everything["items"]
+        assert http.get("/v1/demands", params={"status": "", "cluster": "", "region": "", "q": " "}).status_code == 200

@@ -48,7 +48,7 @@ NotBool = BeforeValidator(_not_bool)
 Clean = (BeforeValidator(_whole_characters), AfterValidator(_printable))
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *Clean]
 WorkTitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), *Clean]
-# Optional texts: one of blanks alone says nothing and is stored as null, as an empty cell of a table would be.
+# Blanks alone say nothing: stored as null, as an empty cell of a table would be; in a query as if not given.
 Blank = BeforeValidator(_blank_is_none)
 Text50 = Annotated[Annotated[str, StringConstraints(max_length=50), *Clean] | None, Blank]
 Text200 = Annotated[Annotated[str, StringConstraints(max_length=200), *Clean] | None, Blank]

@@ -17,7 +17,7 @@ from matching_service.api.deps import (
     check_if_match,
     set_etag,
 )
-from matching_service.api.fields import RegionPrefix, Search, Topic
+from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -45,10 +45,10 @@ async def create_demand(body: DemandCreate, session: WriteSession, principal: Ca
 async def list_demands(
     session: ReadSession,
     page: PageDep,
-    status: DemandStatus | None = None,
-    cluster: Annotated[Topic | None, Query(description="Exact name of the cluster.")] = None,
-    region: Annotated[RegionPrefix | None, Query(description="Leading digits of the region code.")] = None,
-    q: Annotated[Search | None, Query(description="Part of title or problem.")] = None,
+    status: Annotated[DemandStatus | None, Blank] = None,
+    cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
+    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
+    q: Annotated[Search | None, Blank, Query(description="Part of title or problem.")] = None,
 ) -> ListAnswer[Demand]:
     """List demands, newest first."""
     found = await queries.list_demands(session, page, status=status, cluster=cluster, region=region, q=q)

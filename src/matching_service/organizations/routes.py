@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from matching_service.access.policies import Action, Principal
 from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match, set_etag
-from matching_service.api.fields import RegionPrefix, Search
+from matching_service.api.fields import Blank, RegionPrefix, Search
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -34,8 +34,8 @@ async def create_organization(
 async def list_organizations(
     session: ReadSession,
     page: PageDep,
-    region: Annotated[RegionPrefix | None, Query(description="Leading digits of the region code.")] = None,
-    q: Annotated[Search | None, Query(description="Part of the name.")] = None,
+    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
+    q: Annotated[Search | None, Blank, Query(description="Part of the name.")] = None,
 ) -> ListAnswer[Organization]:
     """List organizations, newest first."""
     found = await queries.list_organizations(session, page, region=region, q=q)

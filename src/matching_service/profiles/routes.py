@@ -17,7 +17,7 @@ from matching_service.api.deps import (
     check_if_match,
     set_etag,
 )
-from matching_service.api.fields import RegionPrefix, Search
+from matching_service.api.fields import Blank, RegionPrefix, Search
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -48,9 +48,9 @@ async def create_profile(
 async def list_profiles(
     session: ReadSession,
     page: PageDep,
-    kind: Kind | None = None,
-    region: Annotated[RegionPrefix | None, Query(description="Leading digits of the region code.")] = None,
-    q: Annotated[Search | None, Query(description="Part of the name.")] = None,
+    kind: Annotated[Kind | None, Blank] = None,
+    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
+    q: Annotated[Search | None, Blank, Query(description="Part of the name.")] = None,
 ) -> ListAnswer[Profile]:
     """List profiles, newest first."""
     found = await queries.list_profiles(session, page, kind=kind, region=region, q=q)

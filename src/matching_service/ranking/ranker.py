@@ -7,6 +7,7 @@ import numpy as np
 
 from matching_service.index.contract import BoolArray, FloatArray, IntArray
 from matching_service.index.snapshot import Snapshot
+from matching_service.index.sparse import TermWeights
 from matching_service.ranking.calibrate import Level, level_of
 from matching_service.ranking.fusion import DEFAULT_WEIGHTS, SIGNALS, Weights, contributions, known_weights
 from matching_service.ranking.lexical import lexical_value
@@ -72,10 +73,11 @@ def rank(
     """
     if prepared.vector is None and not prepared.terms and filters.candidates is None:
         return []
-    rows = _candidate_rows(prepared, snapshot, filters, n_candidates=max(_N_CANDIDATES, 2 * top_k))
+    query = snapshot.sparse.weigh(prepared.terms)
+    rows = _candidate_rows(query, prepared.vector, snapshot, filters, n_candidates=max(_N_CANDIDATES, 2 * top_k))
     if not len(rows):
         return []
-    signals = _signals(prepared, snapshot, rows)
+    signals = _signals(query, prepared, snapshot, rows)
     used_weights = known_weights(signals, weights.as_array())
     shares = contributions(signals, weights.as_array())
     scores = shares.sum(axis=1)
@@ -122,15 +124,17 @@ def rank(
     return ranked
 
 
-def _candidate_rows(prepared: PreparedQuery, snapshot: Snapshot, filters: Filters, *, n_candidates: int) -> IntArray:
+def _candidate_rows(
+    query: TermWeights, vector: FloatArray | None, snapshot: Snapshot, filters: Filters, *, n_candidates: int
+) -> IntArray:
     """Rows of the passages worth scoring, rising."""
     allowed_profiles = _allowed_profiles(snapshot, filters)
     allowed = None if allowed_profiles is None else allowed_profiles[snapshot.profile_rows]
     if filters.candidates is not None and allowed is not None:
         return np.flatnonzero(allowed)
-    found = [snapshot.sparse.search(snapshot.sparse.weigh(prepared.terms), k=n_candidates, allowed=allowed).rows]
-    if prepared.vector is not None:
-        found.append(snapshot.dense.search(prepared.vector, k=n_candidates, allowed=allowed).rows)
+    found = [snapshot.sparse.search(query, k=n_candidates, allowed=allowed).rows]
+    if vector is not None:
+        found.append(snapshot.dense.search(vector, k=n_candidates, allowed=allowed).rows)
     return np.unique(np.concatenate(found))
 
 
@@ -166,9 +170,9 @@ def _marked(snapshot: Snapshot, profile_ids: frozenset[str]) -> BoolArray:
     return marked
 
 
-def _signals(prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> FloatArray:
+def _signals(query: TermWeights, prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> FloatArray:
     """float32, shape (n_rows, n_signals), in [0, 1], NaN = not known; columns in the order of SIGNALS."""
-    lexical = lexical_value(snapshot.sparse.scores(snapshot.sparse.weigh(prepared.terms), rows))
+    lexical = lexical_value(snapshot.sparse.scores(query, rows))
     if prepared.vector is None:
         semantic = np.full(len(rows), np.nan, dtype=np.float32)
     else:
