@@ -28,6 +28,7 @@ from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
 
 logger = logging.getLogger(__name__)
+_RETRY_S = 5.0
 
 _DESCRIPTION = """Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams, laboratories and
 achievements, and explains every match. Every path under `/v1` needs `Authorization: Bearer <key>`."""
@@ -95,13 +96,14 @@ def _keep(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
 
 
 async def _open(engine: Engine) -> None:
-    """Open the indexes beside the server, which is alive at once and ready when they are."""
-    try:
-        await engine.profiles.open()
-        await engine.demands.open()
-    except Exception:
-        logger.exception("index_not_opened")
-        raise
+    """Open the indexes beside the server, which is alive at once and ready when they are; tried until it works."""
+    for index in (engine.profiles, engine.demands):
+        while not index.is_open:
+            try:
+                await index.open()
+            except Exception:
+                logger.exception("index_not_opened")
+                await asyncio.sleep(_RETRY_S)
 
 
 async def _work_off(engine: Engine, run_id: str) -> None:

@@ -23,10 +23,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from matching_service.access import service as access
 from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.app import create_engine
+from matching_service.demands.states import DemandStatus
 from matching_service.exchange.exports import export_file
 from matching_service.exchange.headings import FORMS
 from matching_service.exchange.imports import ImportReport, StrictImportRefused, import_file
-from matching_service.foundation.errors import MatchingError
+from matching_service.foundation.errors import MatchingError, NotFound, Text
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import demo as sample_city
@@ -55,6 +56,12 @@ _WIDTH_OF_A_PIPE = 132
 _MAX_BAD_ROWS_SHOWN = 100
 _MAX_ROWS_SHOWN = 20
 _MAX_KEY_NAME = 100
+
+
+_NO_DATABASE = Text(
+    "没有数据库。请检查 MATCHING_DATABASE_URL 与 MATCHING_DATA_DIR，或先运行 matching-service migrate。",
+    "There is no database. Check MATCHING_DATABASE_URL and MATCHING_DATA_DIR, or run matching-service migrate first.",
+)
 
 
 class Imported(StrEnum):
@@ -123,10 +130,18 @@ def serve(
             pass
 
     _run(prepare())
-    uvicorn.run(
-        "matching_service.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=None,
-        server_header=False,
-    )  # fmt: skip
+    try:
+        uvicorn.run(
+            "matching_service.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=None,
+            server_header=False,
+        )  # fmt: skip
+    except SystemExit as stop:
+        if stop.code:
+            _fail(
+                f"服务未能在 {host}:{port} 启动；端口可能已被占用，原因见上面的日志。",
+                f"The server did not start on {host}:{port}; the port may be in use, the log above tells why.",
+            )
+        raise
 
 
 @keys.command("create")
@@ -159,7 +174,7 @@ def list_keys(as_json: AsJson = False) -> None:
     """列出密钥（不含密钥本身）。List keys, without the keys themselves."""
 
     async def run() -> None:
-        async with _database() as database, database.reading() as session:
+        async with _database(created=False) as database, database.reading() as session:
             rows = await access.list_keys(session)
         columns = ("id", "name", "role", "created_at", "expires_at", "revoked_at")
         _print_rows(columns, [[getattr(row, column) for column in columns] for row in rows], as_json=as_json)
@@ -174,7 +189,7 @@ def revoke_key(
     """吊销密钥。Revoke a key."""
 
     async def run() -> None:
-        async with _database() as database, database.transaction() as session:
+        async with _database(created=False) as database, database.transaction() as session:
             row = await access.revoke_key(session, key_id, actor=COMMAND_LINE)
         _out().print(f"{row.id} revoked_at {row.revoked_at}")
 
@@ -187,13 +202,17 @@ def import_(
     file: Annotated[Path, typer.Argument(help=".jsonl、.csv 或 .xlsx，UTF-8 或 GB18030。")],
     source: Annotated[str | None, typer.Option(help="未写来源的行用此来源。Source of rows that name none.")] = None,
     kind: Annotated[str | None, typer.Option(help="未写类别的画像用此类别。Kind of profiles that name none.")] = None,
-    status: Annotated[str | None, typer.Option(help="未写状态的需求用此状态。State of demands that name none.")] = None,
+    status: Annotated[
+        DemandStatus | None, typer.Option(help="未写状态的需求用此状态。State of demands that name none.")
+    ] = None,
     strict: Annotated[bool, typer.Option(help="有坏行则一行也不存。Store nothing when any row is bad.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """导入文件；坏行按行号列名报告，不影响好行。Import a file; bad rows are reported and stop no good one."""
     fields = {"source": source, "kind": kind, "status": status}
     defaults = {name: value for name, value in fields.items() if value is not None}
+    if kind is not None and kind not in KIND_NAMES:
+        raise typer.BadParameter(f"--kind: {', '.join(KIND_NAMES)}")
     if wrong := defaults.keys() - FORMS[what].columns:
         raise typer.BadParameter(f"{what} 没有这些列 has no column {', '.join(sorted(wrong))}")
 
@@ -228,7 +247,7 @@ def export(
     """导出文件；再导入不改变任何内容。Export to a file; importing it again changes nothing."""
 
     async def run() -> int:
-        async with _database() as database:
+        async with _database(created=False) as database:
             with _progress(f"export {what}", total=None) as advance:
                 return await export_file(database, what.value, file, on_progress=advance)
 
@@ -236,7 +255,7 @@ def export(
 
 
 @app.command("load-societies")
-def load_societies() -> None:
+def load_societies(as_json: AsJson = False) -> None:
     """载入内置的全国学会名录，可重复执行。Store the built-in national societies; running it twice changes nothing."""
 
     async def run() -> None:
@@ -244,7 +263,7 @@ def load_societies() -> None:
             stored = await upsert_profiles(session, list(builtin_societies()), COMMAND_LINE)
         statuses = [result.status for result in stored]
         counts = [statuses.count(status) for status in ("created", "updated", "unchanged")]
-        _print_rows(("created", "updated", "unchanged"), [counts], as_json=False)
+        _print_rows(("created", "updated", "unchanged"), [counts], as_json=as_json)
 
     _run(run())
 
@@ -257,7 +276,7 @@ def rerank(
     """重排全部开放需求，保存并报告变化。Rank all open demands, store the run, print what changed."""
 
     async def run() -> nightly.NightReport:
-        async with _engine() as engine:
+        async with _engine(created=False) as engine:
             begun = await nightly.begin(engine, resume=resume)
             with _progress("rerank", total=begun.n_demands) as advance:
                 return await nightly.rerank(engine, begun, advance)
@@ -310,11 +329,12 @@ def reindex() -> None:
     """由数据库重建索引快照。Rebuild the index snapshots from the database."""
 
     async def run() -> None:
-        async with _engine(opened=False) as engine:
+        async with _engine(opened=False, created=False) as engine:
             for name, index in (("profiles", engine.profiles), ("demands", engine.demands)):
                 started = perf_counter()
                 with _progress(f"reindex {name}", total=None) as advance:
                     snapshot = await index.rebuild(advance)
+                    await index.save()
                 _out().print(
                     f"{name}: {len(snapshot.profile_ids)} documents, {len(snapshot.work_ids)} passages, "
                     f"as of {snapshot.as_of}, {perf_counter() - started:.1f} s"
@@ -384,17 +404,27 @@ def _own_command() -> str:
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    settings = Settings()
+    try:
+        settings = Settings()
+    except SettingsError:
+        work.close()
+        raise
     configure_logs(settings.log_level if "log_level" in settings.model_fields_set else "WARNING")
     return asyncio.run(work)
 
 
 @asynccontextmanager
-async def _database(settings: Settings | None = None, *, prepared: bool = True) -> AsyncIterator[Database]:
-    """The database of the settings; ``prepared`` creates an empty one, and refuses one of another revision."""
+async def _database(
+    settings: Settings | None = None, *, prepared: bool = True, created: bool = True
+) -> AsyncIterator[Database]:
+    """The database of the settings. ``prepared`` refuses one of another revision; ``created`` makes a new one where
+    there is none, which a command that only reads or ranks must not do: a mistyped path would look like success.
+    """
     database = Database((settings or Settings()).effective_database_url)
     try:
         if prepared and await migrations.is_empty(database):
+            if not created:
+                raise NotFound("no_database", _NO_DATABASE)
             await migrations.upgrade(database)
         if prepared:
             await migrations.check_schema(database)
@@ -404,9 +434,11 @@ async def _database(settings: Settings | None = None, *, prepared: bool = True) 
 
 
 @asynccontextmanager
-async def _engine(settings: Settings | None = None, *, opened: bool = True) -> AsyncIterator[Engine]:
+async def _engine(
+    settings: Settings | None = None, *, opened: bool = True, created: bool = True
+) -> AsyncIterator[Engine]:
     chosen = settings or Settings()
-    async with _database(chosen) as database:
+    async with _database(chosen, created=created) as database:
         engine = create_engine(chosen, database)
         if opened:
             await engine.profiles.open()
@@ -431,7 +463,7 @@ def _out() -> Console:
 def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool) -> None:
     if as_json:
         records = [dict(zip(columns, row, strict=True)) for row in rows]
-        print(json.dumps(records, ensure_ascii=False, default=str))  # noqa: T201
+        print(json.dumps(records, ensure_ascii=False, default=_json_value))  # noqa: T201
         return
     table = Table()
     for column in columns:
@@ -439,6 +471,10 @@ def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], *, as_
     for row in rows:
         table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
     _out().print(table)
+
+
+def _json_value(value: object) -> str:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
 def _print_bad_rows(report: ImportReport) -> None:

@@ -63,6 +63,14 @@ def test_impacts_and_query_weights_are_of_unit_length(counts):
     assert sum(value**2 for value in SparseIndex.build([counts, {}]).weigh(counts).values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("n_terms", range(10, 110, 10))
+def test_the_order_in_which_terms_were_counted_does_not_matter(n_terms):
+    counts = {f"term{number}": number * number % 7 + 1 for number in range(n_terms)}
+    index = SparseIndex.build([counts, dict(reversed(counts.items()))])
+    one, other = all_scores(index, index.weigh({term: number % 5 + 1 for number, term in enumerate(counts)}))
+    assert one == other
+
+
 @contract
 @given(passages=st.lists(COUNTS, max_size=8), data=st.data())
 def test_contains_says_which_passage_uses_which_term(passages, data):

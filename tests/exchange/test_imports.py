@@ -210,3 +210,16 @@ async def test_a_credit_code_belongs_to_one_organization(database: Database, tmp
     report = await load(database, "organizations", path)
     assert {bad.line: bad.errors[0].pointer for bad in report.bad_rows} == {2: "/credit_code", 3: "/credit_code"}
     assert report.created == 1
+
+
+async def test_a_file_with_fewer_columns_leaves_the_others_alone(database: Database, tmp_path: Path) -> None:
+    full = tmp_path / "full.jsonl"
+    full.write_text('{"external_id": "1", "source": "s", "title": "泵", "problem": "汽蚀", "keywords": ["叶轮"]}\n')
+    part = tmp_path / "part.csv"
+    part.write_text("编号,来源,需求名称\n1,s,水泵\n", encoding="utf-8")
+    for path in (full, part):
+        report = await import_file(database, "demands", path, COMMAND_LINE, defaults={})
+        assert not report.bad_rows
+    async with database.reading() as session:
+        row = (await session.scalars(select(DemandRow))).one()
+    assert (row.title, row.problem, row.keywords) == ("水泵", "汽蚀", ["叶轮"])

@@ -1,6 +1,9 @@
 import dataclasses
 import json
+import os
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -201,12 +204,25 @@ def test_a_snapshot_cannot_be_changed_in_place(snapshot):
         snapshot.as_of = 8
 
 
-def test_a_later_save_replaces_the_earlier_and_clears_it_away(snapshot, tmp_path):
+def test_a_later_save_replaces_the_earlier_and_clears_it_away_when_nobody_can_be_loading_it(snapshot, tmp_path):
     snapshot.save(tmp_path)
     later = snapshot.apply([Removal("a")], as_of=8)
     later.save(tmp_path)
     assert_same(Snapshot.load(tmp_path, VERSIONS), later)
+    assert {path.name for path in tmp_path.iterdir()} == {"CURRENT", snapshot.version, later.version}
+    long_ago = time.time() - 7200
+    os.utime(tmp_path / snapshot.version, (long_ago, long_ago))
+    later.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"CURRENT", later.version}
+
+
+def test_several_processes_may_save_at_once(snapshot, tmp_path):
+    snapshots = [snapshot.apply([], as_of=as_of) for as_of in range(10, 18)]
+    with ThreadPoolExecutor(4) as pool:
+        for one in snapshots * 3:
+            pool.submit(one.save, tmp_path).add_done_callback(lambda done: done.result())
+    assert Snapshot.load(tmp_path, VERSIONS).as_of in range(10, 18)
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_a_crash_while_saving_leaves_the_earlier_snapshot(snapshot, tmp_path, monkeypatch):

@@ -176,6 +176,7 @@ async def test_two_processes_on_one_database_agree(database_url: str, tmp_path: 
 async def test_a_saved_snapshot_is_loaded_and_moved_on(database: Database, index: LiveIndex, tmp_path: Path) -> None:
     await store(database, profile(1), profile(2))
     saved = await index.rebuild()
+    await index.save()
     again = profile_index(database, ENCODER, tmp_path / "index")
     await again.open()
     assert again.snapshot.version == saved.version

@@ -1,6 +1,7 @@
 """Types of fields in bodies and queries: limits of the contract, and characters that no text may hold."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -72,6 +73,13 @@ class UpsertBody(Body):
 
     source: Source = "default"
     external_id: ExternalId | None = None
+
+    def sent(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a row's values those that the sender named: an update leaves alone what it does not speak of."""
+        names = set(self.model_fields_set)
+        if "organization_external_id" in names:
+            names.add("organization_id")
+        return {name: value for name, value in values.items() if name in names}
 
     @property
     def row_id(self) -> str | None:

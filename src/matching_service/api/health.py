@@ -48,14 +48,16 @@ async def ready(request: Request, response: Response, database: DatabaseDep) -> 
         async with database.reading() as session:
             await session.execute(text("SELECT 1"))
         revision, needed = await current_revision(database), newest_revision()
+        engine: Any = request.app.state.engine
+        behind = await engine.profiles.behind() if revision == needed else None
     except (SQLAlchemyError, OSError) as error:
         unknown = Check(ok=False, detail="unknown")
         failed = Check(ok=False, detail=type(error).__name__)
         response.status_code = 503
         return Ready(status="not ready", database=failed, migrations=unknown, index=unknown)
     migrations = Check(ok=revision == needed, detail=f"at {revision}, needs {needed}")
-    live_index: Any = request.app.state.engine.profiles
-    index = Check(ok=live_index.is_open, detail="loaded" if live_index.is_open else "loading")
+    snapshot, is_open = engine.profiles.snapshot, engine.profiles.is_open and engine.demands.is_open
+    index = Check(ok=is_open, detail="loaded" if is_open else "loading")
     is_ready = migrations.ok and index.ok
     response.status_code = 200 if is_ready else 503
     return Ready(
@@ -63,9 +65,9 @@ async def ready(request: Request, response: Response, database: DatabaseDep) -> 
         database=Check(ok=True, detail="reachable"),
         migrations=migrations,
         index=index,
-        index_as_of=live_index.snapshot.as_of,
-        index_behind=await live_index.behind() if migrations.ok else None,
-        index_profiles=len(live_index.snapshot.profile_ids),
+        index_as_of=snapshot.as_of,
+        index_behind=behind,
+        index_profiles=len(snapshot.profile_ids),
     )
 
 

@@ -57,7 +57,7 @@ async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], a
             row = _insert(session, values, actor, row_id=item.row_id)
             results.append(Stored("created", row.id))
         else:
-            is_changed = _update(session, row, values, actor)
+            is_changed = _update(session, row, item.sent(values), actor)
             results.append(Stored("updated" if is_changed else "unchanged", row.id))
         existing.add(item, row)
     await session.flush()

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-import jieba
 import numpy as np
 
 from matching_service.evaluation.compare import Scorer
+from matching_service.text.segment import plain_tokenizer
 
 
 def naive_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, str]) -> Scorer:
     """Cosine of TF-IDF vectors, fitted to the profiles; texts by id."""
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  # over a second that only this needs
 
-    tokenizer = jieba.Tokenizer()
+    tokenizer = plain_tokenizer()
     vectorizer = TfidfVectorizer(tokenizer=tokenizer.lcut, token_pattern=None)
     profile_ids = list(profile_texts)
     profiles = vectorizer.fit_transform(profile_texts[profile_id] for profile_id in profile_ids)

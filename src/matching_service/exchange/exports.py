@@ -106,8 +106,8 @@ async def _match_rows(database: Database) -> AsyncGenerator[dict[str, Any], None
                 matches = (await get_matches(session, [match_list.id]))[match_list.id]
                 profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches))
                 for match in matches:
-                    profile = profiles[match.profile_id]
-                    if profile.visibility == "hidden":
+                    profile = profiles.get(match.profile_id)
+                    if profile is None or profile.visibility == "hidden":
                         continue
                     decision = decisions[demand.id].get(profile.id)
                     yield {

@@ -45,5 +45,6 @@ def configure_logs(level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells its dialect at every look at the revision
     # The service writes its own line per request, with the request id; uvicorn's would be a second one.
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)

@@ -33,6 +33,10 @@ class DenseIndex:
     def __len__(self) -> int:
         return int(self._vectors.shape[0])
 
+    @property
+    def n_dimensions(self) -> int:
+        return int(self._vectors.shape[1])
+
     def search(self, query: Vector, *, k: int, allowed: BoolArray | None = None) -> Hits:
         return best_rows(self._cosines(self._vectors, query), k=k, allowed=allowed)
 

@@ -5,12 +5,12 @@ It is immutable. A process keeps one and swaps it by reference, so a reader neve
 
 import json
 import shutil
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Self
-from zipfile import BadZipFile
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from matching_service.index.sparse import SparseIndex, TermCounts
 
 FORMAT_VERSION = 1
 _CURRENT = "CURRENT"
+_KEPT_S = 3600
+"""Older snapshots are kept this long: another process may be about to load one."""
 
 
 class SnapshotMismatch(Exception):
@@ -173,9 +175,30 @@ class Snapshot:
         )
 
     def save(self, folder: Path) -> None:
-        """Write to a folder of its own inside ``folder``, then point to it: a crash leaves the old one."""
+        """Write to a folder of its own inside ``folder``, then point to it: a crash leaves the old one.
+
+        Several processes may save at once: none touches what another may be writing or reading.
+        """
         target = folder / self.version
-        target.mkdir(parents=True)
+        if not target.exists():
+            part = folder / f".part-{new_id()}"
+            part.mkdir(parents=True)
+            self._write(part)
+            try:
+                part.rename(target)
+            except OSError:  # another thread saved the very same snapshot in between
+                if not target.is_dir():
+                    raise
+                shutil.rmtree(part)
+        pointer = folder / f".{_CURRENT}-{new_id()}"
+        pointer.write_text(self.version, encoding="utf-8")
+        pointer.replace(folder / _CURRENT)
+        long_ago = time.time() - _KEPT_S
+        for other in folder.iterdir():
+            if other.is_dir() and other != target and other.stat().st_mtime < long_ago:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def _write(self, target: Path) -> None:
         self.sparse.save(target)
         self.dense.save(target)
         np.save(target / "profile_rows.npy", self.profile_rows, allow_pickle=False)
@@ -189,12 +212,6 @@ class Snapshot:
             "work_ids": list(self.work_ids),
         }
         (target / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
-        pointer = folder / f"{_CURRENT}.{self.version}"
-        pointer.write_text(self.version, encoding="utf-8")
-        pointer.replace(folder / _CURRENT)
-        for other in folder.iterdir():
-            if other.is_dir() and other.name != self.version:
-                shutil.rmtree(other)
 
     @classmethod
     def load(cls, folder: Path, versions: Versions) -> Self:
@@ -202,10 +219,7 @@ class Snapshot:
         try:
             source = folder / (folder / _CURRENT).read_text(encoding="utf-8")
             manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
-            if manifest["format"] != FORMAT_VERSION:
-                raise SnapshotMismatch(f"format {manifest['format']}, expected {FORMAT_VERSION}")
-            if Versions(**manifest["versions"]) != versions:
-                raise SnapshotMismatch(f"made with {manifest['versions']}, expected {asdict(versions)}")
+            _check_versions(manifest, versions)
             snapshot = cls(
                 versions=versions,
                 as_of=manifest["as_of"],
@@ -219,9 +233,22 @@ class Snapshot:
             )
         except FileNotFoundError as error:
             raise SnapshotMismatch("no snapshot", is_damage=False) from error
-        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        except SnapshotMismatch:
+            raise
+        except Exception as error:  # what a damaged file makes numpy, zipfile and json raise has no common base
             raise SnapshotMismatch(f"damaged: {error!r}") from error
-        n_passages = len(snapshot.work_ids)
+        n_passages, n_profiles = len(snapshot.work_ids), len(snapshot.profile_ids)
         if not (n_passages == len(snapshot.profile_rows) == len(snapshot.sparse) == len(snapshot.dense)):
             raise SnapshotMismatch("damaged: its parts differ in length")
+        if n_passages and not 0 <= snapshot.profile_rows.min() <= snapshot.profile_rows.max() < n_profiles:
+            raise SnapshotMismatch("damaged: a passage belongs to no profile")
+        if snapshot.dense.n_dimensions != versions.n_dimensions or len(snapshot.facts) != n_profiles:
+            raise SnapshotMismatch("damaged: a part has the wrong shape")
         return snapshot
+
+
+def _check_versions(manifest: Mapping[str, Any], versions: Versions) -> None:
+    if manifest["format"] != FORMAT_VERSION:
+        raise SnapshotMismatch(f"format {manifest['format']}, expected {FORMAT_VERSION}")
+    if Versions(**manifest["versions"]) != versions:
+        raise SnapshotMismatch(f"made with {manifest['versions']}, expected {asdict(versions)}")

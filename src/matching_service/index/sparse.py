@@ -100,6 +100,8 @@ class SparseIndex:
         terms = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
         with (folder / "impacts.npz").open("rb") as file:  # ours to close, also when it is damaged
             matrix = sparse.csr_array(sparse.load_npz(file))
+        if not isinstance(terms, list) or len(terms) != matrix.shape[1]:
+            raise ValueError("the terms are not those of the matrix")
         return cls(matrix, {term: column for column, term in enumerate(terms)})
 
     def _product(self, matrix: sparse.csr_array, query: TermWeights) -> FloatArray:

@@ -56,17 +56,21 @@ class LiveIndex:
 
     async def open(self) -> None:
         """Load the saved snapshot, or build one from the database when there is none to use; then catch up."""
+        loaded: Snapshot | None = None
         try:
-            self._swap(await self._load_saved())
+            loaded = await self._load_saved()
+            self._swap(loaded)
         except SnapshotMismatch as mismatch:
             level = logging.WARNING if mismatch.is_damage else logging.INFO
             logger.log(level, "snapshot_refused", extra={"entity": self._entity, "reason": str(mismatch)})
             await self.rebuild()
-        saved = self.snapshot
         await self._apply_events()
         self.is_open = True
-        if self.snapshot is not saved:
-            await self.save()  # so that the next start has less to catch up with
+        if self.snapshot is not loaded:
+            try:
+                await self.save()  # so that the next start has less to catch up with
+            except OSError:
+                logger.exception("snapshot_not_saved", extra={"entity": self._entity})
 
     async def save(self) -> None:
         """Write the present snapshot for the next start."""
@@ -81,7 +85,7 @@ class LiveIndex:
         return loaded
 
     async def rebuild(self, on_progress: Callable[[int], None] = lambda _n: None) -> Snapshot:
-        """Build a snapshot from all rows, save it, and swap it in. ``on_progress`` is told of rows done."""
+        """Build a snapshot from all rows and swap it in. ``on_progress`` is told of rows done."""
         started = perf_counter()
         async with self._lock, self._database.reading() as session:
             as_of = await last_seq(session, entity=self._entity)  # before the rows: what comes later is applied again
@@ -98,7 +102,6 @@ class LiveIndex:
                 session.expunge_all()
             empty = Snapshot.empty(self._versions)
             snapshot = await to_thread.run_sync(partial(empty.apply, documents, as_of=as_of))
-            await to_thread.run_sync(snapshot.save, self._folder)
             self._swap(snapshot)
         logger.info(
             "index_rebuilt",

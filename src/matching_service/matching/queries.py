@@ -11,9 +11,9 @@ from matching_service.store.lookup import get_page, get_row
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 
 
-async def get_run(session: AsyncSession, run_id: str) -> MatchRunRow:
-    """The row; raises NotFound."""
-    if (row := await get_row(session, MatchRunRow, run_id)) is None:
+async def get_run(session: AsyncSession, run_id: str, *, for_update: bool = False) -> MatchRunRow:
+    """The row, with ``for_update`` locked to the end of the transaction; raises NotFound."""
+    if (row := await get_row(session, MatchRunRow, run_id, for_update=for_update)) is None:
         raise not_found(Text("匹配任务", "Match run"), run_id, code="match_run_not_found")
     return row
 

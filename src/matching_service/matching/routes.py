@@ -48,13 +48,11 @@ CanReadRuns = Depends(Permit(Action.RUN_READ))
 
 
 @router.post("/matches", dependencies=[Idempotent], responses=problem_responses(404))
-async def rank_now(
-    body: MatchBody, read: ReadSession, write: WriteSession, engine: EngineDep, principal: CanMatch
-) -> MatchAnswer:
+async def rank_now(body: MatchBody, write: WriteSession, engine: EngineDep, principal: CanMatch) -> MatchAnswer:
     """Rank profiles for a stored demand or an ad hoc question. Nothing is stored unless `store` is true."""
     if body.store:
         authorize(principal, Action.MATCH_STORE)
-    return await service.match(engine, read, write, body)
+    return await service.match(engine, write, body)
 
 
 @router.put("/matches/{match_id}/decision", responses=problem_responses(404))
@@ -71,19 +69,19 @@ async def read_latest_matches(demand_id: str, session: ReadSession) -> MatchAnsw
 
 @router.get("/demands/{demand_id}/similar", dependencies=[CanReadMatches], responses=problem_responses(404))
 async def read_similar_demands(
-    demand_id: str, session: ReadSession, engine: EngineDep, top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K
+    demand_id: str, engine: EngineDep, top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K
 ) -> DemandMatchAnswer:
     """Other demands like this one."""
-    return await service.similar_demands(engine, session, demand_id, top_k=top_k)
+    return await service.similar_demands(engine, demand_id, top_k=top_k)
 
 
 @router.post("/profiles/{profile_id}/matches", dependencies=[Idempotent], responses=problem_responses(404))
 async def rank_demands_for_profile(
-    profile_id: str, session: ReadSession, engine: EngineDep, _principal: CanMatch, body: ReverseBody | None = None
+    profile_id: str, engine: EngineDep, _principal: CanMatch, body: ReverseBody | None = None
 ) -> DemandMatchAnswer:
     """The reverse: open demands that this profile might answer."""
     top_k = body.top_k if body is not None else DEFAULT_TOP_K
-    return await service.demands_for_profile(engine, session, profile_id, top_k=top_k)
+    return await service.demands_for_profile(engine, profile_id, top_k=top_k)
 
 
 @router.post("/match-runs", status_code=202, dependencies=[Idempotent], responses=problem_responses(409))

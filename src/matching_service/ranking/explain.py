@@ -4,6 +4,7 @@ Works on the few profiles that are shown, from their texts, with the same analys
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _MAX_EVIDENCE_CHARACTERS = 160
 _N_TERMS_IN_REASON = 3
 _QUOTED_CHARACTERS = 40
 _SENTENCE = re.compile(r"[^。！？!?；;\n]*[。！？!?；;\n]?|[^。！？!?；;\n]+$")
+_NOTHING = Text("没有发现与需求相符之处。", "Nothing was found that fits the demand.")
 _WORK_NAMES = {
     "paper": Text("论文", "paper"),
     "patent": Text("专利", "patent"),
@@ -83,7 +85,8 @@ class Explainer:
         weights = self._weights if lexical > 0 else {}  # where words carried nothing, none are shown
         terms = self._term_contributions(passages[0], lexical) if passages and lexical > 0 else []
         evidence = [found for passage in passages if (found := _best_sentence(passage, weights)) is not None]
-        return Explanation(tuple(terms[:_MAX_TERMS]), tuple(evidence), _reason(terms, passages, evidence))
+        reason = _reason(terms, passages, evidence) if ranked.score > 0 else _NOTHING
+        return Explanation(tuple(terms[:_MAX_TERMS]), tuple(evidence), reason)
 
     def _term_contributions(self, best_passage: PassageText, lexical: float) -> list[TermContribution]:
         """The lexical part split over words, largest first.
@@ -127,7 +130,7 @@ class Explainer:
         return sorted(words.items(), key=lambda word: (-len(word[0]), word[0]))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)  # some 70 MB for texts of usual length
 def _occurrences(text: str) -> tuple[Occurrence, ...]:
     """The terms of a stored text. A night run meets the same passages in the lists of many demands."""
     return tuple(find_terms(text))
@@ -147,10 +150,12 @@ def _best_sentence(passage: PassageText, query_weights: Mapping[str, float]) -> 
     best: tuple[float, Evidence] | None = None
     for field, text in passage.fields.items():
         occurrences = [o for o in _occurrences(text) if o.term in query_weights]
+        starts = [o.start for o in occurrences]
         for sentence in _SENTENCE.finditer(text):
             if not sentence.group().strip():
                 continue
-            inside = [o for o in occurrences if sentence.start() <= o.start and o.end <= sentence.end()]
+            first, last = bisect_left(starts, sentence.start()), bisect_left(starts, sentence.end())
+            inside = [o for o in occurrences[first:last] if o.end <= sentence.end()]
             weight = sum({o.term: query_weights[o.term] for o in inside}.values())
             if best is None or weight > best[0]:
                 best = weight, _cut(passage.work_id, field, text, sentence.span(), _highlights(inside))
@@ -178,6 +183,8 @@ def _cut(
 ) -> Evidence:
     """The sentence without surrounding blanks; a very long one is cut to a window around its first highlight."""
     start, end = sentence
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    end = start + len(text[start:end].rstrip())
     if end - start > _MAX_EVIDENCE_CHARACTERS:
         first = highlights[0][0] if highlights else start
         start = max(

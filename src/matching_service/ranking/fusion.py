@@ -1,5 +1,6 @@
 """Signals become one score. This is the only place where weights are applied."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -24,8 +25,8 @@ class Weights:
     def __post_init__(self) -> None:
         if set(self.values) != set(SIGNALS):
             raise ValueError(f"weights for {sorted(self.values)}, expected {sorted(SIGNALS)}")
-        if min(self.values.values()) < 0 or sum(self.values.values()) <= 0:
-            raise ValueError("weights must not be negative, and not all zero")
+        if not (min(self.values.values()) >= 0 and 0 < sum(self.values.values()) < math.inf):
+            raise ValueError("weights must be finite, not negative, and not all zero")
 
     def as_array(self) -> Float64Array:
         """float64, shape (n_signals,), in the order of SIGNALS, sum 1."""

@@ -1,6 +1,6 @@
 """Ranking: a prepared query against a snapshot. The API, the command line and the night run all call ``rank``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from matching_service.ranking.fusion import DEFAULT_WEIGHTS, SIGNALS, Weights, c
 from matching_service.ranking.lexical import lexical_value
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.semantic import semantic_value
+from matching_service.text.segment import han_runs
 from matching_service.text.terms import NGRAM_MARK, count_terms, find_terms, is_ngram
 
 _N_CANDIDATES = 500
@@ -132,10 +133,25 @@ def _candidate_rows(
     allowed = None if allowed_profiles is None else allowed_profiles[snapshot.profile_rows]
     if filters.candidates is not None and allowed is not None:
         return np.flatnonzero(allowed)
-    found = [snapshot.sparse.search(query, k=n_candidates, allowed=allowed).rows]
+    found = [_deep_enough(lambda k: snapshot.sparse.search(query, k=k, allowed=allowed).rows, snapshot, n_candidates)]
     if vector is not None:
-        found.append(snapshot.dense.search(vector, k=n_candidates, allowed=allowed).rows)
+        found.append(
+            _deep_enough(lambda k: snapshot.dense.search(vector, k=k, allowed=allowed).rows, snapshot, n_candidates)
+        )
     return np.unique(np.concatenate(found))
+
+
+def _deep_enough(search: Callable[[int], IntArray], snapshot: Snapshot, n_profiles: int) -> IntArray:
+    """Rows of the best passages, of as many different profiles as asked for where there are so many.
+
+    Without this, a few profiles with hundreds of works each would take all places.
+    """
+    k = n_profiles
+    while True:
+        rows = search(k)
+        if len(rows) < k or len(np.unique(snapshot.profile_rows[rows])) >= n_profiles // 2:
+            return rows
+        k *= 4
 
 
 def _allowed_profiles(snapshot: Snapshot, filters: Filters) -> BoolArray | None:
@@ -219,5 +235,7 @@ def _alternatives(topic: str) -> list[Sequence[str]]:
             for other in words
         )
     ]
-    bigrams = [term for term in count_terms(topic) if is_ngram(term) and len(term) == len(NGRAM_MARK) + 2]
-    return [terms for terms in (longest, bigrams) if terms]
+    ngrams = {term for term in count_terms(topic) if is_ngram(term)}
+    bigrams = [term for term in sorted(ngrams) if len(term) == len(NGRAM_MARK) + 2] or sorted(ngrams)
+    is_all_chinese = sum(end - start for start, end in (run.span() for run in han_runs(topic))) == len(topic)
+    return [terms for terms in (longest, bigrams if is_all_chinese else []) if terms]

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm.exc import StaleDataError
 
 from matching_service.foundation.errors import Conflict, PreconditionFailed, Text, Unavailable
@@ -27,7 +28,11 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine: AsyncEngine = create_async_engine(self.url, pool_pre_ping=not self.is_sqlite)
+        self.engine: AsyncEngine = create_async_engine(
+            self.url,
+            pool_pre_ping=not self.is_sqlite,
+            hide_parameters=True,  # texts of demands and contact data must not reach a log by way of an error
+        )
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
@@ -52,6 +57,8 @@ class Database:
                 raise PreconditionFailed("row_changed", _CHANGED) from error
             except IntegrityError as error:
                 raise Conflict("constraint_violated", _REFUSED) from error
+            except PoolTimeoutError as error:
+                raise Unavailable("database_busy", _BUSY) from error
             except OperationalError as error:
                 if "database is locked" in str(error.orig):
                     raise Unavailable("database_busy", _BUSY) from error
@@ -61,12 +68,15 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A session for queries; whatever it would have changed is dropped."""
         async with self._read() as session:
-            yield session
+            try:
+                yield session
+            except PoolTimeoutError as error:
+                raise Unavailable("database_busy", _BUSY) from error
 
     async def close(self) -> None:
         await self.engine.dispose()
 
-    async def lock(self, session: AsyncSession, key: int) -> None:
+    async def lock(self, session: AsyncSession | AsyncConnection, key: int) -> None:
         """Wait until no other transaction holds this lock, and hold it to the end of this one.
 
         On SQLite a write transaction is alone anyway.

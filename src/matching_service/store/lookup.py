@@ -19,12 +19,17 @@ Row = TypeVar("Row", bound=Identified)
 
 
 async def get_row(
-    session: AsyncSession, table: type[Row], row_id: str, *, options: Iterable[ORMOption] = ()
+    session: AsyncSession,
+    table: type[Row],
+    row_id: str,
+    *,
+    options: Iterable[ORMOption] = (),
+    for_update: bool = False,
 ) -> Row | None:
     """The row, or None; a string that cannot be an id is not even asked for."""
     if not _ID.fullmatch(row_id):
         return None
-    return await session.get(table, row_id, options=tuple(options))
+    return await session.get(table, row_id, options=tuple(options), with_for_update=for_update or None)
 
 
 async def get_by_ids(

@@ -1,6 +1,7 @@
 """Creating and upgrading the database by Alembic, and asking where it stands."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from matching_service.store.database import Database
 from matching_service.store.tables import Table
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x6D696772617465  # any constant; the ASCII codes of "migrate"
 
 
+@cache
 def newest_revision() -> str:
     """The revision that this program needs."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
@@ -92,8 +95,23 @@ async def _run(database: Database, action: Callable[[Config], object]) -> None:
         config.attributes["connection"] = connection
         action(config)
 
-    async with database.engine.begin() as connection:
-        await connection.run_sync(on)
+    async with database.engine.connect() as connection:
+        # Rebuilding a table on SQLite drops the old one, and with foreign keys on that deletes its children's rows.
+        # The pragma is ignored inside a transaction, so it goes to the driver before one begins.
+        driver: Any = (await connection.get_raw_connection()).driver_connection if database.is_sqlite else None
+        if driver is not None:
+            await driver.execute("PRAGMA foreign_keys = OFF")
+        try:
+            async with connection.begin():
+                await database.lock(connection, _MIGRATION_LOCK)
+                await connection.run_sync(on)
+                if driver is not None and (
+                    broken := (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
+                ):
+                    raise RuntimeError(f"the migration broke foreign keys: {broken[:5]}")
+        finally:
+            if driver is not None:
+                await driver.execute("PRAGMA foreign_keys = ON")
 
 
 def _config() -> Config:

@@ -7,6 +7,7 @@ other scripts) is cut by one regular expression, because jieba breaks 0.45mm and
 
 import logging
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -36,7 +37,7 @@ class Segmenter:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._stop_words = lexicon.stop_words
-        self._jieba = _tokenizer_without_cache()
+        self._jieba = plain_tokenizer()
         mixed: list[str] = []
         for word, frequency in lexicon.user_words.items():
             if _HAN_RUN.fullmatch(word):
@@ -47,15 +48,19 @@ class Segmenter:
         for word in sorted({*lexicon.canonical, *lexicon.stop_words}):  # each must come out as one word to be of use
             if _HAN_RUN.fullmatch(word) and not self._jieba.FREQ.get(word):
                 self._jieba.add_word(word, max(3, self._jieba.suggest_freq(word, tune=False)))
-        self._run = re.compile(f"(?P<mixed>{_alternatives(mixed)})|(?P<han>[{_HAN}]+)|(?P<other>{_OTHER_RUN})")
+        self._run = re.compile(
+            f"(?P<mixed>{_alternatives(mixed)})|(?P<han>(?:(?!{_alternatives(mixed)})[{_HAN}])+)|(?P<other>{_OTHER_RUN})"
+        )
 
     def words(self, folded: str) -> Iterator[Word]:
         """The words of a folded text, without stop words and the words inside them."""
         for run in self._run.finditer(folded):
             words = list(self._words_of_run(run))
-            stops = [word for word in words if word.text in self._stop_words]
+            stops = _merged(sorted((word.start, word.end) for word in words if word.text in self._stop_words))
+            starts = [start for start, _ in stops]
             for word in words:
-                if not any(stop.start <= word.start and word.end <= stop.end for stop in stops):
+                before = bisect_right(starts, word.start) - 1  # the last stretch of stop words that begins by then
+                if before < 0 or stops[before][1] < word.end:
                     yield word
 
     def _words_of_run(self, run: re.Match[str]) -> Iterator[Word]:
@@ -91,6 +96,17 @@ def _parts(run: re.Match[str]) -> Iterator[Word]:
         start += len(piece) + 1
 
 
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted spans with the overlapping ones made one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in spans:
+        if merged and start < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
+
+
 def _alternatives(words: list[str]) -> str:
     """A pattern for literal words, longest first, that does not match inside a longer Latin word."""
     longest_first = sorted(set(words), key=lambda word: (-len(word), word))
@@ -99,7 +115,7 @@ def _alternatives(words: list[str]) -> str:
     return rf"(?<![a-z0-9])(?:{'|'.join(map(re.escape, longest_first))})(?![a-z0-9])"
 
 
-def _tokenizer_without_cache() -> jieba.Tokenizer:
+def plain_tokenizer() -> jieba.Tokenizer:
     """A tokenizer of our own. jieba would keep its prefix dictionary as a marshal file in the shared folder
     for temporary files, where another user of the machine could plant one; reading the text costs the same.
     """
