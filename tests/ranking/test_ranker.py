@@ -349,3 +349,20 @@ def test_neighbours_differ():
     ranked = ask("谐波减速器", document("a", "谐波减速器"), document("b", "谐波减速器的柔轮"), document("c", "减速器"))
     assert all(before.score > after.score for before, after in pairwise(ranked))
     assert ids(ranked) == ["a", "b", "c"]
+
+
+def test_profiles_with_hundreds_of_works_leave_places_for_others():
+    crowd = [document(f"a{i}", "水泵", ["水泵汽蚀"] * 200) for i in range(3)]
+    others = [document(f"b{i:02}", "水泵汽蚀") for i in range(30)]
+    ranked = rank(prepare(Query("水泵"), ENCODER), snapshot_of(*crowd, *others), top_k=20)
+    assert len(ranked) == 20
+
+
+@pytest.mark.parametrize(
+    ("topic", "text"), [("3D打印", "喷墨打印机"), ("UV固化", "胶固化设备"), ("5G通信", "光纤通信")]
+)
+def test_half_of_a_must_have_is_no_evidence(topic, text):
+    query = Query("设备", must_have=(topic,))
+    everyone = Filters(candidates=frozenset("a"))
+    ranked = rank(prepare(query, ENCODER), snapshot_of(document("a", text)), top_k=1, filters=everyone)
+    assert ranked[0].missing_must_have == (topic,)

@@ -164,3 +164,8 @@ def test_a_traditional_text_is_found_by_its_own_places():
     places = {occurrence.term: text[occurrence.start : occurrence.end] for occurrence in find_terms(text)}
     assert places["谐波减速器"] == "諧波減速器"
     assert places[default_lexicon().canonical["plc"]] == "ＰＬＣ"
+
+
+@pytest.mark.parametrize("word", ["尼龙66", "激光SLAM", "维生素C", "锥形束CT", "双能X射线"])
+def test_a_word_of_two_scripts_is_found_in_running_text(word):
+    assert default_lexicon().canonical.get(fold(word), fold(word)) in count_terms(f"采用{word}的设备")
