@@ -25,9 +25,8 @@ def get_database(request: Request) -> Database:
 DatabaseDep = Annotated[Database, Depends(get_database)]
 
 
-async def _write_session(request: Request, database: DatabaseDep) -> AsyncIterator[AsyncSession]:
+async def _write_session(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
     async with database.transaction() as session:
-        request.state.session = session  # for idempotency.py, which stores the answer in the same transaction
         yield session
 
 

@@ -179,7 +179,11 @@ def _message(error: Mapping[str, Any]) -> Text:
     english = str(error["msg"])
     if template is None:
         return Text(english, english)
-    context = {name: str(value).replace(" or ", "、") for name, value in (error.get("ctx") or {}).items()}
+    if error["type"] == "string_pattern_mismatch":
+        template = _PATTERNS.get(error["ctx"]["pattern"], template)
+    context = {
+        name: str(value).replace(" or ", "、").replace(", ", "、") for name, value in (error.get("ctx") or {}).items()
+    }
     return Text(template.format_map(context), english)
 
 
@@ -223,6 +227,14 @@ _STATUS_TITLES = {
     500: Text("服务内部错误", "Internal error"),
     503: Text("服务暂不可用", "Not available now"),
 }
+_PATTERNS = {
+    r"^[0-9]{6}$": "应为 6 位数字的地区代码，如 440605。",
+    r"^[0-9]{2,6}$": "应为地区代码的前 2 至 6 位数字，如 4406。",
+    r"^[A-Z]{2}$": "应为两位大写字母的国家代码，如 CN。",
+    r"^[a-z]{2,3}$": "应为两三位小写字母的语言代码，如 zh。",
+    r"^[A-T][0-9]{0,4}$": "应为行业代码：一个字母（A 至 T）加至多 4 位数字，如 C3453。",
+}
+"""What a pattern asks for, in words; a pattern not listed is shown as it is."""
 _MESSAGES = {
     "missing": "必填项缺失。",
     "extra_forbidden": "没有这个字段，请检查拼写。",
