@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test format lint types migrations check bench lock clean
+.PHONY: help setup demo serve test format lint types migrations check bench quality lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ check: lint types migrations test ## everything that must hold before a change l
 
 bench: setup ## run benchmarks/ and write results as JSON and a table
 	$(BIN)/python -m benchmarks
+
+quality: setup ## measure ranking quality anew: the tables of docs/quality.md
+	$(BIN)/python -m benchmarks.quality
 
 lock: setup ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -18,9 +18,8 @@ from matching_service.demands.routes import router as demands
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
 from matching_service.matching import runs
-from matching_service.matching.indexing import demand_index, profile_index
+from matching_service.matching.engine import Engine
 from matching_service.matching.routes import router as matches
-from matching_service.matching.service import Engine
 from matching_service.organizations.routes import router as organizations
 from matching_service.profiles.routes import router as profiles
 from matching_service.ranking.encoder import load_encoder
@@ -57,13 +56,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def create_engine(settings: Settings, database: Database) -> Engine:
     """Encoder and indexes over a database; the indexes still have to be opened."""
-    encoder = load_encoder(settings.encoder)
-    folder = settings.snapshot_dir
     return Engine.create(
-        database,
-        encoder,
-        profile_index(database, encoder, folder),
-        demand_index(database, encoder, folder),
+        database, load_encoder(settings.encoder), snapshots=settings.snapshot_dir, weights=settings.weights_dir
     )
 
 

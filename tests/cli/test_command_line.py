@@ -3,11 +3,10 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from cli.command_lines import FAST, failed_in_both_languages, run_all
 from conftest import Cli
 from sqlalchemy import text
 
@@ -16,68 +15,17 @@ from matching_service.store.database import Database
 
 COMMANDS = [
     [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"], ["import"],
-    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["reindex"], ["demo"],
+    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["fit"], ["reindex"], ["demo"], ["weights"],
+    ["weights", "list"], ["weights", "show"], ["weights", "activate"],
 ]  # fmt: skip
 WRONG_USE = [
     [], ["fly"], ["serve", "--port", "70000"], ["serve", "--workers", "0"], ["keys", "create"],
     ["keys", "create", "--role", "king", "--name", "n"], ["keys", "create", "--role", "admin", "--name", ""],
     ["import", "demands"], ["import", "matches", "a.csv"], ["export", "papers", "a.csv"], ["rerank", "--faster"],
-    ["evaluate", "--demands", "a.jsonl"], ["migrate", "now"],
+    ["evaluate", "--demands", "a.jsonl"], ["migrate", "now"], ["fit"], ["weights", "activate"],
+    ["weights", "drop", "v"],
 ]  # fmt: skip
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-FAST = {"MATCHING_ENCODER": "none"}
-
-# One process imports the program once and makes a process of each command line, which saves seconds apiece.
-FORK = """
-import json, os, sys, tempfile
-from matching_service.cli import main
-results = []
-for arguments in json.load(sys.stdin):
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        pid = os.fork()
-        if pid == 0:
-            os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
-            sys.argv = ["matching-service", *arguments]
-            code = 1
-            try:
-                main()
-            except SystemExit as exit:
-                code = exit.code if isinstance(exit.code, int) else int(bool(exit.code))
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        out.seek(0)
-        err.seek(0)
-        results.append([code, out.read().decode(), err.read().decode()])
-json.dump(results, sys.stdout)
-"""
-
-
-def run_all(command_lines: list[list[str]], folder: Path) -> list[tuple[int, str, str]]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
-    done = subprocess.run(
-        [sys.executable, "-c", FORK],
-        input=json.dumps(command_lines),
-        env=environment | FAST | {"MATCHING_DATA_DIR": str(folder / "data"), "PYTHONUTF8": "1"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    return [(code, out, err) for code, out, err in json.loads(done.stdout)]
-
-
-def failed_in_both_languages(done: subprocess.CompletedProcess[str]) -> bool:
-    return (
-        done.returncode == 1
-        and re.search("[\u4e00-\u9fff]", done.stderr) is not None
-        and "Error:" in done.stderr
-        and "Traceback" not in done.stderr
-    )
 
 
 def demands_file(path: Path, *rows: dict[str, object] | str) -> str:
@@ -238,31 +186,16 @@ async def test_another_schema_is_refused(cli: Cli, database_url: str) -> None:
     assert "matching-service migrate" in older.stderr
 
 
-def test_the_service_ranks_the_sample_clearly_better_than_the_naive_baseline(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
-    cli = Cli(environment | {"MATCHING_DATA_DIR": str(tmp_path / "data"), "PYTHONUTF8": "1"})
-    done = cli.run(
-        "evaluate", "--demands", str(sample.DEMANDS), "--profiles", str(sample.PROFILES), "--labels",
-        str(sample.RELEVANCE), "--json",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert report["measure"] == "ndcg@10"
-    assert report["n_demands"] >= 40
-    means = {name: result["mean"] for name, result in report["results"].items()}
-    assert means["matching_service"] > means["TfidfVectorizer(jieba.lcut)"] + 0.1
-    assert means["TfidfVectorizer(jieba.lcut)"] > means["random"] + 0.1
-    assert means["matching_service"] == max(means.values())
-    assert list(report["results"])[-1] == "matching_service"
-    assert len(report["results"]["matching_service"]["per_demand"]) == report["n_demands"]
-    assert not (tmp_path / "data").exists()  # files in, numbers out
-
-
 def test_the_demo_prints_three_lists_and_leaves_other_data_alone(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
     data = tmp_path / "data"
     data.mkdir()
     (data / "matching.sqlite3").write_text("somebody's database")
+    fitted = data / "demo" / "weights" / "ACTIVE"
+    fitted.parent.mkdir(parents=True)
+    fitted.write_text("fit-to-an-earlier-demo")
+    note = data / "demo" / "note.txt"
+    note.write_text("somebody's note")
     done = Cli(environment | {"PYTHONUTF8": "1"}).run("demo", MATCHING_DATA_DIR=str(data), **FAST)
     assert done.returncode == 0, done.stderr
     titles = [
@@ -276,3 +209,15 @@ def test_the_demo_prints_three_lists_and_leaves_other_data_alone(tmp_path: Path)
     assert "Traceback" not in done.stderr
     assert (data / "matching.sqlite3").read_text() == "somebody's database"
     assert (data / "demo" / "matching.sqlite3").exists()
+    assert "weights_not_usable" not in done.stderr
+    assert not fitted.exists()
+    assert note.read_text() == "somebody's note"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_the_commands_are_listed_in_the_order_of_their_use(tmp_path: Path) -> None:
+    ((_, out, _),) = run_all([["--help"]], tmp_path)
+    assert re.findall(r"^│ ([a-z][a-z-]+) ", out, re.MULTILINE) == [
+        "migrate", "serve", "import", "export", "load-societies", "rerank", "evaluate", "fit", "reindex", "demo",
+        "keys", "weights",
+    ]  # fmt: skip

@@ -1,10 +1,11 @@
-"""Reading judged pairs: what is wrong is named by its line."""
+"""Judged pairs: what is wrong with a file is named by its line; what is too little to learn from is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from matching_service.evaluation.judgements import read_judgements
+from matching_service.evaluation.judgements import Judgements, read_judgements, require_fittable
 from matching_service.foundation.errors import InvalidInput
 
 HEADING = "demand_id\tprofile_id\tgrade\n"
@@ -50,3 +51,27 @@ def test_tabs_or_commas_by_the_name_of_the_file(tmp_path: Path) -> None:
 
 def test_a_pair_judged_twice_alike_counts_once(tmp_path: Path) -> None:
     assert read_judgements(written(tmp_path, HEADING + "d\tp\t2\nd\tp\t2\n")) == {"d": {"p": 2}}
+
+
+FEW = {"d1": {"a": 0, "b": 3}, "d2": {"a": 1, "b": 2}, "d3": {"a": 2, "b": 2}, "d4": {"a": 3}}
+
+
+@pytest.mark.parametrize(
+    ("judgements", "code", "words"),
+    [
+        ({"d1": {"a": 2, "b": 2}, "d2": {"a": 2}}, "one_class", ["2"]),
+        (FEW, "too_few_demands", ["2", "30"]),  # d3 and d4 order nothing
+        ({"d1": {"a": 1}, "d2": {"a": 2}}, "too_few_demands", ["0", "30"]),
+        ({}, "too_few_demands", ["0", "30"]),
+    ],
+)
+def test_labels_that_teach_nothing_are_refused(judgements: Judgements, code: str, words: list[str]) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        require_fittable(judgements)
+    assert refused.value.code == code
+    assert all(re.findall(r"\d+", text) == words for text in refused.value.detail)
+
+
+def test_enough_labels_pass() -> None:
+    require_fittable(FEW, min_demands=2)
+    require_fittable({f"d{number}": {"a": 0, "b": 1} for number in range(30)})

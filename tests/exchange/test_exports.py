@@ -30,7 +30,7 @@ from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import rows_by_external_id
 from matching_service.store.organizations import OrganizationRow
-from matching_service.store.profiles import ProfileRow
+from matching_service.store.profiles import NEVER_MATCHED, ProfileRow
 
 ALL = ("organizations", "profiles", "demands")
 TABLES = {"organizations": OrganizationRow, "profiles": ProfileRow, "demands": DemandRow}
@@ -241,6 +241,30 @@ async def test_contact_data_is_never_exported(database: Database, tmp_path: Path
     assert "0757-0000000" not in str(row)
 
 
+@pytest.mark.parametrize("visibility", sorted(NEVER_MATCHED))
+async def test_a_list_is_exported_without_who_was_hidden_or_withdrew(
+    database: Database, tmp_path: Path, visibility: str
+) -> None:
+    async with database.transaction() as session:
+        profiles = [
+            ProfileImport(external_id=f"E{n}", kind="expert", name="甲", summary="谐波减速器") for n in range(2)
+        ]
+        first, second = await upsert_profiles(session, profiles, COMMAND_LINE)
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"external_id": "D", "title": "谐波减速器", "status": "published"}\n', encoding="utf-8")
+    await load(database, "demands", path)
+    engine = create_engine(Settings(encoder="none", data_dir=tmp_path / "data"), database)
+    await engine.open()
+    await nightly.rerank(engine, await nightly.begin(engine, resume=False), lambda _n: None)
+    async with database.transaction() as session:
+        gone = ProfileImport(external_id="E0", kind="expert", name="甲", visibility=visibility)
+        await upsert_profiles(session, [gone], COMMAND_LINE)
+    assert await export_file(database, "matches", tmp_path / "m.jsonl") == 1
+    written = (tmp_path / "m.jsonl").read_text(encoding="utf-8")
+    assert first.id not in written
+    assert second.id in written
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 async def test_the_visible_lists_are_exported_with_decisions(database: Database, tmp_path: Path, suffix: str) -> None:
     async with database.transaction() as session:
@@ -255,7 +279,7 @@ async def test_the_visible_lists_are_exported_with_decisions(database: Database,
     )
     await load(database, "demands", path)
     engine = create_engine(Settings(encoder="none", data_dir=tmp_path / "data"), database)
-    await engine.profiles.open()
+    await engine.open()
     await nightly.rerank(engine, await nightly.begin(engine, resume=False), lambda _n: None)
     async with database.transaction() as session:
         demand = (await rows_by_external_id(session, DemandRow, [("s", "D")]))["s", "D"]

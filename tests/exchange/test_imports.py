@@ -223,3 +223,12 @@ async def test_a_file_with_fewer_columns_leaves_the_others_alone(database: Datab
     async with database.reading() as session:
         row = (await session.scalars(select(DemandRow))).one()
     assert (row.title, row.problem, row.keywords) == ("水泵", "汽蚀", ["叶轮"])
+
+
+async def test_consent_that_was_withdrawn_is_read_from_a_table(database: Database, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("编号,姓名,类别,可见性\n1,甲,专家,已撤回\n2,乙,专家,公开\n3,丙,专家,隐藏\n", encoding="utf-8")
+    assert counts(await load(database, "profiles", path)) == (3, 0, 0, 0)
+    async with database.reading() as session:
+        stored = await session.scalars(select(ProfileRow.visibility).order_by(ProfileRow.external_id))
+        assert stored.all() == ["withdrawn", "public", "hidden"]

@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,16 @@ from matching_service.index.snapshot import (
 N_DIMENSIONS = 4
 VERSIONS = Versions(lexicon="lexicon-1", encoder="encoder-1", n_dimensions=N_DIMENSIONS)
 TERMS = ("泵", "水泵", "plc", "~泵", "~水泵")
-FILES = ("CURRENT", "manifest.json", "terms.json", "profile_rows.npy", "impacts.npz", "vectors.npy")
+FILES = (
+    "CURRENT",
+    "manifest.json",
+    "terms.json",
+    "profile_rows.npy",
+    "languages.npy",
+    "years.npy",
+    "impacts.npz",
+    "vectors.npy",
+)
 
 
 def vector(seed):
@@ -34,20 +44,31 @@ def vector(seed):
 
 TERM_COUNTS = st.dictionaries(st.sampled_from(TERMS), st.integers(1, 5), max_size=4)
 VECTORS = st.one_of(st.none(), st.integers(0, 9).map(vector))
+LANGUAGES = st.sampled_from(["zh", "en", "ja", "qqq"])
+YEARS = st.sampled_from([None, 1987, 2024])
+DATES = st.sampled_from([None, date(2025, 1, 31), date(2099, 12, 31)])
 FACTS = st.builds(
     Facts,
     kind=st.sampled_from(["expert", "team", "社"]),
     region=st.sampled_from([None, "440600", "440605"]),
-    language=st.sampled_from(["zh", "en"]),
+    country=st.sampled_from(["CN", "DE"]),
     clusters=st.sampled_from([(), ("新材料",), ("新材料", "装备制造")]),
+    fields=st.sampled_from([(), ("机械", "电气")]),
     organization_id=st.sampled_from([None, "o1"]),
+    title=st.sampled_from([None, "教授"]),
+    honours=st.sampled_from([(), ("院士",)]),
+    capacity=st.sampled_from([None, 0, 3]),
+    available_from=DATES,
+    available_until=DATES,
 )
 
 
 @st.composite
 def documents(draw):
     works = draw(st.lists(st.sampled_from(["w1", "w2", "w3", "w4"]), unique=True, max_size=3))
-    passages = tuple(Passage(work_id, draw(TERM_COUNTS), draw(VECTORS)) for work_id in (None, *works))
+    passages = tuple(
+        Passage(work_id, draw(TERM_COUNTS), draw(VECTORS), draw(LANGUAGES), draw(YEARS)) for work_id in (None, *works)
+    )
     return Document(draw(st.sampled_from("abcdef")), draw(FACTS), tuple(draw(st.permutations(passages))))
 
 
@@ -81,6 +102,9 @@ def assert_same(snapshot, other):
     assert list(snapshot.work_ids) == list(other.work_ids)
     np.testing.assert_array_equal(snapshot.profile_rows, other.profile_rows)
     assert snapshot.profile_rows.dtype == other.profile_rows.dtype == np.int64
+    for name in ("languages", "years"):
+        np.testing.assert_array_equal(getattr(snapshot, name), getattr(other, name))
+        assert getattr(snapshot, name).dtype == getattr(other, name).dtype
     np.testing.assert_array_equal(impacts_by_term(snapshot), impacts_by_term(other))
     assert [snapshot.sparse.idf(term) for term in TERMS] == [other.sparse.idf(term) for term in TERMS]
     every = np.arange(len(snapshot.work_ids), dtype=np.int64)
@@ -119,7 +143,10 @@ def test_a_snapshot_holds_the_last_state_of_every_profile_in_order(steps):
         for row, work in zip(snapshot.profile_rows, snapshot.work_ids, strict=True)
     ]
     assert keys == sorted((d.profile_id, passage.work_id or "") for d in model.values() for passage in d.passages)
-    assert len(snapshot.sparse) == len(snapshot.dense) == len(keys)
+    assert len(snapshot.sparse) == len(snapshot.dense) == len(snapshot.languages) == len(snapshot.years) == len(keys)
+    passages = {(d.profile_id, passage.work_id or ""): passage for d in model.values() for passage in d.passages}
+    assert snapshot.languages.tolist() == [passages[key].language for key in keys]
+    assert snapshot.years.tolist() == [passages[key].year or 0 for key in keys]
     for row, profile_id in enumerate(snapshot.profile_ids):
         assert snapshot.profile_row_of[profile_id] == row
         expected = [i for i, (owner, _) in enumerate(keys) if owner == profile_id]
@@ -144,7 +171,8 @@ def test_facts_are_given_by_column(steps):
     assert columns.kinds.tolist() == [facts.kind for facts in snapshot.facts]
     assert columns.regions.tolist() == [facts.region or "" for facts in snapshot.facts]
     assert columns.organization_ids.tolist() == [facts.organization_id or "" for facts in snapshot.facts]
-    assert columns.is_chinese.tolist() == [facts.language == "zh" for facts in snapshot.facts]
+    assert columns.available_from.tolist() == [facts.available_from for facts in snapshot.facts]
+    assert columns.available_until.tolist() == [facts.available_until for facts in snapshot.facts]
 
 
 @settings(deadline=None, max_examples=40)
@@ -161,7 +189,7 @@ def test_a_saved_snapshot_is_loaded_as_it_was(steps, later):
 
 
 def document(profile_id="a", **facts):
-    passages = (Passage(None, {"水泵": 1, "~水泵": 1}, vector(1)), Passage("w1", {"plc": 2}, None))
+    passages = (Passage(None, {"水泵": 1, "~水泵": 1}, vector(1)), Passage("w1", {"plc": 2}, None, "en", 2024))
     return Document(profile_id, Facts(kind="expert", **facts), passages)
 
 
@@ -237,6 +265,26 @@ def test_a_crash_while_saving_leaves_the_earlier_snapshot(snapshot, tmp_path, mo
     assert_same(Snapshot.load(tmp_path, VERSIONS), snapshot)
 
 
+def test_a_loaded_snapshot_knows_every_fact(tmp_path):
+    facts = {
+        "region": "440605",
+        "country": "DE",
+        "clusters": ("新材料",),
+        "fields": ("机械", "电气"),
+        "organization_id": "o1",
+        "title": "教授",
+        "honours": ("院士", "长江学者"),
+        "capacity": 0,
+        "available_from": date(2025, 1, 31),
+        "available_until": date(2099, 12, 31),
+    }
+    Snapshot.empty(VERSIONS).apply([document("a", **facts)], as_of=1).save(tmp_path)
+    loaded = Snapshot.load(tmp_path, VERSIONS)
+    assert dataclasses.asdict(loaded.facts[0]) == facts | {"kind": "expert"}
+    assert loaded.languages.tolist() == ["zh", "en"]
+    assert loaded.years.tolist() == [0, 2024]
+
+
 def test_there_may_be_no_snapshot(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(SnapshotMismatch, match="no snapshot"):
@@ -292,7 +340,7 @@ def test_a_snapshot_with_a_cut_file_is_refused(snapshot, tmp_path, name, share):
         Snapshot.load(tmp_path, VERSIONS)
 
 
-@pytest.mark.parametrize("name", ["profile_rows.npy", "impacts.npz", "vectors.npy"])
+@pytest.mark.parametrize("name", ["profile_rows.npy", "languages.npy", "years.npy", "impacts.npz", "vectors.npy"])
 def test_a_snapshot_with_a_part_of_another_is_refused(snapshot, tmp_path, name):
     snapshot.save(tmp_path / "this")
     snapshot.apply([Removal("a")], as_of=8).save(tmp_path / "other")
@@ -310,6 +358,9 @@ def test_a_snapshot_with_a_part_of_another_is_refused(snapshot, tmp_path, name):
         {"versions": {}},
         {"facts": [{}]},
         {"facts": 3},
+        {"facts": [{"kind": "expert", "clusters": [], "fields": [], "honours": []}]},
+        {"facts": [dataclasses.asdict(Facts("expert")) | {"available_from": "soon"}] * 2},
+        {"facts": [dataclasses.asdict(Facts("expert")) | {"language": "zh"}] * 2},
         {"work_ids": []},
     ],
     ids=str,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,20 @@ from matching_service.app import create_engine
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
 from matching_service.exchange.imports import import_file
+from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, NotFound
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
-from matching_service.matching import queries, runs, service
+from matching_service.matching import engine as engines
+from matching_service.matching import queries, runs
+from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import DecisionBody
-from matching_service.matching.service import Engine, latest_matches
+from matching_service.matching.service import latest_matches
+from matching_service.matching.weights import CrossValidation, WeightsFile, WeightsStore
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
+from matching_service.ranking.encoder import NoEncoder
+from matching_service.ranking.fusion import SIGNALS
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.matching import MatchListRow, MatchRunRow
@@ -48,7 +55,7 @@ async def engine(database: Database, tmp_path: Path) -> Engine:
     path.write_text("\n".join(json.dumps(demand) for demand in demands))
     await import_file(database, "demands", path, COMMAND_LINE, defaults={}, strict=True)
     made = create_engine(Settings(encoder="none", data_dir=tmp_path / "data"), database)
-    await made.profiles.open()
+    await made.open()
     return made
 
 
@@ -235,14 +242,14 @@ async def test_a_demand_that_fails_is_recorded_and_stops_no_other(
 ) -> None:
     await rerank(engine)
     before = await visible(engine)
-    original = service.prepare
+    original = engines.prepare
 
-    def prepare(query: Any, encoder: Any) -> Any:
+    def prepare(query: Any, *arguments: Any, **more: Any) -> Any:
         if query.title.startswith(WORDS[2]):
             raise ValueError("cannot be prepared")
-        return original(query, encoder)
+        return original(query, *arguments, **more)
 
-    monkeypatch.setattr(service, "prepare", prepare)
+    monkeypatch.setattr(engines, "prepare", prepare)
     report = await rerank(engine)
     assert (report.run.state, report.run.n_done, report.run.n_failed) == ("finished", N_DEMANDS - 1, 1)
     async with engine.database.reading() as session:
@@ -252,6 +259,98 @@ async def test_a_demand_that_fails_is_recorded_and_stops_no_other(
     ]
     assert await visible(engine) == before  # the demand keeps the list that it had
     assert report.changes == []
+
+
+def put_in_force(folder: Path) -> str:
+    """What another process does: a version that moves scores by the cluster alone, said to be better, activated."""
+    store = WeightsStore(folder, NoEncoder())
+    measured = CrossValidation(
+        measure="ndcg@10", compared_with=store.default.version, present=0.7, fitted=0.8,
+        difference=0.1, low=0.05, high=0.15, p_not_better=0.0,
+    )  # fmt: skip
+    file = WeightsFile(
+        version="fit-other", created_at=now(), encoder="none", lexicon="any",
+        values=dict.fromkeys(SIGNALS, 0.0) | {"lexical": 1.0, "cluster": 1.0},
+        floors={"strong": 0.9, "related": 0.8, "weak": 0.7}, n_demands=40, n_pairs=400, labels_sha256="0" * 64,
+        cross_validation=measured,
+    )  # fmt: skip
+    store.save(file)
+    return store.activate(file.version).version
+
+
+async def listed(engine: Engine) -> list[tuple[str, float, str, Any]]:
+    """What people see of every list: scores, levels and the weights of the explanations."""
+    lists = []
+    async with engine.database.reading() as session:
+        for demand_id in sorted((await demand_ids(engine)).values()):
+            try:
+                answer = await latest_matches(session, demand_id)
+            except NotFound:
+                continue
+            lists += [
+                (item.profile.id, item.score, item.level, item.explanation.parts if item.explanation else None)
+                for item in answer.items
+            ]
+    return lists
+
+
+@pytest.mark.parametrize("after_chunks", [None, 0, 2])
+async def test_a_run_keeps_the_weights_that_it_was_started_with(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, after_chunks: int | None
+) -> None:
+    """Also where it is broken off, others come into force, and another process completes it."""
+    async with engine.database.transaction() as session:
+        clustered = [
+            ProfileImport(
+                external_id=f"C{n}", kind="expert", name=f"集群专家{n}", summary=f"{WORDS[0]}与传动{n}",
+                clusters=["智能装备" if n % 2 else "食品"],
+            )
+            for n in range(6)
+        ]  # fmt: skip
+        await upsert_profiles(session, clustered, COMMAND_LINE)
+    path = tmp_path / "clustered.jsonl"
+    path.write_text(
+        json.dumps({"external_id": "DC", "title": f"{WORDS[0]}传动", "cluster": "智能装备", "status": "published"})
+    )
+    await import_file(engine.database, "demands", path, COMMAND_LINE, defaults={}, strict=True)
+    default = engine.weights.default.version
+    assert (await rerank(engine)).run.weights_version == default
+    expected = await listed(engine)
+
+    if after_chunks is None:
+        await nightly.begin(engine, resume=False)
+    else:
+        with monkeypatch.context() as patch:
+            break_off(patch, after_chunks=after_chunks)
+            with pytest.raises(Broken):
+                await rerank(engine)
+    assert put_in_force(tmp_path / "data" / "weights") == "fit-other"
+    assert engine.weights.active().version == "fit-other"  # this process has noticed
+    restarted = create_engine(Settings(encoder="none", data_dir=tmp_path / "data"), engine.database)
+    await restarted.open()
+    report = await rerank(restarted, resume=True)
+    assert (report.run.state, report.run.weights_version) == ("finished", default)
+    assert (report.run.n_done, report.run.n_failed) == (N_DEMANDS + 1, 0)
+    assert await listed(engine) == expected
+
+    later = await rerank(engine)
+    assert later.run.weights_version == "fit-other"
+    now_listed = await listed(engine)
+    assert {level for _, _, level, _ in now_listed} != {level for _, _, level, _ in expected}
+    async with engine.database.reading() as session:
+        answer = await latest_matches(session, (await demand_ids(engine))["DC"])
+    assert answer.weights_version == "fit-other"
+    assert answer.items[0].profile.external_id in {"C1", "C3", "C5"}
+
+
+async def test_a_run_whose_weights_are_gone_does_not_bar_the_way_for_ever(engine: Engine) -> None:
+    """As after an update of the program while a run was broken off: its default has another name."""
+    run = await nightly.begin(engine, resume=False)
+    async with engine.database.transaction() as session:
+        (await queries.get_run(session, run.id, for_update=True)).weights_version = "default-1-none"
+    with suppress(NotFound):
+        await rerank(engine, resume=True)
+    assert (await rerank(engine)).run.state == "finished"
 
 
 async def test_pinned_and_rejected_hold_in_every_later_run(engine: Engine) -> None:
@@ -295,6 +394,6 @@ async def test_a_run_without_open_demands_is_finished_at_once(database: Database
     async with database.transaction() as session:
         await upsert_demands(session, [DemandImport(title="草稿")], COMMAND_LINE)
     engine = create_engine(Settings(encoder="none", data_dir=tmp_path / "data"), database)
-    await engine.profiles.open()
+    await engine.open()
     report = await rerank(engine)
     assert (report.run.state, report.run.n_demands, list(report.changes)) == ("finished", 0, [])

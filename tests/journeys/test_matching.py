@@ -171,11 +171,12 @@ def test_weights_change_the_score_and_only_their_ratio_matters(server: Server, s
             return found
 
         default = match(http, query=QUERY, candidates=[best])
-        lexical = scored({"lexical": 1, "semantic": 0})
-        semantic = scored({"lexical": 0})
+        lexical = scored({"lexical": 1, "semantic": 0, "recency": 0})
+        semantic = scored({"lexical": 0, "recency": 0})
         assert scored(None) == default["items"][0]
-        assert scored({"lexical": 7, "semantic": 0})["score"] == lexical["score"]
-        assert scored({"lexical": 1e-60, "semantic": 0})["score"] == lexical["score"]
+        assert scored({"lexical": 7, "semantic": 0, "recency": 0})["score"] == lexical["score"]
+        assert scored({"lexical": 1e-60, "semantic": 0, "recency": 0})["score"] == lexical["score"]
+        assert scored({"recency": 0})["score"] != default["items"][0]["score"]
     values = {part["signal"]: part["value"] for part in default["items"][0]["explanation"]["parts"]}
     assert lexical["score"] == pytest.approx(values["lexical"])
     assert semantic["score"] == pytest.approx(values["semantic"])

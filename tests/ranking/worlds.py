@@ -1,18 +1,25 @@
 """Small worlds to rank in: profiles from texts, an encoder that is a hash, and texts to draw from."""
 
 import hashlib
+from datetime import date
 from functools import lru_cache
 
 import numpy as np
 from hypothesis import strategies as st
 
 from matching_service.index.snapshot import Document, Facts, Passage, Snapshot, Versions
+from matching_service.ranking.encoder import Calibration
 from matching_service.ranking.explain import PassageText
+from matching_service.ranking.fusion import ADJUSTING_SIGNALS, SIGNALS, Weights
 from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.query import Query
+from matching_service.ranking.structured import Circumstances, Standing
+from matching_service.text.language import language_of
 from matching_service.text.normalise import fold
+from matching_service.text.terms import default_analyzer
 
 N_DIMENSIONS = 32
+CALIBRATION = Calibration("hash", {}, {}, middle=0.4, steepness=5.0, weight=0.2)
 _MEANINGS = {"harmonic drive": "谐波减速器", "water pump": "水泵", "harmonisches getriebe": "谐波减速器"}
 
 
@@ -21,8 +28,9 @@ class HashEncoder:
 
     version = "hash-1"
     n_dimensions = N_DIMENSIONS
+    calibration = CALIBRATION
 
-    def encode(self, texts):
+    def encode(self, texts, languages, *, is_query=False):
         return [_vector(text) for text in texts]
 
 
@@ -31,8 +39,9 @@ class SilentEncoder:
 
     version = "silent-1"
     n_dimensions = N_DIMENSIONS
+    calibration = CALIBRATION
 
-    def encode(self, texts):
+    def encode(self, texts, languages, *, is_query=False):
         return [None] * len(texts)
 
 
@@ -56,16 +65,20 @@ def _direction(character):
 ENCODER = HashEncoder()
 
 
-def document(profile_id, text, works=(), *, encoder=ENCODER, kind="expert", **facts):
-    """A profile with its own text and works named w0, w1, ..."""
+def document(profile_id, text, works=(), *, encoder=ENCODER, kind="expert", language=None, years=(), **facts):
+    """A profile with its own text and works named w0, w1, ... in the language that the texts show, or the given one."""
     texts = {None: text} | {f"w{number}": work for number, work in enumerate(works)}
-    vectors = encoder.encode(list(texts.values()))
+    languages = [language or language_of(each) for each in texts.values()]
+    vectors = encoder.encode(list(texts.values()), languages)
+    known_years = [None, *years, *[None] * len(works)]
     return Document(
         profile_id=profile_id,
         facts=Facts(kind=kind, **facts),
         passages=tuple(
-            Passage(work_id, passage_terms([text]), vector)
-            for (work_id, text), vector in zip(texts.items(), vectors, strict=True)
+            Passage(work_id, passage_terms([text], default_analyzer()), vector, code, year)
+            for (work_id, text), vector, code, year in zip(
+                texts.items(), vectors, languages, known_years[: len(texts)], strict=True
+            )
         ),
     )
 
@@ -78,15 +91,42 @@ def own_text(text, field="summary"):
     return PassageText(work_id=None, fields={field: text})
 
 
+def weights_of(lexical, semantic, **adjusting):
+    """Weights where what is not named weighs nothing."""
+    named = {"lexical": lexical, "semantic": semantic} | adjusting
+    return Weights(f"of {named}", {signal: named.get(signal, 0.0) for signal in SIGNALS})
+
+
+TODAY = date(2025, 6, 1)
+LEXICAL_ONLY = weights_of(1.0, 0.0)
+SEMANTIC_ONLY = weights_of(0.0, 1.0)
+BOTH = weights_of(0.8, 0.2)
+HEAVY = weights_of(0.5, 0.5, **dict.fromkeys(ADJUSTING_SIGNALS, 1.0))
+ANY_WEIGHTS = st.sampled_from(
+    [LEXICAL_ONLY, SEMANTIC_ONLY, BOTH, weights_of(0.1, 3.0), HEAVY, weights_of(0.8, 0.2, region=0.5, nice_to_have=0.4)]
+)
+
 _WORDS = (
     "泵", "水泵", "铝", "谐波减速器", "諧波減速器", "柔轮", "疲劳寿命", "机器视觉", "缺陷检测", "PLC", "ＰＬＣ", "可编程控制器", "测试", "测试工具箱",
-    "3 dB", "85 %", "1,000mm", "harmonic drive", "water pump", "的", "研发", "，", "。", "；", "\n", " ", "😀",
+    "3 dB", "85 %", "1,000mm", "harmonic drive", "water pump", "院士", "教授", "的", "研发", "，", "。", "；", "\n", " ", "😀",
 )  # fmt: skip
 TEXTS = st.lists(st.sampled_from(_WORDS), max_size=7).map("".join)
 TOPICS = st.lists(TEXTS, max_size=2).map(tuple)
+REGIONS = st.sampled_from([None, "440600", "440605", "440305", "110000"])
+CLUSTERS = ("新材料", "装备制造", "医药")
 QUERIES = st.builds(
-    Query, title=TEXTS, problem=TEXTS, key_technology=TEXTS, keywords=TOPICS, must_have=TOPICS, nice_to_have=TOPICS
+    Query,
+    title=TEXTS,
+    problem=TEXTS,
+    key_technology=TEXTS,
+    keywords=TOPICS,
+    must_have=TOPICS,
+    nice_to_have=TOPICS,
+    cluster=st.sampled_from([None, *CLUSTERS]),
+    region=REGIONS,
 )
+DATES = st.sampled_from([None, date(2025, 5, 31), date(2025, 6, 1), date(2025, 6, 2), date(2026, 6, 1)])
+YEARS = st.sampled_from([None, 2005, 2020, 2025, 2030])
 DOCUMENTS = st.lists(
     st.builds(
         document,
@@ -95,11 +135,23 @@ DOCUMENTS = st.lists(
         st.lists(TEXTS, max_size=3),
         encoder=st.sampled_from([ENCODER, ENCODER, SilentEncoder()]),
         kind=st.sampled_from(["expert", "team", "society"]),
-        region=st.sampled_from([None, "440600", "440605", "110000"]),
-        language=st.sampled_from(["zh", "zh", "en"]),
+        language=st.sampled_from([None, "zh", "zh", "en", "ja"]),
+        years=st.lists(YEARS, max_size=3),
+        region=REGIONS,
+        country=st.sampled_from(["CN", "CN", "DE"]),
         clusters=st.sampled_from([(), ("新材料",), ("新材料", "装备制造")]),
+        fields=st.sampled_from([(), ("水泵",), ("柔轮", "机器视觉")]),
         organization_id=st.sampled_from([None, "o1", "o2"]),
+        title=st.sampled_from([None, "教授", "工程师"]),
+        honours=st.sampled_from([(), ("中国工程院院士",)]),
+        capacity=st.sampled_from([None, 0, 1, 3]),
+        available_from=DATES,
+        available_until=DATES,
     ),
     max_size=8,
     unique_by=lambda document: document.profile_id,
+)
+STANDINGS = st.builds(Standing, load=st.integers(0, 4), n_accepted=st.integers(0, 3), n_rejected=st.integers(0, 3))
+CIRCUMSTANCES = st.builds(
+    Circumstances, st.just(TODAY), st.dictionaries(st.sampled_from("abcdefghx"), STANDINGS, max_size=5)
 )

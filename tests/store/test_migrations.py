@@ -8,8 +8,8 @@ from matching_service.app import check_schema
 from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
 from matching_service.foundation.errors import Unavailable
-from matching_service.organizations.schemas import OrganizationCreate
-from matching_service.organizations.service import create_organization
+from matching_service.organizations.schemas import ExclusionBody, OrganizationCreate
+from matching_service.organizations.service import create_organization, replace_exclusions
 from matching_service.profiles.schemas import ProfileCreate, Work
 from matching_service.profiles.service import create_profile
 from matching_service.store import migrate
@@ -28,7 +28,8 @@ async def seed(database: Database) -> None:
         demand = DemandCreate(title="柔轮开裂", organization_id=organization.id)
         await create_demand(session, demand, COMMAND_LINE)
         profile = ProfileCreate(kind="expert", name="卓砺川", works=[Work(title="柔轮疲劳")])
-        await create_profile(session, profile, COMMAND_LINE)
+        excluded = ExclusionBody(profile_id=(await create_profile(session, profile, COMMAND_LINE)).id)
+        await replace_exclusions(session, organization, [excluded], COMMAND_LINE)
 
 
 async def test_the_migrated_schema_equals_the_tables(database: Database) -> None:

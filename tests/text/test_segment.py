@@ -7,11 +7,13 @@ from strategies import ANY_TEXT
 
 from matching_service.text.lexicon import default_lexicon, parse_lexicon
 from matching_service.text.normalise import fold
-from matching_service.text.segment import Segmenter, default_segmenter, han_runs
+from matching_service.text.segment import Segmenter, han_runs
+
+SEGMENTER = Segmenter(default_lexicon())
 
 
 def words(text):
-    return [word.text for word in default_segmenter().words(fold(text))]
+    return [word.text for word in SEGMENTER.words(fold(text))]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def small_segmenter():
 @settings(deadline=None, max_examples=300)
 @given(ANY_TEXT)
 def test_every_word_stands_where_it_says_and_is_no_stop_word(text):
-    folded, segmenter = fold(text), default_segmenter()
+    folded, segmenter = fold(text), SEGMENTER
     for word in segmenter.words(folded):
         assert 0 <= word.start < word.end <= len(folded)
         assert folded[word.start : word.end] == word.text
@@ -33,7 +35,7 @@ def test_every_word_stands_where_it_says_and_is_no_stop_word(text):
 @settings(deadline=None)
 @given(ANY_TEXT)
 def test_words_do_not_hold_blanks_or_sentence_marks(text):
-    assert all(not set(word.text) & set(" \t\n。；，！？") for word in default_segmenter().words(fold(text)))
+    assert all(not set(word.text) & set(" \t\n。；，！？") for word in SEGMENTER.words(fold(text)))
 
 
 @settings(deadline=None)
@@ -103,10 +105,6 @@ def test_a_segmenter_knows_its_own_lexicon_only(small_segmenter):
     assert "c++" in cut("C++")
     assert "的" not in cut("泵的")
     assert "研发" in cut("研发")  # a stop word of the other lexicon
-
-
-def test_the_default_segmenter_is_built_once():
-    assert default_segmenter() is default_segmenter()
 
 
 @settings(deadline=None)

@@ -7,8 +7,9 @@ from strategies import ANY_TEXT
 
 from matching_service.text.lexicon import default_lexicon
 from matching_service.text.normalise import fold
+from matching_service.text.quantities import find_quantities
 from matching_service.text.segment import han_runs
-from matching_service.text.terms import NGRAM_MARK, count_terms, find_terms, is_ngram
+from matching_service.text.terms import NGRAM_MARK, SYNONYM_MARK, count_terms, find_terms, is_ngram
 
 TRADITIONAL = str.maketrans("机视觉测试检铝轮减谐泵压电热锂", "機視覺測試檢鋁輪減諧泵壓電熱鋰")
 FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
@@ -54,7 +55,12 @@ def test_a_term_stands_in_the_original_text_where_it_was_found(text):
     for occurrence in find_terms(text):
         assert 0 <= occurrence.start < occurrence.end <= len(text)
         written = fold(text[occurrence.start : occurrence.end])
-        spellings = [*SPELLINGS.get(occurrence.term, []), occurrence.term.removeprefix(NGRAM_MARK)]
+        if occurrence.term.startswith("="):
+            assert [quantity.term for quantity in find_quantities(written)] == [occurrence.term]
+            continue
+        spellings = SPELLINGS.get(occurrence.term.removeprefix(SYNONYM_MARK), [])
+        if not occurrence.term.startswith(SYNONYM_MARK):
+            spellings = [occurrence.term.removeprefix(NGRAM_MARK)]
         assert any(spelling in written for spelling in spellings)
 
 
@@ -122,7 +128,7 @@ def test_synonyms_meet_in_both_directions(one, other):
 @settings(deadline=None)
 @given(st.sampled_from(sorted(default_lexicon().canonical)))
 def test_every_synonym_becomes_the_term_of_its_group(word):
-    assert default_lexicon().canonical[word] in count_terms(word)
+    assert SYNONYM_MARK + default_lexicon().canonical[word] in count_terms(word)
 
 
 @pytest.mark.parametrize(("one", "other"), [("景点", "经典"), ("公式", "攻势"), ("油脂", "邮址"), ("清华", "氢化")])
@@ -162,10 +168,11 @@ def test_every_stop_word_that_stands_alone_is_dropped_as_a_whole():
 def test_a_traditional_text_is_found_by_its_own_places():
     text = "本公司研發諧波減速器及ＰＬＣ"
     places = {occurrence.term: text[occurrence.start : occurrence.end] for occurrence in find_terms(text)}
-    assert places["谐波减速器"] == "諧波減速器"
-    assert places[default_lexicon().canonical["plc"]] == "ＰＬＣ"
+    assert places[SYNONYM_MARK + default_lexicon().canonical["谐波减速器"]] == "諧波減速器"
+    assert places[SYNONYM_MARK + default_lexicon().canonical["plc"]] == "ＰＬＣ"
 
 
 @pytest.mark.parametrize("word", ["尼龙66", "激光SLAM", "维生素C", "锥形束CT", "双能X射线"])
 def test_a_word_of_two_scripts_is_found_in_running_text(word):
-    assert default_lexicon().canonical.get(fold(word), fold(word)) in count_terms(f"采用{word}的设备")
+    canonical = default_lexicon().canonical.get(fold(word))
+    assert (SYNONYM_MARK + canonical if canonical else fold(word)) in count_terms(f"采用{word}的设备")

@@ -273,4 +273,5 @@ _MESSAGES = {
     "credit_code": "统一社会信用代码无效：应为 18 位且校验位正确。",
     "not_a_number": "应为数字，不能是 true 或 false。",
     "one_of": "需要且只能给出 demand_id 与 query 之一。",
+    "one_target": "需要且只能给出 profile_id 与 organization_id 之一。",
 }

@@ -7,6 +7,8 @@ from pathlib import Path
 from matching_service.foundation.errors import InvalidInput, Text
 
 MAX_GRADE = 3
+MIN_DEMANDS = 30
+"""With fewer, cross-validation says more about luck than about weights."""
 
 Judgements = Mapping[str, Mapping[str, int]]
 """Per demand id the grade of each judged profile id: 0 none, 1 weak, 2 related, 3 strong."""
@@ -39,6 +41,29 @@ def read_judgements(path: Path) -> Judgements:
         message = Text(f"{path.name} 中没有等级大于 0 的标注。", f"{path.name} holds no positive judgement.")
         raise InvalidInput("no_judgements", message)
     return judgements
+
+
+def require_fittable(judgements: Judgements, *, min_demands: int = MIN_DEMANDS) -> None:
+    """Refuse labels from which nothing can be learned, or so little that the result would be luck.
+
+    Only a demand with two different grades says which profile should stand above which. Raises InvalidInput for
+    labels that all have the same grade (one_class) and for fewer than ``min_demands`` such demands (too_few_demands).
+    """
+    classes = {grade for grades in judgements.values() for grade in grades.values()}
+    if len(classes) == 1:
+        only = classes.pop()
+        message = Text(
+            f"所有标注都是等级 {only}，无从学习；请补充其他等级的标注。",
+            f"All judgements have grade {only}, so there is nothing to learn; add pairs of other grades.",
+        )
+        raise InvalidInput("one_class", message)
+    n_demands = sum(len(set(grades.values())) > 1 for grades in judgements.values())
+    if n_demands < min_demands:
+        message = Text(
+            f"只有 {n_demands} 条需求含有两个以上不同等级的标注，至少需要 {min_demands} 条。",
+            f"Only {n_demands} demands have judgements of different grades; at least {min_demands} are needed.",
+        )
+        raise InvalidInput("too_few_demands", message)
 
 
 def _bad_line(path: Path, line: int, zh: str, en: str) -> InvalidInput:

@@ -19,7 +19,7 @@ from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.organizations import OrganizationRow
-from matching_service.store.profiles import ProfileRow
+from matching_service.store.profiles import NEVER_MATCHED, ProfileRow
 
 _ROWS_PER_QUERY = 500
 _MATCH_COLUMNS = (
@@ -107,7 +107,7 @@ async def _match_rows(database: Database) -> AsyncGenerator[dict[str, Any], None
                 profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches))
                 for match in matches:
                     profile = profiles.get(match.profile_id)
-                    if profile is None or profile.visibility == "hidden":
+                    if profile is None or profile.visibility in NEVER_MATCHED:
                         continue
                     decision = decisions[demand.id].get(profile.id)
                     yield {

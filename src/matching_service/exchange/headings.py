@@ -86,6 +86,7 @@ FORMS: Mapping[str, Form] = {
             "荣誉": "honours",
             "产业集群": "clusters",
             "承接能力": "capacity",
+            "可见性": "visibility",
             "成果": "works",
         },
         {
@@ -97,7 +98,8 @@ FORMS: Mapping[str, Form] = {
                 "科研平台": "platform",
                 "科技成果": "achievement",
                 "政策": "policy",
-            }
+            },
+            "visibility": {"公开": "public", "受限": "restricted", "隐藏": "hidden", "已撤回": "withdrawn"},
         },
     ),
     "organizations": Form(

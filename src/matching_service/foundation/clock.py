@@ -1,8 +1,10 @@
 """Time and ids: UTC only, and ids that sort by the moment they were made."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import uuid_utils
+
+_CHINA = timezone(timedelta(hours=8))
 
 
 def now() -> datetime:
@@ -13,3 +15,8 @@ def now() -> datetime:
 def new_id() -> str:
     """A UUIDv7 (RFC 9562) as 36 lower-case characters: unique, and sortable by creation time."""
     return str(uuid_utils.uuid7())
+
+
+def today() -> date:
+    """The present day in China, where the people live who are asked: UTC+8 all year round."""
+    return datetime.now(_CHINA).date()

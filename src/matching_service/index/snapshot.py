@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -16,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matching_service.foundation.clock import new_id
-from matching_service.index.contract import BoolArray, FloatArray, IntArray, RowChanges
+from matching_service.index.contract import FloatArray, IntArray, RowChanges
 from matching_service.index.dense import DenseIndex
 from matching_service.index.sparse import SparseIndex, TermCounts
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _CURRENT = "CURRENT"
+_ARRAYS = ("profile_rows", "languages", "years")
+_DATES = ("available_from", "available_until")
+_LANGUAGE = "<U8"
 _KEPT_S = 3600
 """Older snapshots are kept this long: another process may be about to load one."""
 
@@ -37,12 +41,15 @@ class SnapshotMismatch(Exception):
 @dataclass(frozen=True, slots=True)
 class Passage:
     """One text of a profile. ``work_id`` is None for the profile's own text.
-    ``vector`` is float32 of unit length, shape (n_dimensions,), or None for a text without one.
+    ``vector`` is float32 of unit length, shape (n_dimensions,), or None for a text without one. ``year`` is that of the
+    work; None where it is not known.
     """
 
     work_id: str | None
     terms: TermCounts
     vector: FloatArray | None
+    language: str = "zh"
+    year: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,15 @@ class Facts:
 
     kind: str
     region: str | None = None
-    language: str = "zh"
+    country: str = "CN"
     clusters: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
     organization_id: str | None = None
+    title: str | None = None
+    honours: tuple[str, ...] = ()
+    capacity: int | None = None
+    available_from: date | None = None
+    available_until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +96,20 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class FactColumns:
-    """Facts as arrays of shape (n_profiles,), for filters; an unknown value is an empty string."""
+    """Facts as arrays of shape (n_profiles,), for filters; an unknown value is an empty string or not a time."""
 
     kinds: NDArray[np.str_]
     regions: NDArray[np.str_]
     organization_ids: NDArray[np.str_]
-    is_chinese: BoolArray
+    available_from: NDArray[np.datetime64]
+    available_until: NDArray[np.datetime64]
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """Passages in the order of (profile id, work id); ``profile_rows[i]`` is the profile of passage i.
+
+    ``languages`` and ``years`` are of shape (n_passages,); year 0 is not known.
 
     ``as_of`` is the sequence number of the last change that is included.
     """
@@ -104,6 +120,8 @@ class Snapshot:
     facts: Sequence[Facts]
     profile_rows: IntArray
     work_ids: Sequence[str | None]
+    languages: NDArray[np.str_]
+    years: NDArray[np.int16]
     sparse: SparseIndex
     dense: DenseIndex
     version: str = field(default_factory=new_id)
@@ -118,6 +136,8 @@ class Snapshot:
             facts=(),
             profile_rows=np.zeros(0, dtype=np.int64),
             work_ids=(),
+            languages=np.zeros(0, dtype=_LANGUAGE),
+            years=np.zeros(0, dtype=np.int16),
             sparse=SparseIndex.build([]),
             dense=DenseIndex.build([], n_dimensions=versions.n_dimensions),
         )
@@ -134,7 +154,8 @@ class Snapshot:
             kinds=np.array([facts.kind for facts in self.facts], dtype=np.str_),
             regions=np.array([facts.region or "" for facts in self.facts], dtype=np.str_),
             organization_ids=np.array([facts.organization_id or "" for facts in self.facts], dtype=np.str_),
-            is_chinese=np.array([facts.language == "zh" for facts in self.facts], dtype=np.bool_),
+            available_from=np.array([facts.available_from for facts in self.facts], dtype="datetime64[D]"),
+            available_until=np.array([facts.available_until for facts in self.facts], dtype="datetime64[D]"),
         )
 
     def passage_rows(self, profile_row: int) -> IntArray:
@@ -170,6 +191,12 @@ class Snapshot:
             facts=[facts[profile_id] for profile_id in profile_ids],
             profile_rows=np.array([row_of[keys[i][0]] for i in order], dtype=np.int64),
             work_ids=[keys[i][1] for i in order],
+            languages=np.append(
+                self.languages[kept], np.array([passage.language for _, passage in added], dtype=_LANGUAGE)
+            )[order],
+            years=np.append(self.years[kept], np.array([passage.year or 0 for _, passage in added], dtype=np.int16))[
+                order
+            ],
             sparse=self.sparse.apply(RowChanges(kept, [passage.terms for _, passage in added], order)),
             dense=self.dense.apply(RowChanges(kept, [passage.vector for _, passage in added], order)),
         )
@@ -201,14 +228,15 @@ class Snapshot:
     def _write(self, target: Path) -> None:
         self.sparse.save(target)
         self.dense.save(target)
-        np.save(target / "profile_rows.npy", self.profile_rows, allow_pickle=False)
+        for name in _ARRAYS:
+            np.save(target / f"{name}.npy", getattr(self, name), allow_pickle=False)
         manifest = {
             "format": FORMAT_VERSION,
             "version": self.version,
             "as_of": self.as_of,
             "versions": asdict(self.versions),
             "profile_ids": list(self.profile_ids),
-            "facts": [asdict(facts) for facts in self.facts],
+            "facts": [_facts_to_json(facts) for facts in self.facts],
             "work_ids": list(self.work_ids),
         }
         (target / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
@@ -224,9 +252,9 @@ class Snapshot:
                 versions=versions,
                 as_of=manifest["as_of"],
                 profile_ids=manifest["profile_ids"],
-                facts=[Facts(**facts | {"clusters": tuple(facts["clusters"])}) for facts in manifest["facts"]],
-                profile_rows=np.load(source / "profile_rows.npy", allow_pickle=False),
+                facts=[_facts_from_json(facts) for facts in manifest["facts"]],
                 work_ids=manifest["work_ids"],
+                **{name: np.load(source / f"{name}.npy", allow_pickle=False) for name in _ARRAYS},
                 sparse=SparseIndex.load(source),
                 dense=DenseIndex.load(source),
                 version=manifest["version"],
@@ -238,7 +266,8 @@ class Snapshot:
         except Exception as error:  # what a damaged file makes numpy, zipfile and json raise has no common base
             raise SnapshotMismatch(f"damaged: {error!r}") from error
         n_passages, n_profiles = len(snapshot.work_ids), len(snapshot.profile_ids)
-        if not (n_passages == len(snapshot.profile_rows) == len(snapshot.sparse) == len(snapshot.dense)):
+        lengths = {len(part) for part in (snapshot.sparse, snapshot.dense, *(getattr(snapshot, a) for a in _ARRAYS))}
+        if lengths != {n_passages}:
             raise SnapshotMismatch("damaged: its parts differ in length")
         if n_passages and not 0 <= snapshot.profile_rows.min() <= snapshot.profile_rows.max() < n_profiles:
             raise SnapshotMismatch("damaged: a passage belongs to no profile")
@@ -252,3 +281,14 @@ def _check_versions(manifest: Mapping[str, Any], versions: Versions) -> None:
         raise SnapshotMismatch(f"format {manifest['format']}, expected {FORMAT_VERSION}")
     if Versions(**manifest["versions"]) != versions:
         raise SnapshotMismatch(f"made with {manifest['versions']}, expected {asdict(versions)}")
+
+
+def _facts_to_json(facts: Facts) -> dict[str, Any]:
+    values = asdict(facts)
+    return values | {name: values[name] and values[name].isoformat() for name in _DATES}
+
+
+def _facts_from_json(values: Mapping[str, Any]) -> Facts:
+    lists = {name: tuple(values[name]) for name in ("clusters", "fields", "honours")}
+    dates = {name: values[name] and date.fromisoformat(values[name]) for name in _DATES}
+    return Facts(**{**values, **lists, **dates})

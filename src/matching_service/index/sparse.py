@@ -1,12 +1,15 @@
 """Lexical index: term impacts per passage, with document frequencies outside of them.
 
 An impact is sqrt(family weight) * (1 + ln tf), divided by the passage's Euclidean norm. It holds no idf, so
-a new passage changes no stored number; rarity enters through the query's weights (see ``weigh``).
+a new passage changes no stored number; idf enters through the query's weights (see ``weigh``).
 This is the exact and simple form: one sparse matrix, one product per query.
 """
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -21,15 +24,22 @@ from matching_service.index.contract import (
     RowChanges,
     best_rows,
 )
-from matching_service.text.terms import is_ngram
+from matching_service.text.terms import NGRAM_MARK, SYNONYM_MARK, is_ngram
 
 TermCounts = Mapping[str, float]
 TermWeights = Mapping[str, float]
+_NO_RARITY: TermWeights = {}
 
-WORD_WEIGHT = 0.5
-"""Share of words beside character n-grams (1.0), chosen on labelled demands: docs/quality.md."""
-IDF_POWER = 1.5
-"""Between BM25's 1 and the 2 of a cosine with idf on both sides: docs/quality.md."""
+WORD_WEIGHT = 0.3
+CHARACTER_WEIGHT = 1.0
+BIGRAM_WEIGHT = 0.5
+"""Shares of the families of terms in a product, chosen on labelled demands: docs/quality.md."""
+LATIN_WEIGHT = 2.0
+"""A word without Chinese characters (PLC, HPLC) has no n-grams; it weighs what a Chinese word has with its own."""
+SYNONYM_WEIGHT = 1.0
+"""Synonyms share no characters; their one common term stands for those, too."""
+_HAN = re.compile("[\u3400-\u9fff]")
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 class SparseIndex:
@@ -56,15 +66,15 @@ class SparseIndex:
         frequency = 0 if column is None else int(self._frequencies[column])
         return float(np.log((len(self) + 1) / (frequency + 1)) + 1)
 
-    def weigh(self, counts: TermCounts) -> dict[str, float]:
-        """A query's term weights, of unit Euclidean length: sqrt(family weight) * (1 + ln tf) * idf ** 1.5.
+    def weigh(self, counts: TermCounts, rarity: TermCounts = _NO_RARITY) -> dict[str, float]:
+        """A query's term weights, of unit Euclidean length: sqrt(family weight) * (1 + ln tf) * idf * rarity.
 
-        Terms that no passage has count for the length as well, so a query that the corpus hardly
-        covers scores low. Counts below 1 (a field of little weight) enter as they are.
+        ``rarity`` holds further factors, 1 where a term is not there. Terms that no passage has count for the length
+        as well, so a query that the corpus hardly covers scores low. Counts are 1 at least.
         """
-        weights = {term: _tf_weight(term, count) * self.idf(term) ** IDF_POWER for term, count in counts.items()}
-        norm = float(np.sqrt(sum(weight * weight for weight in weights.values())))
-        return {term: weight / norm for term, weight in weights.items()} if norm else {}
+        return unit(
+            {term: _tf_weight(term, count) * self.idf(term) * rarity.get(term, 1.0) for term, count in counts.items()}
+        )
 
     def search(self, query: TermWeights, *, k: int, allowed: BoolArray | None = None) -> Hits:
         return best_rows(self._product(self._matrix, query), k=k, allowed=allowed)
@@ -74,14 +84,15 @@ class SparseIndex:
         return self._product(self._matrix[rows], query)
 
     def contains(self, rows: IntArray, terms: Sequence[str]) -> BoolArray:
-        """bool, shape (len(rows), len(terms)): which of the passages use which of the terms."""
-        present = np.zeros((len(rows), len(terms)), dtype=np.bool_)
+        """bool, shape (len(rows),): which of the passages use every one of the terms."""
+        columns = [column for term in set(terms) if (column := self._vocabulary.get(term)) is not None]
+        if len(columns) < len(set(terms)):
+            return np.zeros(len(rows), dtype=np.bool_)
         matrix = self._matrix[rows]
+        hits = np.isin(matrix.indices, columns)
         row_of_entry = np.repeat(np.arange(len(rows)), np.diff(matrix.indptr))
-        for i, term in enumerate(terms):
-            if (column := self._vocabulary.get(term)) is not None:
-                present[row_of_entry[matrix.indices == column], i] = True
-        return present
+        n_present = np.bincount(row_of_entry[hits], minlength=len(rows))
+        return np.asarray(n_present == len(columns), dtype=np.bool_)
 
     def apply(self, changes: RowChanges[TermCounts]) -> Self:
         vocabulary = dict(self._vocabulary)
@@ -115,14 +126,28 @@ class SparseIndex:
 
 def impacts(counts: TermCounts) -> dict[str, float]:
     """One passage's impacts per term, of unit Euclidean length; empty for an empty passage."""
-    weights = {term: _tf_weight(term, count) for term, count in counts.items()}
-    norm = float(np.sqrt(sum(weight * weight for weight in weights.values())))
+    return unit({term: _tf_weight(term, count) for term, count in counts.items()})
+
+
+def unit(weights: TermWeights) -> dict[str, float]:
+    """The weights divided by their Euclidean length; empty when that is 0."""
+    norm = math.sqrt(math.fsum(weight * weight for weight in weights.values()))
     return {term: weight / norm for term, weight in weights.items()} if norm else {}
 
 
 def _tf_weight(term: str, count: float) -> float:
-    family = 1.0 if is_ngram(term) else WORD_WEIGHT**0.5
-    return family * (1.0 + float(np.log(count)) if count >= 1 else count)
+    return math.sqrt(_family_weight(term)) * (1.0 + math.log(count))
+
+
+@lru_cache(maxsize=1 << 16)
+def _family_weight(term: str) -> float:
+    if is_ngram(term):
+        return CHARACTER_WEIGHT if len(term) == len(NGRAM_MARK) + 1 else BIGRAM_WEIGHT
+    if term.startswith(SYNONYM_MARK):
+        return SYNONYM_WEIGHT
+    is_quantity = term.startswith("=")
+    is_latin = not is_quantity and _HAN.search(term) is None and _LETTER.search(term) is not None
+    return LATIN_WEIGHT if is_latin else WORD_WEIGHT
 
 
 def _impacts(passages: Sequence[TermCounts], vocabulary: dict[str, int]) -> sparse.csr_array:

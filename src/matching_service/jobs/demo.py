@@ -9,8 +9,9 @@ from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.queries import get_demand
 from matching_service.exchange.imports import import_file
 from matching_service.jobs import nightly
+from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import MatchAnswer
-from matching_service.matching.service import Engine, latest_matches
+from matching_service.matching.service import latest_matches
 from matching_service.profiles.service import upsert_profiles
 from matching_service.profiles.societies import builtin_societies
 from matching_service.store.demands import DemandRow
@@ -59,7 +60,10 @@ async def rank_sample_city(engine: Engine, on_progress: Callable[[int], None]) -
 
 
 def remove_demo(folder: Path) -> None:
-    """Delete what an earlier demo left in its folder, and nothing else."""
-    for path in (*folder.glob("matching.sqlite3*"), *folder.glob("index/**/*")):
+    """Delete what an earlier demo left in its folder, and nothing else.
+
+    Weights that somebody fitted to its records go with them: a demo shows the ranking that comes with the service.
+    """
+    for path in (*folder.glob("matching.sqlite3*"), *folder.glob("index/**/*"), *folder.glob("weights/**/*")):
         if path.is_file():
             path.unlink()

@@ -1,84 +1,320 @@
 """``evaluate``: the service's own ranking against baselines, on files, without a database."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from matching_service.api.bulk import parse_items
 from matching_service.demands.schemas import DemandImport
-from matching_service.evaluation.compare import Result, Scorer, evaluate, random_scorer
-from matching_service.evaluation.judgements import Judgements, read_judgements
-from matching_service.evaluation.naive import naive_scorer
+from matching_service.evaluation.baselines import bm25_scorer, naive_scorer
+from matching_service.evaluation.compare import Difference, Result, Scorer, compare, evaluate, random_scorer
+from matching_service.evaluation.fit import JudgedPairs, cross_validate, pair_scorer
+from matching_service.evaluation.judgements import MIN_DEMANDS, Judgements, read_judgements
 from matching_service.exchange.files import read_rows
 from matching_service.exchange.headings import FORMS
 from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.index.snapshot import Snapshot, Versions
+from matching_service.index.sparse import SparseIndex
+from matching_service.jobs.judged import judged_pairs
 from matching_service.matching.documents import demand_query, profile_documents
 from matching_service.profiles.schemas import ProfileImport
-from matching_service.ranking.calibrate import LEVEL_NAMES, Level, level_of
+from matching_service.ranking.calibrate import LEVEL_NAMES, Level
 from matching_service.ranking.encoder import Encoder
-from matching_service.ranking.fusion import DEFAULT_WEIGHTS, SIGNALS, Weights
+from matching_service.ranking.fusion import SIGNALS, TOPIC_SIGNALS, Weights, default_weights
+from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.prepare import PreparedQuery, prepare
+from matching_service.ranking.query import Query
 from matching_service.ranking.ranker import Filters, rank
 from matching_service.store.profiles import ProfileRow, WorkRow
 from matching_service.text.lexicon import default_lexicon
+from matching_service.text.terms import Analyzer, Occurrence, default_analyzer, is_ngram
 
 K = 10
+NAIVE = "TfidfVectorizer(jieba.lcut)"
+SERVICE = "matching_service"
+FITTED = "matching_service, fitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """What is lost, or won, when one signal or one step of the text is left out."""
+
+    name: str
+    result: Result
+    difference: Difference
 
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """Results per ranker, the service's own last; and how judges graded the pairs of each level."""
+    """Results per ranker, and each one's difference to the service's own ranking (service minus other).
+
+    grades_by_level : the grades of the judged pairs of each level, by floors that were fitted without the demand.
+    titles : per demand id its title, to read the worst demands by.
+    """
 
     n_demands: int
     n_pairs: int
     results: Sequence[Result]
+    differences: Mapping[str, Difference]
     grades_by_level: Mapping[Level, Sequence[int]]
+    ablations: Sequence[Ablation]
+    titles: Mapping[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, in plain types."""
+        return {
+            "k": K,
+            "n_demands": self.n_demands,
+            "n_pairs": self.n_pairs,
+            "results": {result.name: _result_json(result) for result in self.results},
+            "differences": {name: asdict(difference) for name, difference in self.differences.items()},
+            "grades_by_level": {level: [g.count(n) for n in range(4)] for level, g in self.grades_by_level.items()},
+            "ablations": {
+                a.name: _result_json(a.result) | {"difference": asdict(a.difference)} for a in self.ablations
+            },
+            "titles": dict(self.titles),
+        }
 
 
-def evaluate_files(demands: Path, profiles: Path, labels: Path, encoder: Encoder) -> QualityReport:
+def evaluate_files(
+    demands: Path,
+    profiles: Path,
+    labels: Path,
+    encoder: Encoder,
+    *,
+    weights: Weights | None = None,
+    ablate: bool = False,
+    on_progress: Callable[[int], None] = lambda _n: None,
+) -> QualityReport:
     """Rank each demand's judged profiles; raises InvalidInput for a bad file or labels that name unknown ids."""
+    weights = weights or default_weights(encoder.calibration)
+    corpus = _read_corpus(demands, profiles, labels, encoder)
+    judgements, queries = corpus.judgements, corpus.queries
+    texts = (
+        {key: f"{queries[key].title} {queries[key].problem}" for key in judgements},
+        {row.id: " ".join([row.name, row.summary or "", *(work.title for work in row.works)]) for row in corpus.rows},
+    )
+    setup = corpus.setup()
+    scorers = {
+        "random": random_scorer(seed=0),
+        NAIVE: naive_scorer(*texts),
+        "BM25 (bm25s, jieba)": bm25_scorer(*texts),
+    }
+    for signal in TOPIC_SIGNALS if encoder.n_dimensions else TOPIC_SIGNALS[:1]:
+        scorers[f"{signal} only"] = setup.scorer(_only(signal))
+    pairs = judged_pairs(judgements, setup.prepared, setup.snapshot)
+    if _is_fittable(pairs):
+        scorers[FITTED] = pair_scorer(pairs, cross_validate(pairs, weights, fitted=True).scores)
+    scorers[SERVICE] = setup.scorer(weights)
+    results = []
+    for name, scorer in scorers.items():
+        results.append(evaluate(name, scorer, judgements, k=K))
+        on_progress(1)
+    own = results[-1]
+    return QualityReport(
+        n_demands=len(own.per_demand["ndcg"]),
+        n_pairs=len(pairs.grades),
+        results=results,
+        differences={result.name: compare(result, own) for result in results[:-1]},
+        grades_by_level=_grades_by_level(pairs, weights),
+        ablations=_ablations(corpus, own, weights, on_progress) if ablate else (),
+        titles={key: queries[key].title for key in judgements},
+    )
+
+
+def levels_of(
+    demands: Path, profiles: Path, labels: Path, encoder: Encoder, *, weights: Weights | None, judged_only: bool
+) -> dict[Level, list[int]]:
+    """The grades of the judged pairs of each level, by the floors as they are; ``judged_only`` leaves all other
+    profiles out, which makes the corpus smaller.
+    """
+    corpus = _read_corpus(demands, profiles, labels, encoder, judged_only=judged_only)
+    setup = corpus.setup()
+    pairs = judged_pairs(corpus.judgements, setup.prepared, setup.snapshot)
+    used = weights or default_weights(encoder.calibration)
+    return _by_level([used.floors.level_of(score) for score in pairs.scores(used).tolist()], pairs)
+
+
+def _read_corpus(
+    demands: Path, profiles: Path, labels: Path, encoder: Encoder, *, judged_only: bool = False
+) -> "_Corpus":
     judgements = read_judgements(labels)
     demand_of = {_key(item): item for item in _read(demands, "demands", DemandImport)}
     profile_of = {_key(item): item for item in _read(profiles, "profiles", ProfileImport)}
     _check_known(judgements, demand_of, profile_of)
+    judged = {profile for grades in judgements.values() for profile in grades}
+    rows = [_profile_row(key, item) for key, item in profile_of.items() if key in judged or not judged_only]
+    return _Corpus({key: demand_query(item) for key, item in demand_of.items()}, rows, judgements, encoder)
 
-    rows = [_profile_row(key, item) for key, item in profile_of.items()]
-    versions = Versions(default_lexicon().version, encoder.version, encoder.n_dimensions)
-    snapshot = Snapshot.empty(versions).apply(profile_documents(rows, encoder), as_of=0)
-    prepared = {key: prepare(demand_query(demand_of[key]), encoder) for key in judgements}
 
-    naive = naive_scorer(
-        {key: f"{demand_of[key].title} {demand_of[key].problem or ''}" for key in judgements},
-        {row.id: " ".join([row.name, row.summary or "", *(work.title for work in row.works)]) for row in rows},
-    )
-    alone = [Weights(f"{signal} only", {other: float(other == signal) for other in SIGNALS}) for signal in SIGNALS]
-    if encoder.n_dimensions == 0:
-        alone = alone[:1]
-    results = [
-        evaluate("random", random_scorer(seed=0), judgements, k=K),
-        evaluate("TfidfVectorizer(jieba.lcut)", naive, judgements, k=K),
-        *(evaluate(w.version, _own_scorer(prepared, snapshot, w), judgements, k=K) for w in alone),
-        evaluate("matching_service", _own_scorer(prepared, snapshot, DEFAULT_WEIGHTS), judgements, k=K),
+def _result_json(result: Result) -> dict[str, Any]:
+    means = {measure: result.mean(measure) for measure, values in result.per_demand.items() if values}
+    return {"mean": means, "per_demand": result.per_demand}
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """Demands and profiles as one configuration of the text sees them."""
+
+    prepared: Mapping[str, PreparedQuery]
+    snapshot: Snapshot
+
+    def scorer(self, weights: Weights) -> Scorer:
+        """Scores by the place in the service's list, which is what people see."""
+
+        def score(demand_id: str, profile_ids: Sequence[str]) -> Mapping[str, float]:
+            filters = Filters(candidates=frozenset(profile_ids))
+            n = len(profile_ids)
+            ranked = rank(self.prepared[demand_id], self.snapshot, top_k=n, filters=filters, weights=weights)
+            return {entry.profile_id: float(n - place) for place, entry in enumerate(ranked)}
+
+        return score
+
+
+class _Corpus:
+    """The files, read; makes a setup per configuration. Texts are encoded once."""
+
+    def __init__(
+        self, queries: Mapping[str, Query], rows: Sequence[ProfileRow], judgements: Judgements, encoder: Encoder
+    ) -> None:
+        self.queries, self.rows, self.judgements = queries, rows, judgements
+        self._encoder = _Remembering(encoder)
+
+    def setup(
+        self,
+        analyzer: Analyzer | None = None,
+        *,
+        rewrite: Callable[[Query], Query] = lambda query: query,
+        with_rarity: bool = True,
+    ) -> _Setup:
+        analyzer = analyzer or default_analyzer()
+        versions = Versions(default_lexicon().version, self._encoder.version, self._encoder.n_dimensions)
+        documents = profile_documents(self.rows, self._encoder, analyzer)
+        asked = SparseIndex.build([passage_terms([query.topical().text], analyzer) for query in self.queries.values()])
+        prepared = {
+            key: prepare(
+                rewrite(self.queries[key]),
+                self._encoder,
+                asked=asked if with_rarity else None,
+                analyzer=analyzer,
+            )
+            for key in self.judgements
+        }
+        return _Setup(prepared, Snapshot.empty(versions).apply(documents, as_of=0))
+
+
+class _Remembering:
+    """An encoder that encodes a text once: ten configurations see the same texts."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._known: dict[tuple[str, str, bool], Any] = {}
+        self.version, self.n_dimensions, self.calibration = encoder.version, encoder.n_dimensions, encoder.calibration
+
+    def encode(self, texts: Sequence[str], languages: Sequence[str], *, is_query: bool = False) -> list[Any]:
+        keys = [(text, language, is_query) for text, language in zip(texts, languages, strict=True)]
+        new = [key for key in dict.fromkeys(keys) if key not in self._known]
+        vectors = self._encoder.encode([key[0] for key in new], [key[1] for key in new], is_query=is_query)
+        self._known.update(zip(new, vectors, strict=True))
+        return [self._known[key] for key in keys]
+
+
+class _Filtering(Analyzer):
+    """An analyzer that leaves one family of terms out."""
+
+    def __init__(self, keep: Callable[[str], bool]) -> None:
+        super().__init__(default_lexicon())
+        self._keep = keep
+
+    def count_terms(self, text: str) -> Any:
+        counts = super().count_terms(text)
+        return type(counts)({term: count for term, count in counts.items() if self._keep(term)})
+
+    def find_terms(self, text: str) -> list[Occurrence]:
+        return [occurrence for occurrence in super().find_terms(text) if self._keep(occurrence.term)]
+
+
+def _ablations(corpus: _Corpus, own: Result, weights: Weights, on_progress: Callable[[int], None]) -> list[Ablation]:
+    """Every signal, then every step of the text, one left out at a time."""
+    lexicon = default_lexicon()
+    full = corpus.setup()
+    setups: dict[str, Callable[[], _Setup]] = {
+        "user dictionary": lambda: corpus.setup(Analyzer(replace(lexicon, user_words={}))),
+        "stop words": lambda: corpus.setup(Analyzer(replace(lexicon, stop_words=frozenset()))),
+        "synonyms": lambda: corpus.setup(Analyzer(replace(lexicon, canonical={}))),
+        "words": lambda: corpus.setup(_Filtering(is_ngram)),
+        "characters": lambda: corpus.setup(_Filtering(lambda term: not is_ngram(term) or len(term) > 2)),
+        "character bigrams": lambda: corpus.setup(_Filtering(lambda term: not is_ngram(term) or len(term) == 2)),
+        "quantities": lambda: corpus.setup(_Filtering(lambda term: not term.startswith("="))),
+        "rarity among demands": lambda: corpus.setup(with_rarity=False),
+        "weight of the title": lambda: corpus.setup(rewrite=_without_title),
+        "dropping of introductions": lambda: corpus.setup(rewrite=_Verbatim.of),
+    }
+    used = [
+        signal
+        for signal in SIGNALS
+        if weights.values[signal]
+        and (signal not in TOPIC_SIGNALS or len([s for s in TOPIC_SIGNALS if weights.values[s]]) > 1)
     ]
+    scorers: dict[str, Callable[[], Scorer]] = {
+        f"signal {signal}": partial(full.scorer, _without(weights, signal)) for signal in used
+    }
+    scorers |= {f"text: {name}": partial(_scorer_of, make, weights) for name, make in setups.items()}
+    found = []
+    for name, make in scorers.items():
+        result = evaluate(f"without {name}", make(), corpus.judgements, k=K)
+        found.append(Ablation(name, result, compare(own, result)))
+        on_progress(1)
+    return found
+
+
+def _scorer_of(make: Callable[[], _Setup], weights: Weights) -> Scorer:
+    return make().scorer(weights)
+
+
+class _Verbatim(Query):
+    """A query whose company introduction stays in."""
+
+    @classmethod
+    def of(cls, query: Query) -> Query:
+        return cls(**{name: getattr(query, name) for name in Query.__slots__})
+
+    def topical(self) -> Query:
+        return self
+
+
+def _without_title(query: Query) -> Query:
+    return replace(query, title="", problem=f"{query.title}\n{query.problem}")
+
+
+def _without(weights: Weights, signal: str) -> Weights:
+    return replace(weights, version=f"{weights.version} without {signal}", values=dict(weights.values) | {signal: 0.0})
+
+
+def _only(signal: str) -> Weights:
+    return Weights(f"{signal} only", {other: float(other == signal) for other in SIGNALS})
+
+
+def _grades_by_level(pairs: JudgedPairs, weights: Weights) -> dict[Level, list[int]]:
+    """The grades of the judged pairs of each level; the floors are fitted without the demand, where labels suffice."""
+    if _is_fittable(pairs):
+        levels = cross_validate(pairs, weights, fitted=False).levels
+    else:
+        levels = [weights.floors.level_of(score) for score in pairs.scores(weights).tolist()]
+    return _by_level(levels, pairs)
+
+
+def _by_level(levels: Sequence[Level], pairs: JudgedPairs) -> dict[Level, list[int]]:
     grades: dict[Level, list[int]] = {level: [] for level in LEVEL_NAMES}
-    own = _own_scorer(prepared, snapshot, DEFAULT_WEIGHTS)
-    for demand_id, judged in judgements.items():
-        scores = own(demand_id, list(judged))
-        for profile_id, grade in judged.items():
-            grades[level_of(scores.get(profile_id, 0.0))].append(grade)
-    n_pairs = sum(len(judged) for judged in judgements.values())
-    return QualityReport(len(results[-1].per_demand), n_pairs, results, grades)
+    for level, grade in zip(levels, pairs.grades.tolist(), strict=True):
+        grades[level].append(grade)
+    return grades
 
 
-def _own_scorer(prepared: Mapping[str, PreparedQuery], snapshot: Snapshot, weights: Weights) -> Scorer:
-    def score(demand_id: str, profile_ids: Sequence[str]) -> Mapping[str, float]:
-        filters = Filters(candidates=frozenset(profile_ids))
-        ranked = rank(prepared[demand_id], snapshot, top_k=len(profile_ids), filters=filters, weights=weights)
-        return {entry.profile_id: entry.score for entry in ranked}
-
-    return score
+def _is_fittable(pairs: JudgedPairs) -> bool:
+    return len(set(pairs.groups.values())) >= MIN_DEMANDS and len(set(pairs.grades.tolist())) > 1
 
 
 def _read(path: Path, what: str, model: type[Any]) -> list[Any]:

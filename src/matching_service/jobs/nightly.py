@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.foundation.errors import NotFound, Text
 from matching_service.matching import queries, runs
+from matching_service.matching.engine import Engine
 from matching_service.matching.runs import Progress
 from matching_service.matching.schemas import DemandChanges
-from matching_service.matching.service import Engine
 from matching_service.store.matching import MatchRunRow
 
 

@@ -8,10 +8,11 @@ from matching_service.index.snapshot import Document, Facts, Passage
 from matching_service.ranking.encoder import Encoder
 from matching_service.ranking.explain import PassageText
 from matching_service.ranking.lexical import passage_terms
-from matching_service.ranking.prepare import is_chinese
 from matching_service.ranking.query import Query
 from matching_service.store.demands import DemandRow
 from matching_service.store.profiles import ProfileRow, WorkRow
+from matching_service.text.language import language_of
+from matching_service.text.terms import Analyzer, default_analyzer
 
 _KINDS_NAMED_AFTER_PERSONS = frozenset({"expert"})
 _N_WORKS_IN_QUERY = 10
@@ -27,6 +28,8 @@ class DemandTexts(Protocol):
     keywords: list[str]
     must_have: list[str]
     nice_to_have: list[str]
+    cluster: str | None
+    region: str | None
 
 
 def demand_query(demand: DemandTexts) -> Query:
@@ -38,6 +41,8 @@ def demand_query(demand: DemandTexts) -> Query:
         keywords=tuple(demand.keywords),
         must_have=tuple(demand.must_have),
         nice_to_have=tuple(demand.nice_to_have),
+        cluster=demand.cluster,
+        region=demand.region,
     )
 
 
@@ -50,42 +55,62 @@ def profile_query(profile: ProfileRow) -> Query:
     return Query(title=heading, problem=profile.summary or "", key_technology=titles)
 
 
-def profile_documents(profiles: Sequence[ProfileRow], encoder: Encoder) -> list[Document]:
+def profile_documents(
+    profiles: Sequence[ProfileRow], encoder: Encoder, analyzer: Analyzer | None = None
+) -> list[Document]:
     """Profiles with their works loaded, as documents; all texts are encoded in one batch."""
+    analyzer = analyzer or default_analyzer()
     passages = [[own_passage(profile), *(work_passage(work) for work in profile.works)] for profile in profiles]
-    vectors = iter(encoder.encode(["。".join(p.fields.values()) for group in passages for p in group]))
+    texts = ["。".join(p.fields.values()) for group in passages for p in group]
+    declared = [profile.language for profile, group in zip(profiles, passages, strict=True) for _ in group]
+    languages = [language_of(text, code) for text, code in zip(texts, declared, strict=True)]
+    encoded = iter(zip(languages, encoder.encode(texts, languages), strict=True))
     return [
         Document(
             profile_id=profile.id,
             facts=Facts(
                 kind=profile.kind,
                 region=profile.region,
-                language=profile.language,
+                country=profile.country,
                 clusters=tuple(profile.clusters),
+                fields=tuple(profile.fields),
                 organization_id=profile.organization_id,
+                title=profile.title,
+                honours=tuple(profile.honours),
+                capacity=profile.capacity,
+                available_from=profile.available_from,
+                available_until=profile.available_until,
             ),
-            passages=tuple(Passage(p.work_id, passage_terms(p.fields.values()), next(vectors)) for p in group),
+            passages=tuple(
+                Passage(p.work_id, passage_terms(p.fields.values(), analyzer), vector, language, p.year)
+                for p, (language, vector) in zip(group, encoded, strict=False)
+            ),
         )
         for profile, group in zip(profiles, passages, strict=True)
     ]
 
 
 def demand_documents(demands: Sequence[DemandRow], encoder: Encoder) -> list[Document]:
-    """Demands as documents, for finding similar ones; the kind is the demand's state."""
-    texts = [demand_query(demand).text for demand in demands]
+    """Demands as documents, for finding similar ones; the kind is the demand's state.
+
+    What introduces the company is left out: two demands that share only that are not similar.
+    """
+    texts = [demand_query(demand).topical().text for demand in demands]
+    languages = [language_of(text) for text in texts]
     return [
         Document(
             profile_id=demand.id,
             facts=Facts(
                 kind=demand.status,
                 region=demand.region,
-                language="zh" if is_chinese(text) else "other",
                 clusters=(demand.cluster,) if demand.cluster else (),
                 organization_id=demand.organization_id,
             ),
-            passages=(Passage(None, passage_terms([text]), vector),),
+            passages=(Passage(None, passage_terms([text], default_analyzer()), vector, language),),
         )
-        for demand, text, vector in zip(demands, texts, encoder.encode(texts), strict=True)
+        for demand, text, language, vector in zip(
+            demands, texts, languages, encoder.encode(texts, languages), strict=True
+        )
     ]
 
 

@@ -20,7 +20,7 @@ from matching_service.ranking.encoder import Encoder
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.outbox import events_after, last_seq
-from matching_service.store.profiles import ProfileRow
+from matching_service.store.profiles import NEVER_MATCHED, ProfileRow
 from matching_service.text.lexicon import default_lexicon
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ def demand_index(database: Database, encoder: Encoder, folder: Path) -> LiveInde
 async def _profiles(session: AsyncSession, ids: Sequence[str], encoder: Encoder) -> list[Document]:
     statement = (
         select(ProfileRow)
-        .where(ProfileRow.id.in_(ids), ProfileRow.visibility != "hidden")
+        .where(ProfileRow.id.in_(ids), ProfileRow.visibility.not_in(NEVER_MATCHED))
         .options(selectinload(ProfileRow.works))
     )
     rows = (await session.scalars(statement)).all()

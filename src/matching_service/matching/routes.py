@@ -10,13 +10,18 @@ from matching_service.api.deps import PageDep, Permit, ReadSession, WriteSession
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
+from matching_service.foundation.clock import today
 from matching_service.matching import queries, runs, service
+from matching_service.matching.conflicts import ConflictBody, ConflictItem, find_conflicts
+from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import (
     DEFAULT_TOP_K,
     DecisionAnswer,
     DecisionBody,
     DemandChanges,
     DemandMatchAnswer,
+    ExplainAnswer,
+    ExplainBody,
     MatchAnswer,
     MatchBody,
     ReverseBody,
@@ -24,7 +29,6 @@ from matching_service.matching.schemas import (
     RunBody,
     TopK,
 )
-from matching_service.matching.service import Engine
 
 router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
 
@@ -55,6 +59,12 @@ async def rank_now(body: MatchBody, write: WriteSession, engine: EngineDep, prin
     return await service.match(engine, write, body)
 
 
+@router.post("/matches/explain", dependencies=[Idempotent], responses=problem_responses(404))
+async def explain(body: ExplainBody, engine: EngineDep, _principal: CanMatch) -> ExplainAnswer:
+    """Explain one pair of demand and profile, also one that is not on the list, and why it is not."""
+    return await service.explain(engine, body)
+
+
 @router.put("/matches/{match_id}/decision", responses=problem_responses(404))
 async def decide(match_id: str, body: DecisionBody, session: WriteSession, principal: CanDecide) -> DecisionAnswer:
     """Pin, shortlist or reject a profile for a demand; the decision holds for every later run."""
@@ -73,6 +83,21 @@ async def read_similar_demands(
 ) -> DemandMatchAnswer:
     """Other demands like this one."""
     return await service.similar_demands(engine, demand_id, top_k=top_k)
+
+
+@router.post(
+    "/demands/{demand_id}/conflicts", dependencies=[CanReadMatches, Idempotent], responses=problem_responses(404)
+)
+async def check_conflicts(
+    demand_id: str, session: ReadSession, page: PageDep, body: ConflictBody | None = None
+) -> ListAnswer[ConflictItem]:
+    """Profiles that may never be proposed for a demand, with every reason, in the order of their ids.
+
+    Without candidates over all profiles. It ranks nothing, and asks for no contact data.
+    """
+    candidates = body.candidates if body is not None else None
+    found = await find_conflicts(session, demand_id, candidates, page, on=today())
+    return ListAnswer(items=list(found.items), next_cursor=found.next_cursor)
 
 
 @router.post("/profiles/{profile_id}/matches", dependencies=[Idempotent], responses=problem_responses(404))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import perf_counter
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,14 +11,15 @@ from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import open_demand_ids
 from matching_service.foundation.clock import now
-from matching_service.foundation.errors import Conflict, Text
+from matching_service.foundation.errors import Conflict, NotFound, Text
 from matching_service.foundation.metrics import RUN_DEMANDS
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.index.snapshot import Snapshot
 from matching_service.matching import queries
 from matching_service.matching.changes import compare_lists
+from matching_service.matching.engine import Engine, View, rank_many
+from matching_service.matching.lists import new_run, store_list
+from matching_service.matching.questions import demand_requests
 from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges
-from matching_service.matching.service import Engine, demand_request, new_run, rank_many, store_list
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import DecisionRow, MatchRunRow
@@ -33,7 +35,7 @@ Progress = Callable[[int], None]
 
 async def start_run(engine: Engine, session: AsyncSession, actor: Principal) -> MatchRunRow:
     """Begin a run; raises Conflict naming the one that is still running."""
-    snapshot = await engine.profiles.catch_up()  # before the transaction begins, because it may take long
+    view = await engine.view()  # before the transaction begins, because it may take long
     await engine.database.lock(session, _START_LOCK)  # of two starts at once, the second sees the first
     if (running := await queries.running_run(session)) is not None:
         raise Conflict(
@@ -44,7 +46,7 @@ async def start_run(engine: Engine, session: AsyncSession, actor: Principal) -> 
             ),
         )
     n_demands = len(await open_demand_ids(session))
-    run = new_run(engine, snapshot, scope="open", top_k=DEFAULT_TOP_K, n_demands=n_demands)
+    run = new_run(engine, view.snapshot, view.weights, scope="open", top_k=DEFAULT_TOP_K, n_demands=n_demands)
     session.add(run)
     await session.flush()
     record_audit(session, actor, "start", entity="match_run", entity_id=run.id)
@@ -73,15 +75,20 @@ async def work_off(engine: Engine, run_id: str, on_progress: Progress = lambda _
     Calling it again after a crash completes the run. Ends early, without finishing, when the run is cancelled.
     """
     database = engine.database
-    snapshot = await engine.profiles.catch_up()
+    view = await engine.view()
     async with database.reading() as session:
         run = await queries.get_run(session, run_id)
         done = await queries.ranked_demand_ids(session, run_id)
         remaining = [demand_id for demand_id in await open_demand_ids(session) if demand_id not in done]
+    try:
+        view = replace(view, weights=engine.weights.get(run.weights_version))  # also where others came into force since
+    except (NotFound, Conflict):
+        await fail_run(engine, run_id)  # it can never be completed, and must not bar the way of the next one
+        raise
     on_progress(len(done))
     for start in range(0, len(remaining), DEMANDS_PER_CHUNK):
         chunk = remaining[start : start + DEMANDS_PER_CHUNK]
-        if await _rank_chunk(engine, run_id, chunk, snapshot, top_k=run.top_k) != "running":
+        if await _rank_chunk(engine, run_id, chunk, view, top_k=run.top_k) != "running":
             break
         on_progress(len(chunk))
     return await _finish(engine, run_id)
@@ -95,7 +102,7 @@ async def fail_run(engine: Engine, run_id: str) -> None:
             run.state, run.finished_at = "failed", now()
 
 
-async def _rank_chunk(engine: Engine, run_id: str, chunk: Sequence[str], snapshot: Snapshot, *, top_k: int) -> str:
+async def _rank_chunk(engine: Engine, run_id: str, chunk: Sequence[str], view: View, *, top_k: int) -> str:
     """Rank and store some demands; returns the state in which the run was found.
 
     Tried again when a profile was deleted, or another process stored the same list, between ranking and storing.
@@ -104,11 +111,10 @@ async def _rank_chunk(engine: Engine, run_id: str, chunk: Sequence[str], snapsho
         async with engine.database.reading() as session:
             done = await queries.ranked_demand_ids(session, run_id)
             demands = await get_by_ids(session, DemandRow, (demand_id for demand_id in chunk if demand_id not in done))
-            decisions = await queries.get_decisions(session, list(demands))
+            requests = await demand_requests(session, list(demands.values()), top_k=top_k)
             previous = await queries.latest_list_ids(session, list(demands))
-        requests = [demand_request(demand, decisions[demand.id], top_k=top_k) for demand in demands.values()]
         started = perf_counter()
-        outcomes = dict(zip(demands, await rank_many(engine, requests, snapshot), strict=True))
+        outcomes = dict(zip(demands, await rank_many(engine, requests, view), strict=True))
         took_ms = (perf_counter() - started) * 1e3 / max(1, len(outcomes))
         n_failed = sum(isinstance(outcome, Exception) for outcome in outcomes.values())
         try:

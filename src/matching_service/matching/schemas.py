@@ -1,13 +1,24 @@
 """Bodies and answers of matching."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from matching_service.api.fields import Answer, Body, EntityId, NotBool, RegionPrefix, Text5000, Title, Topic, Topics
+from matching_service.api.fields import (
+    Answer,
+    Body,
+    EntityId,
+    NotBool,
+    Region,
+    RegionPrefix,
+    Text5000,
+    Title,
+    Topic,
+    Topics,
+)
 from matching_service.profiles.schemas import Kind
 from matching_service.ranking.calibrate import Level
 
@@ -18,7 +29,18 @@ DEFAULT_TOP_K = 20
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K), NotBool]
 Ids = Annotated[list[EntityId], Field(max_length=MAX_IDS)]
 Decision = Literal["pinned", "shortlisted", "rejected"]
-Signal = Literal["lexical", "semantic"]
+Signal = Literal[
+    "lexical",
+    "semantic",
+    "cluster",
+    "field",
+    "region",
+    "honours",
+    "recency",
+    "availability",
+    "track_record",
+    "nice_to_have",
+]
 
 _EXAMPLE: JsonDict = {
     "query": {"title": "谐波减速器疲劳寿命提升", "problem": "柔轮齿根开裂", "must_have": ["谐波减速器"]},
@@ -38,12 +60,12 @@ class QueryBody(Body):
     keywords: Topics = Field(default_factory=list)
     must_have: Topics = Field(default_factory=list)
     nice_to_have: Topics = Field(default_factory=list)
+    cluster: Topic | None = None
+    region: Region | None = None
 
 
-class MatchBody(Body):
+class QuestionBody(Body):
     """Either ``demand_id`` or ``query``. Empty filters restrict nothing."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     demand_id: EntityId | None = None
     query: QueryBody | None = None
@@ -52,22 +74,41 @@ class MatchBody(Body):
         default_factory=list, description="Region codes or their leading digits."
     )
     clusters: Annotated[list[Topic], Field(max_length=100)] = Field(default_factory=list)
-    candidates: Ids | None = Field(
-        default=None, description="Rank just these profiles and return all that are searchable."
-    )
     exclude: Ids = Field(default_factory=list, description="Ids of profiles that must not appear.")
     top_k: TopK = DEFAULT_TOP_K
-    explain: bool = True
     weights: dict[Signal, Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]] | None = Field(
         default=None, description="Weight per signal for this request; a signal that is not named keeps its own."
     )
-    store: bool = Field(default=False, description="Keep the list as the demand's latest one.")
 
     @model_validator(mode="after")
-    def _one_question(self) -> "MatchBody":
+    def _one_question(self) -> Self:
         if (self.demand_id is None) == (self.query is None):
             raise PydanticCustomError("one_of", "give either demand_id or query, not both")
         return self
+
+
+class MatchBody(QuestionBody):
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    candidates: Ids | None = Field(
+        default=None, description="Rank just these profiles and return all that are searchable."
+    )
+    explain: bool = True
+    store: bool = Field(default=False, description="Keep the list as the demand's latest one.")
+
+
+class ExplainBody(QuestionBody):
+    """The question of a ranking, and the profile to explain."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": {"title": "谐波减速器疲劳寿命提升"}, "profile_id": "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"}
+            ]
+        }
+    )
+
+    profile_id: EntityId
 
 
 class ReverseBody(Body):
@@ -84,11 +125,20 @@ class MatchedProfile(Answer):
     region: str | None
 
 
+class ReasonAnswer(BaseModel):
+    zh: str
+    en: str
+
+
 class PartAnswer(BaseModel):
     signal: str
-    value: float = Field(description="In [0, 1].")
-    weight: float
+    value: float = Field(
+        description="In [0, 1]: of lexical and semantic how well the texts fit; of must_have the share missing; "
+        "of the others how far they are from neutral."
+    )
+    weight: float = Field(description="Negative where the signal speaks against the profile.")
     contribution: float = Field(description="value x weight; the contributions sum to the score.")
+    reason: ReasonAnswer | None = Field(default=None, description="What was compared, in words.")
 
 
 class TermAnswer(BaseModel):
@@ -98,15 +148,12 @@ class TermAnswer(BaseModel):
 
 class EvidenceAnswer(BaseModel):
     work_id: str | None = Field(description="null: the profile's own text.")
+    work_title: str | None = None
+    year: int | None = None
     field: str
     start: int = Field(description="Where `text` begins in the stored field.")
     text: str
     highlights: list[tuple[int, int]] = Field(description="Half-open spans of `text`.")
-
-
-class ReasonAnswer(BaseModel):
-    zh: str
-    en: str
 
 
 class ExplanationAnswer(BaseModel):
@@ -114,6 +161,7 @@ class ExplanationAnswer(BaseModel):
     terms: list[TermAnswer]
     evidence: list[EvidenceAnswer]
     missing_must_have: list[str]
+    missing_nice_to_have: list[str] = Field(default_factory=list)
     reason: ReasonAnswer
 
 
@@ -139,6 +187,27 @@ class MatchAnswer(BaseModel):
     weights_version: str
     took_ms: float | None
     items: list[MatchItem]
+
+
+class WhyNot(BaseModel):
+    code: str
+    detail: ReasonAnswer
+
+
+class ExplainAnswer(BaseModel):
+    """One pair. Where the profile cannot be searched (hidden, withdrawn), score, level and explanation are null."""
+
+    index: IndexAnswer
+    weights_version: str
+    took_ms: float
+    profile: MatchedProfile
+    rank: int | None = Field(description=f"Its place in the whole list, of which {MAX_TOP_K} are looked at.")
+    is_listed: bool = Field(description="Whether a list with this top_k that is stored now would hold it.")
+    score: float | None
+    level: Level | None
+    explanation: ExplanationAnswer | None
+    decision: Decision | None
+    why_not: list[WhyNot] = Field(description="Every reason why it is not listed; empty where it is.")
 
 
 class MatchedDemand(Answer):

@@ -1,4 +1,6 @@
-"""Reading organizations."""
+"""Reading organizations and their exclusion lists."""
+
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -6,12 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.foundation.errors import Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_page, get_row
-from matching_service.store.organizations import OrganizationRow
+from matching_service.store.organizations import ExclusionRow, OrganizationRow
 
 
-async def get_organization(session: AsyncSession, organization_id: str) -> OrganizationRow:
-    """The row; raises NotFound."""
-    if (row := await get_row(session, OrganizationRow, organization_id)) is None:
+async def get_organization(session: AsyncSession, organization_id: str, *, for_update: bool = False) -> OrganizationRow:
+    """The row, with ``for_update`` locked to the end of the transaction; raises NotFound."""
+    if (row := await get_row(session, OrganizationRow, organization_id, for_update=for_update)) is None:
         raise not_found(Text("机构", "Organization"), organization_id, code="organization_not_found")
     return row
 
@@ -25,3 +27,9 @@ async def list_organizations(
     if q:
         statement = statement.where(OrganizationRow.name.icontains(q, autoescape=True))
     return await get_page(session, statement, OrganizationRow, page)
+
+
+async def list_exclusions(session: AsyncSession, organization_id: str) -> Sequence[ExclusionRow]:
+    """Whom the organization never wants proposed, oldest entry first."""
+    statement = select(ExclusionRow).where(ExclusionRow.organization_id == organization_id).order_by(ExclusionRow.id)
+    return (await session.scalars(statement)).all()

@@ -11,7 +11,13 @@ from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
 from matching_service.organizations import queries, service
-from matching_service.organizations.schemas import Organization, OrganizationCreate, OrganizationPatch
+from matching_service.organizations.schemas import (
+    Exclusion,
+    ExclusionsBody,
+    Organization,
+    OrganizationCreate,
+    OrganizationPatch,
+)
 
 router = APIRouter(prefix="/v1/organizations", tags=["organizations"], route_class=RememberingRoute)
 
@@ -65,3 +71,21 @@ async def update_organization(
     row = await service.update_organization(session, row, body, principal)
     set_etag(response, row.row_version)
     return Organization.model_validate(row)
+
+
+@router.get("/{organization_id}/exclusions", dependencies=[CanRead], responses=problem_responses(404))
+async def read_exclusions(organization_id: str, session: ReadSession) -> ListAnswer[Exclusion]:
+    """Whom the organization never wants proposed: the whole list, oldest entry first."""
+    await queries.get_organization(session, organization_id)
+    rows = await queries.list_exclusions(session, organization_id)
+    return ListAnswer(items=[Exclusion.model_validate(row) for row in rows], next_cursor=None)
+
+
+@router.put("/{organization_id}/exclusions", responses=problem_responses(404, 409))
+async def replace_exclusions(
+    organization_id: str, body: ExclusionsBody, session: WriteSession, principal: CanWrite
+) -> ListAnswer[Exclusion]:
+    """Replace the whole exclusion list; an empty one excludes nobody."""
+    organization = await queries.get_organization(session, organization_id, for_update=True)
+    rows = await service.replace_exclusions(session, organization, body.items, principal)
+    return ListAnswer(items=[Exclusion.model_validate(row) for row in rows], next_cursor=None)

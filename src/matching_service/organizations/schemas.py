@@ -3,14 +3,26 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from matching_service.api.fields import Answer, Body, Clean, Region, RowId, Text500, Title, UpsertBody
+from matching_service.api.fields import (
+    Answer,
+    Body,
+    Clean,
+    EntityId,
+    Region,
+    RowId,
+    Text500,
+    Text5000,
+    Title,
+    UpsertBody,
+)
 from matching_service.organizations.credit_code import is_valid_credit_code
 
 Kind = Literal["enterprise", "university", "institute", "society", "government", "other"]
+MAX_EXCLUSIONS = 1_000
 
 
 def _checked(code: str) -> str:
@@ -28,6 +40,12 @@ _EXAMPLE: JsonDict = {
     "kind": "enterprise",
     "credit_code": "91350100M000100Y43",
     "region": "440605",
+}
+_EXCLUSIONS_EXAMPLE: JsonDict = {
+    "items": [
+        {"profile_id": "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11", "reason": "合作已终止"},
+        {"organization_id": "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e12", "reason": "竞争对手的研究院"},
+    ]
 }
 
 
@@ -72,3 +90,40 @@ class Organization(Answer):
     introduction: str | None
     created_at: datetime
     updated_at: datetime
+
+
+class ExclusionBody(Body):
+    """Either ``profile_id`` or ``organization_id``; the latter stands for all profiles of that organization."""
+
+    profile_id: EntityId | None = None
+    organization_id: EntityId | None = None
+    reason: Text5000 = None
+
+    @property
+    def target(self) -> tuple[str | None, str | None]:
+        """Who is excluded: a profile's id or an organization's, the other None."""
+        return self.profile_id, self.organization_id
+
+    @model_validator(mode="after")
+    def _one_target(self) -> "ExclusionBody":
+        if (self.profile_id is None) == (self.organization_id is None):
+            raise PydanticCustomError("one_target", "give either profile_id or organization_id, not both")
+        return self
+
+
+class ExclusionsBody(Body):
+    """The whole list; what is not in it is no longer excluded."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXCLUSIONS_EXAMPLE]})
+
+    items: Annotated[list[ExclusionBody], Field(max_length=MAX_EXCLUSIONS)]
+
+
+class Exclusion(Answer):
+    profile_id: str | None
+    organization_id: str | None = Field(
+        validation_alias="excluded_organization_id", description="The organization that is excluded."
+    )
+    reason: str | None
+    actor_id: str
+    at: datetime

@@ -1,4 +1,4 @@
-"""Registering and changing organizations."""
+"""Registering and changing organizations, and whom they never want proposed."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, rejected
+from matching_service.api.problems import count_of_errors
 from matching_service.audit.service import record_audit
-from matching_service.foundation.clock import new_id
+from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
-from matching_service.organizations.schemas import OrganizationCreate, OrganizationPatch
-from matching_service.store.lookup import ExistingRows, rows_by_external_id
-from matching_service.store.organizations import OrganizationRow
+from matching_service.organizations.queries import list_exclusions
+from matching_service.organizations.schemas import ExclusionBody, OrganizationCreate, OrganizationPatch
+from matching_service.store.lookup import ExistingRows, existing_ids, rows_by_external_id
+from matching_service.store.organizations import ExclusionRow, OrganizationRow
+from matching_service.store.outbox import record_event
+from matching_service.store.profiles import ProfileRow
 
 
 async def create_organization(session: AsyncSession, data: OrganizationCreate, actor: Principal) -> OrganizationRow:
@@ -82,6 +86,79 @@ async def upsert_organizations(
         results.append(status)
     await session.flush()
     return results
+
+
+async def replace_exclusions(
+    session: AsyncSession, organization: OrganizationRow, wanted: Sequence[ExclusionBody], actor: Principal
+) -> Sequence[ExclusionRow]:
+    """Make the list exactly this one; raises InvalidInput naming each wrong entry.
+
+    ``organization`` is locked by the caller, so that of two lists sent at once one holds, and not a mixture. An entry
+    that stays as it is keeps its row; when all do, nothing is written and nothing recorded.
+    """
+    await _check_exclusions(session, organization.id, wanted)
+    present = {
+        (row.profile_id, row.excluded_organization_id): row for row in await list_exclusions(session, organization.id)
+    }
+    n_added = n_changed = 0
+    moment = now()
+    for item in wanted:
+        row = present.pop(item.target, None)
+        if row is None:
+            row = ExclusionRow(
+                organization_id=organization.id,
+                profile_id=item.profile_id,
+                excluded_organization_id=item.organization_id,
+            )
+            session.add(row)
+            n_added += 1
+        elif row.reason != item.reason:
+            n_changed += 1
+        else:
+            continue
+        row.reason, row.actor_id, row.at = item.reason, actor.id, moment
+    for row in present.values():
+        await session.delete(row)
+    if n_added or n_changed or present:
+        await session.flush()
+        detail = {"added": n_added, "changed": n_changed, "removed": len(present)}
+        record_audit(
+            session, actor, "replace_exclusions", entity="organization", entity_id=organization.id, detail=detail
+        )
+        record_event(session, "organization.exclusions_changed", entity="organization", entity_id=organization.id)
+    return await list_exclusions(session, organization.id)
+
+
+async def _check_exclusions(session: AsyncSession, own_id: str, wanted: Sequence[ExclusionBody]) -> None:
+    profiles = await existing_ids(session, ProfileRow, (i.profile_id for i in wanted if i.profile_id is not None))
+    organizations = await existing_ids(
+        session, OrganizationRow, (i.organization_id for i in wanted if i.organization_id is not None)
+    )
+    errors: list[FieldError] = []
+    seen: set[tuple[str | None, str | None]] = set()
+    for position, item in enumerate(wanted):
+        profile_id, organization_id = item.target
+        error: tuple[str, Text] | None = None
+        if item.target in seen:
+            error = "duplicate_exclusion", _TWICE
+        elif organization_id == own_id:
+            error = "own_organization", _OWN
+        elif profile_id is not None and profile_id not in profiles:
+            message = Text(f"画像 {profile_id} 不存在。", f"Profile {profile_id} does not exist.")
+            error = "profile_not_found", message
+        elif organization_id is not None and organization_id not in organizations:
+            message = Text(f"机构 {organization_id} 不存在。", f"Organization {organization_id} does not exist.")
+            error = "organization_not_found", message
+        if error is not None:
+            field = "profile_id" if profile_id is not None else "organization_id"
+            errors.append(FieldError(*error, f"/items/{position}/{field}"))
+        seen.add(item.target)
+    if errors:
+        raise InvalidInput("invalid_exclusions", count_of_errors(len(errors)), errors=errors)
+
+
+_TWICE = Text("该对象在名单中重复出现。", "It occurs in the list before.")
+_OWN = Text("机构不能排除自己。", "An organization cannot exclude itself.")
 
 
 async def _refuse_taken_codes(session: AsyncSession, code: str | None) -> None:

@@ -29,7 +29,7 @@ from matching_service.api.fields import (
 from matching_service.foundation.errors import Text
 
 Kind = Literal["expert", "society", "team", "platform", "achievement", "policy"]
-Visibility = Literal["public", "restricted", "hidden"]
+Visibility = Literal["public", "restricted", "hidden", "withdrawn"]
 WorkKind = Literal["paper", "patent", "project", "standard", "award", "other"]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 LanguageCode = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
@@ -93,7 +93,10 @@ class ProfileFields(Body):
     capacity: Annotated[int, Field(ge=0, le=1000), NotBool] | None = None
     available_from: date | None = None
     available_until: date | None = None
-    visibility: Visibility = Field(default="public", description="A hidden profile is never ranked.")
+    visibility: Visibility = Field(
+        default="public",
+        description="A hidden profile is never ranked, nor is a withdrawn one, whose person took back consent.",
+    )
     works: Annotated[list[Work], Field(max_length=MAX_WORKS)] = Field(default_factory=list)
 
 

@@ -1,17 +1,41 @@
 """What a score means in words."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from matching_service.foundation.errors import Text
 
 Level = Literal["strong", "related", "weak", "none"]
 
-_FLOORS: tuple[tuple[float, Level], ...] = (
-    (0.55, "strong"),
-    (0.38, "related"),
-    (0.18, "weak"),
-)
-"""Read off the judged pairs; docs/quality.md shows how judges graded the pairs of each level."""
+WEAK_FLOOR = 0.16
+
+
+@dataclass(frozen=True, slots=True)
+class LevelFloors:
+    """The score in [0, 1] from which each level begins; below ``weak`` there is none.
+
+    The floors belong to the weights that made the score: other weights spread scores otherwise, and a level is
+    a promise about how people judge such pairs (docs/quality.md shows it kept, cross-validated).
+    """
+
+    strong: float = 0.52
+    related: float = 0.34
+    weak: float = WEAK_FLOOR
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weak <= self.related <= self.strong < 1:
+            raise ValueError("floors must rise from weak to strong, within (0, 1)")
+
+    def level_of(self, score: float) -> Level:
+        """The level of a score in [0, 1]."""
+        if score >= self.strong:
+            return "strong"
+        if score >= self.related:
+            return "related"
+        return "weak" if score >= self.weak else "none"
+
+
+DEFAULT_FLOORS = LevelFloors()
 
 LEVEL_NAMES: dict[Level, Text] = {
     "strong": Text("强相关", "strong"),
@@ -19,8 +43,3 @@ LEVEL_NAMES: dict[Level, Text] = {
     "weak": Text("弱相关", "weak"),
     "none": Text("无相关", "none"),
 }
-
-
-def level_of(score: float) -> Level:
-    """The level of a score in [0, 1]."""
-    return next((level for floor, level in _FLOORS if score >= floor), "none")

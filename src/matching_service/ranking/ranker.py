@@ -1,48 +1,73 @@
 """Ranking: a prepared query against a snapshot. The API, the command line and the night run all call ``rank``."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
+from matching_service.foundation.clock import today
+from matching_service.foundation.errors import Text
 from matching_service.index.contract import BoolArray, FloatArray, IntArray
 from matching_service.index.snapshot import Snapshot
 from matching_service.index.sparse import TermWeights
-from matching_service.ranking.calibrate import Level, level_of
-from matching_service.ranking.fusion import DEFAULT_WEIGHTS, SIGNALS, Weights, contributions, known_weights
-from matching_service.ranking.lexical import lexical_value
+from matching_service.ranking.calibrate import Level
+from matching_service.ranking.fusion import (
+    ADJUSTING_SIGNALS,
+    MUST_HAVE,
+    TOPIC_SIGNALS,
+    Float64Array,
+    Fused,
+    Weights,
+    default_weights,
+    fuse,
+    known_weights,
+    most_movement,
+)
+from matching_service.ranking.lexical import lexical_value, query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.semantic import semantic_value
-from matching_service.text.segment import han_runs
-from matching_service.text.terms import NGRAM_MARK, count_terms, find_terms, is_ngram
+from matching_service.ranking.structured import SIGNAL_FUNCTIONS, Candidate, Circumstances, Finding, Standing
+from matching_service.ranking.topics import Topic, passages_with, profiles_with
 
 _N_CANDIDATES = 500
 """Passages taken from each index; many more than are shown, so that one strong signal is enough to be seen."""
 _N_EVIDENCE = 3
 _EVIDENCE_SHARE = 0.6
 """A further passage is evidence when it scores at least this share of the profile's best one."""
+_NO_STANDING = Standing()
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which profiles may be ranked. Empty means no restriction; ``candidates`` ranks just these, all of them."""
+    """Which profiles may be ranked; empty or None restricts nothing. ``candidates`` ranks just these, all of them."""
 
     kinds: frozenset[str] = frozenset()
     region_prefixes: tuple[str, ...] = ()
     clusters: frozenset[str] = frozenset()
     candidates: frozenset[str] | None = None
     exclude: frozenset[str] = frozenset()
-    excluded_organization_id: str | None = None
+    excluded_organizations: frozenset[str] = frozenset()
+    available_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One signal's share of a score: contribution = value * weight, up to float rounding."""
+    """What one signal adds to a score: contribution = value * weight, and the contributions of all parts sum to it.
+
+    value : in [0, 1]. Of a topic signal the signal itself; of an adjusting one how far it is from neutral; of the
+        must-haves the share that is missing.
+    weight : negative where the signal speaks against the profile.
+    signal_value : what ``fusion.fuse`` was given: the adjusting signal itself, the share missing.
+    """
 
     signal: str
     value: float
     weight: float
     contribution: float
+    signal_value: float
+    reason: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +82,16 @@ class RankedProfile:
     parts: tuple[Part, ...]
     work_ids: tuple[str | None, ...]
     missing_must_have: tuple[str, ...]
+    missing_nice_to_have: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The best passages of each profile that has any. ``passages`` are positions in ``rows``, best first."""
+
+    profile_rows: IntArray
+    passages: Sequence[IntArray]
+    topic: Float64Array
 
 
 def rank(
@@ -65,79 +100,92 @@ def rank(
     *,
     top_k: int,
     filters: Filters = Filters(),  # frozen, so it can be shared
-    weights: Weights = DEFAULT_WEIGHTS,
+    weights: Weights | None = None,
+    circumstances: Circumstances | None = None,
 ) -> list[RankedProfile]:
-    """The best ``top_k`` profiles, by falling score, equal scores by id.
+    """The best ``top_k`` profiles: those with evidence for every must-have first, then by falling score, then by id.
 
     A profile is as good as its best passage, so that one perfect work beats fifty vague ones. Profiles
     with score 0 are left out unless ``filters.candidates`` names them.
     """
     if prepared.vector is None and not prepared.terms and filters.candidates is None:
         return []
-    query = snapshot.sparse.weigh(prepared.terms)
-    rows = _candidate_rows(query, prepared.vector, snapshot, filters, n_candidates=max(_N_CANDIDATES, 2 * top_k))
+    weights = weights or default_weights(prepared.calibration)
+    circumstances = circumstances or Circumstances(today())
+    query = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, snapshot.sparse)
+    allowed = _allowed_profiles(snapshot, filters)
+    rows = _candidate_rows(query, prepared, snapshot, filters, allowed, n_candidates=max(_N_CANDIDATES, 2 * top_k))
     if not len(rows):
         return []
     signals = _signals(query, prepared, snapshot, rows)
-    used_weights = known_weights(signals, weights.as_array())
-    shares = contributions(signals, weights.as_array())
-    scores = shares.sum(axis=1)
+    topic_scores = (known_weights(signals, weights.topic()) * np.nan_to_num(signals)).sum(axis=1)
+    best = _best_passages(topic_scores, snapshot.profile_rows[rows], keep_zero=filters.candidates is not None)
 
-    profile_rows = snapshot.profile_rows[rows]
-    by_profile = np.lexsort((rows, -scores, profile_rows))  # best passage first within each profile
-    firsts = np.flatnonzero(np.diff(profile_rows[by_profile], prepend=-1))
-    best = by_profile[firsts]
-    if filters.candidates is None:
-        best = best[scores[best] > 0]
-    best = best[np.lexsort((profile_rows[best], -scores[best]))][:top_k]
-    ends = dict(
-        zip(
-            profile_rows[by_profile[firsts]],
-            np.append(firsts[1:], len(by_profile)),
-            strict=True,
-        )
-    )
-    starts = dict(zip(profile_rows[by_profile[firsts]], firsts, strict=True))
-    missing = _missing_must_haves(prepared, snapshot, profile_rows[best])
+    has = _has_topics(prepared.must_have, prepared, snapshot, best.profile_rows)
+    n_missing = np.zeros_like(best.profile_rows)
+    for column in has:
+        n_missing += ~column
+    near = _within_reach(best, n_missing, top_k, weights)
+    leaders = np.array([best.passages[i][0] for i in near], dtype=np.int64)
+    findings = [
+        _findings(prepared, snapshot, circumstances, int(snapshot.profile_rows[row]), int(row)) for row in rows[leaders]
+    ]
+    nice = _has_topics(prepared.nice_to_have, prepared, snapshot, best.profile_rows[near])
+    values = _adjusting_values(findings, nice)
+    share_missing = n_missing[near] / max(1, len(has))
+    fused = fuse(signals[leaders], values, share_missing, weights)
 
     ranked = []
-    for position, i in enumerate(best):
-        profile_row = profile_rows[i]
-        passages = by_profile[starts[profile_row] : ends[profile_row]][:_N_EVIDENCE]
-        parts = tuple(
-            Part(signal, float(signals[i, s]), float(used_weights[i, s]), float(shares[i, s]))
-            for s, signal in enumerate(SIGNALS)
-            if not np.isnan(signals[i, s])
-        )
-        score = float(scores[i])
+    for j in np.lexsort((best.profile_rows[near], -fused.scores, n_missing[near]))[:top_k]:
+        passages = best.passages[near[j]][:_N_EVIDENCE]
+        enough = _EVIDENCE_SHARE * topic_scores[passages[0]]
         ranked.append(
             RankedProfile(
-                profile_id=snapshot.profile_ids[profile_row],
-                score=score,
-                level=level_of(score),
-                parts=parts,
-                work_ids=tuple(
-                    snapshot.work_ids[rows[p]] for p in passages if scores[p] >= _EVIDENCE_SHARE * scores[i]
+                profile_id=snapshot.profile_ids[best.profile_rows[near[j]]],
+                score=float(fused.scores[j]),
+                level=weights.floors.level_of(float(fused.scores[j])),
+                parts=_parts(
+                    int(j),
+                    signals=signals[leaders],
+                    values=values,
+                    share_missing=share_missing if has else None,
+                    findings=findings[j],
+                    fused=fused,
                 ),
-                missing_must_have=missing[position],
+                work_ids=tuple(snapshot.work_ids[rows[p]] for p in passages if topic_scores[p] >= enough),
+                missing_must_have=_missing(prepared.must_have, has, int(near[j])),
+                missing_nice_to_have=_missing(prepared.nice_to_have, nice, int(j)),
             )
         )
     return ranked
 
 
 def _candidate_rows(
-    query: TermWeights, vector: FloatArray | None, snapshot: Snapshot, filters: Filters, *, n_candidates: int
+    query: TermWeights,
+    prepared: PreparedQuery,
+    snapshot: Snapshot,
+    filters: Filters,
+    allowed_profiles: BoolArray,
+    *,
+    n_candidates: int,
 ) -> IntArray:
     """Rows of the passages worth scoring, rising."""
-    allowed_profiles = _allowed_profiles(snapshot, filters)
-    allowed = None if allowed_profiles is None else allowed_profiles[snapshot.profile_rows]
-    if filters.candidates is not None and allowed is not None:
+    allowed = allowed_profiles[snapshot.profile_rows]
+    if filters.candidates is not None:
         return np.flatnonzero(allowed)
-    found = [_deep_enough(lambda k: snapshot.sparse.search(query, k=k, allowed=allowed).rows, snapshot, n_candidates)]
-    if vector is not None:
+
+    def best_by_words(mask: BoolArray) -> IntArray:
+        return _deep_enough(lambda k: snapshot.sparse.search(query, k=k, allowed=mask).rows, snapshot, n_candidates)
+
+    found = [best_by_words(allowed)]
+    if prepared.vector is not None:
+        vector = prepared.vector
         found.append(
             _deep_enough(lambda k: snapshot.dense.search(vector, k=k, allowed=allowed).rows, snapshot, n_candidates)
         )
+    every_row = np.arange(len(allowed))
+    # Who has a must-have comes before all who lack it, so must not be overlooked.
+    found += [best_by_words(allowed & passages_with(topic, snapshot, every_row)) for topic in prepared.must_have]
     return np.unique(np.concatenate(found))
 
 
@@ -154,12 +202,13 @@ def _deep_enough(search: Callable[[int], IntArray], snapshot: Snapshot, n_profil
         k *= 4
 
 
-def _allowed_profiles(snapshot: Snapshot, filters: Filters) -> BoolArray | None:
-    """bool, shape (n_profiles,), or None when every profile is allowed."""
-    if filters == Filters():
-        return None
+def _allowed_profiles(snapshot: Snapshot, filters: Filters) -> BoolArray:
+    """bool, shape (n_profiles,)."""
     columns = snapshot.columns
     allowed = np.ones(len(snapshot.profile_ids), dtype=np.bool_)
+    if filters.available_on is not None:
+        day = np.datetime64(filters.available_on)
+        allowed &= ~((columns.available_from > day) | (columns.available_until < day))  # not a time compares as False
     if filters.candidates is not None:
         allowed &= _marked(snapshot, filters.candidates)
     if filters.kinds:
@@ -169,15 +218,12 @@ def _allowed_profiles(snapshot: Snapshot, filters: Filters) -> BoolArray | None:
             [np.char.startswith(columns.regions, prefix) for prefix in filters.region_prefixes]
         )
     if filters.clusters:
-        allowed &= np.array(
-            [not filters.clusters.isdisjoint(facts.clusters) for facts in snapshot.facts],
-            np.bool_,
-        )
+        allowed &= np.array([not filters.clusters.isdisjoint(facts.clusters) for facts in snapshot.facts], np.bool_)
     if filters.exclude:
         allowed &= ~_marked(snapshot, filters.exclude)
-    if filters.excluded_organization_id is not None:
-        allowed &= columns.organization_ids != filters.excluded_organization_id
-    return allowed
+    if filters.excluded_organizations:
+        allowed &= ~np.isin(columns.organization_ids, sorted(filters.excluded_organizations))
+    return np.asarray(allowed, dtype=np.bool_)
 
 
 def _marked(snapshot: Snapshot, profile_ids: frozenset[str]) -> BoolArray:
@@ -187,55 +233,116 @@ def _marked(snapshot: Snapshot, profile_ids: frozenset[str]) -> BoolArray:
 
 
 def _signals(query: TermWeights, prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> FloatArray:
-    """float32, shape (n_rows, n_signals), in [0, 1], NaN = not known; columns in the order of SIGNALS."""
+    """float32, shape (n_rows, n_topic_signals), in [0, 1], NaN = not known; columns in the order of TOPIC_SIGNALS."""
     lexical = lexical_value(snapshot.sparse.scores(query, rows))
-    if prepared.vector is None:
-        semantic = np.full(len(rows), np.nan, dtype=np.float32)
-    else:
-        semantic = semantic_value(snapshot.dense.scores(prepared.vector, rows))
+    semantic = _semantic(prepared, snapshot, rows)
     # Between two languages the words say little: a shared "PLC" may help, their absence must not harm.
-    is_other_language = snapshot.columns.is_chinese[snapshot.profile_rows[rows]] != prepared.is_chinese
-    lexical[is_other_language & (lexical <= semantic)] = np.nan  # False where semantic is not known
+    is_foreign = snapshot.languages[rows] != prepared.language
+    lexical[is_foreign & (lexical <= semantic)] = np.nan  # False where semantic is not known
     return np.stack([lexical, semantic], axis=1)
 
 
-def _missing_must_haves(prepared: PreparedQuery, snapshot: Snapshot, profile_rows: IntArray) -> list[tuple[str, ...]]:
-    """Per profile, the must-have topics of which none of its passages has evidence.
-
-    Evidence is every longest word of the topic, or all its character bigrams, in one passage. For a profile
-    in another language the words prove nothing, so nothing is reported as missing.
-    """
-    tests = [(topic, _alternatives(topic)) for topic in prepared.query.must_have]
-    missing: list[tuple[str, ...]] = []
-    for profile_row in profile_rows:
-        if not tests or snapshot.columns.is_chinese[profile_row] != prepared.is_chinese:
-            missing.append(())
-            continue
-        passages = snapshot.passage_rows(int(profile_row))
-        missing.append(
-            tuple(
-                topic
-                for topic, alternatives in tests
-                if alternatives
-                and not any(snapshot.sparse.contains(passages, terms).all(axis=1).any() for terms in alternatives)
-            )
-        )
-    return missing
+def _semantic(prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> FloatArray:
+    """float32, shape (n_rows,), in [0, 1], NaN = not known."""
+    if prepared.vector is None:
+        return np.full(len(rows), np.nan, dtype=np.float32)
+    cosines = snapshot.dense.scores(prepared.vector, rows)
+    return semantic_value(cosines, prepared.language, snapshot.languages[rows], prepared.calibration)
 
 
-def _alternatives(topic: str) -> list[Sequence[str]]:
-    """Sets of terms, any one of which proves the topic; none for a topic without words."""
-    occurrences = find_terms(topic)
-    words = [o for o in occurrences if not is_ngram(o.term)]
-    longest = [
-        o.term
-        for o in words
-        if not any(
-            other.start <= o.start and o.end <= other.end and (other.end - other.start) > (o.end - o.start)
-            for other in words
-        )
+def _best_passages(scores: Float64Array, profile_rows: IntArray, *, keep_zero: bool) -> _Best:
+    """Group passages by profile, best first; scores and profile_rows have shape (n_rows,)."""
+    order = np.lexsort((np.arange(len(scores)), -scores, profile_rows))
+    firsts = np.flatnonzero(np.diff(profile_rows[order], prepend=-1))
+    groups = np.split(order, firsts[1:])
+    kept = [group for group in groups if keep_zero or scores[group[0]] > 0]
+    leaders = np.array([group[0] for group in kept], dtype=np.int64)
+    return _Best(profile_rows[leaders], kept, scores[leaders])
+
+
+def _has_topics(
+    topics: Sequence[Topic], prepared: PreparedQuery, snapshot: Snapshot, profile_rows: IntArray
+) -> list[BoolArray]:
+    """Per topic bool, shape (len(profile_rows),): which profiles have evidence for it in any passage."""
+    if not topics or not len(profile_rows):
+        return [np.zeros(0, dtype=np.bool_)] * len(topics)
+    rows = np.concatenate([snapshot.passage_rows(int(profile_row)) for profile_row in profile_rows])
+    semantic = _semantic(prepared, snapshot, rows)
+    return [
+        profiles_with(topic, snapshot, rows, semantic=semantic, language=prepared.language)[profile_rows]
+        for topic in topics
     ]
-    ngrams = {term for term in count_terms(topic) if is_ngram(term)}
-    bigrams = [term for term in sorted(ngrams) if len(term) == len(NGRAM_MARK) + 2] or sorted(ngrams)
-    is_all_chinese = sum(end - start for start, end in (run.span() for run in han_runs(topic))) == len(topic)
-    return [terms for terms in (longest, bigrams if is_all_chinese else []) if terms]
+
+
+def _within_reach(best: _Best, n_missing: IntArray, top_k: int, weights: Weights) -> IntArray:
+    """Places of the profiles that adjustments could still bring among the first ``top_k``."""
+    order = np.lexsort((best.profile_rows, -best.topic, n_missing))
+    if len(order) <= top_k:
+        return order
+    last = order[top_k - 1]
+    reach = 2 * most_movement(weights)
+    close = (n_missing == n_missing[last]) & (best.topic >= best.topic[last] - reach)
+    return np.flatnonzero((n_missing < n_missing[last]) | close)
+
+
+def _findings(
+    prepared: PreparedQuery, snapshot: Snapshot, circumstances: Circumstances, profile_row: int, row: int
+) -> dict[str, Finding | None]:
+    year = int(snapshot.years[row])
+    standing = circumstances.standings.get(snapshot.profile_ids[profile_row], _NO_STANDING)
+    candidate = Candidate(snapshot.facts[profile_row], standing, year or None)
+    return {
+        signal: function(prepared.query, candidate, circumstances.today)
+        for signal, function in SIGNAL_FUNCTIONS.items()
+    }
+
+
+def _adjusting_values(findings: Sequence[dict[str, Finding | None]], nice: Sequence[BoolArray]) -> Float64Array:
+    """float64, shape (n_profiles, n_adjusting_signals), NaN = not known; in the order of ADJUSTING_SIGNALS."""
+    values = np.full((len(findings), len(ADJUSTING_SIGNALS)), np.nan)
+    for j, found in enumerate(findings):
+        for s, signal in enumerate(SIGNAL_FUNCTIONS):
+            if (finding := found[signal]) is not None:
+                values[j, s] = finding.value
+    if nice:
+        values[:, -1] = np.mean(nice, axis=0)
+    return values
+
+
+def _parts(
+    place: int,
+    *,
+    signals: FloatArray,
+    values: Float64Array,
+    share_missing: Float64Array | None,
+    findings: dict[str, Finding | None],
+    fused: Fused,
+) -> tuple[Part, ...]:
+    """The parts of the candidate at ``place`` of the arrays; what is not known is no part."""
+    parts = [
+        Part(
+            signal,
+            float(signals[place, s]),
+            float(fused.topic_weights[place, s]),
+            float(fused.topic_parts[place, s]),
+            float(signals[place, s]),
+        )
+        for s, signal in enumerate(TOPIC_SIGNALS)
+        if not np.isnan(signals[place, s])
+    ]
+    for s, signal in enumerate(ADJUSTING_SIGNALS):
+        if not np.isnan(values[place, s]):
+            finding = findings.get(signal)
+            distance = 2.0 * float(values[place, s]) - 1.0
+            weight = math.copysign(float(fused.adjusting_weights[place, s]), distance)
+            contribution = float(fused.adjusting_parts[place, s])
+            reason = finding.reason if finding is not None else None
+            parts.append(Part(signal, abs(distance), weight, contribution, float(values[place, s]), reason))
+    if share_missing is not None:
+        taken, missing = float(fused.deducted[place]), float(share_missing[place])
+        parts.append(Part(MUST_HAVE, missing, taken / missing if missing else 0.0, taken, missing))
+    return tuple(parts)
+
+
+def _missing(topics: Sequence[Topic], has: Sequence[BoolArray], place: int) -> tuple[str, ...]:
+    return tuple(topic.name for topic, column in zip(topics, has, strict=True) if not column[place])

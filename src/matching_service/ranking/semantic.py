@@ -1,34 +1,51 @@
 """The semantic signal: nearness in meaning, which also crosses languages."""
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import NDArray
 
 from matching_service.index.contract import FloatArray
-from matching_service.ranking.encoder import Encoder
+from matching_service.ranking.encoder import Calibration, Encoder, unit_vector
 from matching_service.ranking.query import Query
 
-_STEEPNESS = 5.0
-_MIDDLE = 0.4
-"""Cosine that counts as 0.5: about the median of pairs that judges call strong (docs/quality.md)."""
 
-
-def query_vector(query: Query, encoder: Encoder) -> FloatArray | None:
+def query_vector(query: Query, language: str, encoder: Encoder) -> FloatArray | None:
     """Mean of the title's vector and the whole text's, of unit length; None where there is no text.
 
     A title is clear but short, a body is full but wanders: the mean beat both (docs/quality.md).
     """
     whole = "。".join(part for part in (query.title, query.problem, query.key_technology) if part)
-    vectors = [vector for vector in encoder.encode([query.title, whole]) if vector is not None]
-    if not vectors:
-        return None
-    mean = np.mean(vectors, axis=0, dtype=np.float32)
-    return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
+    encoded = encoder.encode([query.title, whole], [language, language], is_query=True)
+    vectors = [vector for vector in encoded if vector is not None]
+    return unit_vector(np.sum(vectors, axis=0, dtype=np.float32)) if vectors else None
 
 
-def semantic_value(cosine: FloatArray) -> FloatArray:
-    """Cosine : float32 in [0, 1] or NaN; returns a logistic curve through (0.4, 0.5), moved so that 0 gives 0."""
-    floor = _logistic(np.zeros(1, dtype=np.float32))  # in the same precision, so that 0 is exactly 0
-    return np.asarray((_logistic(cosine) - floor) / (1.0 - floor), dtype=np.float32)
+def semantic_value(
+    cosines: FloatArray, query_language: str, languages: NDArray[np.str_], calibration: Calibration
+) -> FloatArray:
+    """A signal in [0, 1], float32, NaN where the cosine is: the same for the same likeness in any language.
+
+    cosines : float32 in [0, 1] or NaN, shape (n,). languages : of the passages, shape (n,).
+    A cosine is brought to the scale of Chinese with Chinese by the line of the foreign side, and from there by a
+    logistic curve to the signal; the curve is moved so that 0 gives 0.
+    """
+    lines: Mapping[str, tuple[float, float]] = {
+        str(code): _line(query_language, str(code), calibration) for code in np.unique(languages)
+    }
+    slopes = np.array([lines[str(code)][0] for code in languages], dtype=np.float32)
+    offsets = np.array([lines[str(code)][1] for code in languages], dtype=np.float32)
+    on_one_scale = np.where(cosines > 0, np.maximum(slopes * cosines + offsets, 0), cosines)
+    floor = _logistic(np.zeros(1, dtype=np.float32), calibration)  # in the same precision, so that 0 is exactly 0
+    return np.asarray((_logistic(on_one_scale, calibration) - floor) / (1.0 - floor), dtype=np.float32)
 
 
-def _logistic(cosine: FloatArray) -> FloatArray:
-    return np.asarray(1.0 / (1.0 + np.exp(-_STEEPNESS * (cosine - _MIDDLE))), dtype=np.float32)
+def _line(query_language: str, language: str, calibration: Calibration) -> tuple[float, float]:
+    if language == query_language:
+        return 1.0, 0.0
+    return calibration.line_of(query_language if language == "zh" else language)
+
+
+def _logistic(cosines: FloatArray, calibration: Calibration) -> FloatArray:
+    exponent = -calibration.steepness * (cosines - calibration.middle)
+    return np.asarray(1.0 / (1.0 + np.exp(exponent)), dtype=np.float32)

@@ -18,6 +18,11 @@ _KEYS_PER_QUERY = 500
 Row = TypeVar("Row", bound=Identified)
 
 
+def is_id(text: str) -> bool:
+    """True for what can be an id of ours, whether it belongs to a row or not."""
+    return _ID.fullmatch(text) is not None
+
+
 async def get_row(
     session: AsyncSession,
     table: type[Row],
@@ -27,7 +32,7 @@ async def get_row(
     for_update: bool = False,
 ) -> Row | None:
     """The row, or None; a string that cannot be an id is not even asked for."""
-    if not _ID.fullmatch(row_id):
+    if not is_id(row_id):
         return None
     return await session.get(table, row_id, options=tuple(options), with_for_update=for_update or None)
 
@@ -42,6 +47,16 @@ async def get_by_ids(
         statement = select(table).where(table.id.in_(wanted[start : start + _KEYS_PER_QUERY])).options(*options)
         rows |= {row.id: row for row in await session.scalars(statement)}
     return rows
+
+
+async def existing_ids(session: AsyncSession, table: type[Row], ids: Iterable[str]) -> set[str]:
+    """Those of the ids that belong to a row, in as few queries as the databases allow."""
+    wanted = sorted(set(ids))
+    found: set[str] = set()
+    for start in range(0, len(wanted), _KEYS_PER_QUERY):
+        statement = select(table.id).where(table.id.in_(wanted[start : start + _KEYS_PER_QUERY]))
+        found |= set(await session.scalars(statement))
+    return found
 
 
 async def get_page(session: AsyncSession, statement: Select[Row], table: type[Row], page: PageRequest) -> Page[Row]:

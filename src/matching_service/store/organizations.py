@@ -1,6 +1,8 @@
-"""Enterprises that ask, and the institutions that suppliers belong to."""
+"""Enterprises that ask, the institutions that suppliers belong to, and whom each never wants proposed."""
 
-from sqlalchemy import String, Text, UniqueConstraint
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from matching_service.store.base import Identified, Table, Versioned
@@ -17,3 +19,21 @@ class OrganizationRow(Identified, Versioned, Table):
     region: Mapped[str | None] = mapped_column(String(6))
     kind: Mapped[str] = mapped_column(String(20))
     introduction: Mapped[str | None] = mapped_column(Text)
+
+
+class ExclusionRow(Identified, Table):
+    """A profile, or an organization with all its profiles, that must never be proposed to an organization."""
+
+    __tablename__ = "exclusions"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "profile_id"),
+        UniqueConstraint("organization_id", "excluded_organization_id"),
+        CheckConstraint("(profile_id IS NULL) <> (excluded_organization_id IS NULL)", name="one_target"),
+    )
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
+    profile_id: Mapped[str | None] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"), index=True)
+    excluded_organization_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
+    reason: Mapped[str | None] = mapped_column(Text)
+    actor_id: Mapped[str] = mapped_column(String(36))
+    at: Mapped[datetime]

@@ -7,6 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table, Versioned
 
+NEVER_MATCHED = frozenset({"hidden", "withdrawn"})
+"""Values of ``visibility`` with which a profile is never found and never proposed."""
+
 
 class ProfileRow(Identified, Versioned, Table):
     __tablename__ = "profiles"

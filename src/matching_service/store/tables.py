@@ -5,7 +5,7 @@ from matching_service.store.audit import AuditRow
 from matching_service.store.base import Table
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
-from matching_service.store.organizations import OrganizationRow
+from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
 
@@ -15,6 +15,7 @@ __all__ = [
     "DecisionRow",
     "DemandRow",
     "DemandTransitionRow",
+    "ExclusionRow",
     "IdempotentAnswerRow",
     "MatchListRow",
     "MatchRow",

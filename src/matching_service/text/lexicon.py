@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from matching_service.text.normalise import fold
 
-_FORMAT_VERSION = "1"
+_FORMAT_VERSION = "3"
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,17 +56,29 @@ def fold_with_spans(text: str) -> Folded:
     return Folded(*_delete(_SEPARATORS, folded, spans))
 
 
+def simplify(text: str) -> str:
+    """Compatibility forms and traditional characters made ordinary; case and everything else stays. For readers that
+    know only one spelling.
+    """
+    return str(_simplifier().convert(unicodedata.normalize("NFKC", text)))
+
+
+@cache
+def _simplifier() -> OpenCC:
+    return OpenCC("t2s")
+
+
 @cache
 def _single_characters() -> dict[int, str]:
     """Characters whose folding is one character and does not depend on their neighbours."""
-    simplify = OpenCC("t2s").convert
+    convert = _simplifier().convert
     han = "".join(
         map(
             chr,
             (code for first, last in _HAN_BLOCKS for code in range(first, last + 1)),
         )
     )
-    simplified = dict(zip(han, simplify(han), strict=True)) if len(simplify(han)) == len(han) else {}
+    simplified = dict(zip(han, convert(han), strict=True)) if len(convert(han)) == len(han) else {}
     table: dict[int, str] = {}
     for code in range(min(sys.maxunicode, 0xFFFF) + 1):
         character = chr(code)

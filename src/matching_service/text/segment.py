@@ -10,11 +10,10 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import jieba
 
-from matching_service.text.lexicon import Lexicon, default_lexicon
+from matching_service.text.lexicon import Lexicon
 
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff"
 _HAN_RUN = re.compile(f"[{_HAN}]+")
@@ -76,12 +75,6 @@ class Segmenter:
 def han_runs(folded: str) -> Iterator[re.Match[str]]:
     """The maximal runs of Chinese characters."""
     return _HAN_RUN.finditer(folded)
-
-
-@cache
-def default_segmenter() -> Segmenter:
-    """The segmenter over the lexicon that ships with the service, built at first use."""
-    return Segmenter(default_lexicon())
 
 
 def _parts(run: re.Match[str]) -> Iterator[Word]:

@@ -1,0 +1,76 @@
+"""``keys``: made, listed, revoked."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from matching_service.access import service as access
+from matching_service.access.policies import COMMAND_LINE, Role
+from matching_service.cli.opening import open_database, run
+from matching_service.cli.output import AsJson, print_json, print_line, print_rows, stdout
+
+app = typer.Typer(help="接口密钥。API keys.", no_args_is_help=True)
+
+_MAX_KEY_NAME = 100
+
+
+def _checked_name(name: str) -> str:
+    if not name.strip() or len(name) > _MAX_KEY_NAME:
+        raise typer.BadParameter(f"1 至 {_MAX_KEY_NAME} 个字符。1 to {_MAX_KEY_NAME} characters.")
+    return name.strip()
+
+
+@app.command("create")
+def create_key(
+    role: Annotated[Role, typer.Option(help="portal 门户，staff 工作人员，batch 批处理，admin 管理员。")],
+    name: Annotated[str, typer.Option(help="用途或持有人。What or whom it is for.", callback=_checked_name)],
+    expires: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="失效日期（UTC）。Day from which it is refused.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """生成密钥，仅显示一次。Make a key; it is printed alone, this once."""
+
+    async def work() -> None:
+        async with open_database() as database, database.transaction() as session:
+            row, key = await access.create_key(
+                session,
+                name=name,
+                role=role,
+                expires_at=expires.replace(tzinfo=UTC) if expires else None,
+                actor=COMMAND_LINE,
+            )
+        if as_json:
+            print_json({"id": row.id, "key": key})
+        else:
+            print_line(key)
+
+    run(work())
+
+
+@app.command("list")
+def list_keys(as_json: AsJson = False) -> None:
+    """列出密钥（不含密钥本身）。List keys, without the keys themselves."""
+
+    async def work() -> None:
+        async with open_database(created=False) as database, database.reading() as session:
+            rows = await access.list_keys(session)
+        columns = ("id", "name", "role", "created_at", "expires_at", "revoked_at")
+        print_rows(columns, [[getattr(row, column) for column in columns] for row in rows], as_json=as_json)
+
+    run(work())
+
+
+@app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="keys list 显示的 id。The id that keys list shows.")],
+) -> None:
+    """吊销密钥。Revoke a key."""
+
+    async def work() -> None:
+        async with open_database(created=False) as database, database.transaction() as session:
+            row = await access.revoke_key(session, key_id, actor=COMMAND_LINE)
+        stdout().print(f"{row.id} revoked_at {row.revoked_at}")
+
+    run(work())

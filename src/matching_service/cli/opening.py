@@ -1,0 +1,73 @@
+"""What commands work on: the database and the engine of the settings, opened and closed around them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from pydantic import ValidationError as SettingsError
+
+from matching_service.app import create_engine
+from matching_service.foundation.errors import NotFound, Text
+from matching_service.foundation.logs import configure_logs
+from matching_service.foundation.settings import Settings
+from matching_service.matching.engine import Engine
+from matching_service.store import migrate as migrations
+from matching_service.store.database import Database
+
+Result = TypeVar("Result")
+
+_NO_DATABASE = Text(
+    "没有数据库。请检查 MATCHING_DATABASE_URL 与 MATCHING_DATA_DIR，或先运行 matching-service migrate。",
+    "There is no database. Check MATCHING_DATABASE_URL and MATCHING_DATA_DIR, or run matching-service migrate first.",
+)
+
+
+def read_settings() -> Settings:
+    """The settings; logs are configured by them, and are only warnings where they name no level."""
+    settings = Settings()
+    configure_logs(settings.log_level if "log_level" in settings.model_fields_set else "WARNING")
+    return settings
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do a command's work."""
+    try:
+        read_settings()
+    except SettingsError:
+        work.close()
+        raise
+    return asyncio.run(work)
+
+
+@asynccontextmanager
+async def open_database(
+    settings: Settings | None = None, *, prepared: bool = True, created: bool = True
+) -> AsyncIterator[Database]:
+    """The database of the settings. ``prepared`` refuses one of another revision; ``created`` makes a new one where
+    there is none, which a command that only reads or ranks must not do: a mistyped path would look like success.
+    """
+    database = Database((settings or Settings()).effective_database_url)
+    try:
+        if prepared and await migrations.is_empty(database):
+            if not created:
+                raise NotFound("no_database", _NO_DATABASE)
+            await migrations.upgrade(database)
+        if prepared:
+            await migrations.check_schema(database)
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def open_engine(
+    settings: Settings | None = None, *, indexed: bool = True, created: bool = True
+) -> AsyncIterator[Engine]:
+    """The engine over that database; ``indexed`` loads or builds its indexes."""
+    chosen = settings or Settings()
+    async with open_database(chosen, created=created) as database:
+        engine = create_engine(chosen, database)
+        if indexed:
+            await engine.open()
+        yield engine

@@ -1,0 +1,172 @@
+"""``evaluate``, ``fit`` and ``weights``: how good the ranking is, and what it weighs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matching_service.cli.opening import open_engine, read_settings, run
+from matching_service.cli.output import AsJson, print_json, print_line, print_rows, progress, stdout
+from matching_service.evaluation.compare import CUT_MEASURES, MEASURES, Difference, Result
+from matching_service.jobs import fitting
+from matching_service.jobs.evaluation import NAIVE, SERVICE, K, evaluate_files
+from matching_service.matching.weights import WeightsStore
+from matching_service.ranking.calibrate import LEVEL_NAMES
+from matching_service.ranking.encoder import load_encoder
+
+weights = typer.Typer(help="融合权重的版本。Versions of the fusion weights.", no_args_is_help=True)
+
+
+def evaluate(
+    demands: Annotated[Path, typer.Option(help="需求文件。File of demands.")],
+    profiles: Annotated[Path, typer.Option(help="画像文件。File of profiles.")],
+    labels: Annotated[Path, typer.Option(help="标注：需求、画像、等级 0-3。Judged pairs: demand, profile, grade.")],
+    ablation: Annotated[
+        bool,
+        typer.Option("--ablation", help="逐一去掉每个信号和文本步骤。Leave out each signal and text step in turn."),
+    ] = False,
+    against: Annotated[
+        str, typer.Option(help="与哪个排序器比较，列出最差的十条需求。Ranker to list the ten worst demands against.")
+    ] = NAIVE,
+    as_json: AsJson = False,
+) -> None:
+    """在标注数据上测量排序质量。Measure ranking quality on judged pairs."""
+    settings = read_settings()
+    encoder = load_encoder(settings.encoder)
+    active = WeightsStore(settings.weights_dir, encoder).active()
+    with progress("evaluate", total=None) as advance:
+        report = evaluate_files(
+            demands, profiles, labels, encoder, weights=active, ablate=ablation, on_progress=advance
+        )
+    if against not in report.differences:
+        raise typer.BadParameter(f"--against: {', '.join(report.differences)}")
+    if as_json:
+        print_json(report.as_json())
+        return
+    out = stdout()
+    out.print(
+        f"{report.n_demands} demands with a positive judgement, {report.n_pairs} judged pairs, {encoder.version}, "
+        f"weights {active.version}"
+    )
+    print_rows(
+        ("ranker", *(f"{measure}{f'@{K}' if measure in CUT_MEASURES else ''}" for measure in MEASURES), "gain", "95 %"),
+        [
+            (
+                result.name,
+                *(_mean(result, measure) for measure in MEASURES),
+                *_gain(report.differences.get(result.name)),
+            )
+            for result in report.results
+        ],
+    )
+    levels = [
+        (LEVEL_NAMES[level].zh, level, len(grades), *(_share(grades, grade) for grade in range(4)))
+        for level, grades in report.grades_by_level.items()
+    ]
+    print_rows(("匹配度", "level", "pairs", "grade 0", "grade 1", "grade 2", "grade 3"), levels)
+    if report.ablations:
+        ablated = [(a.name, _mean(a.result, "ndcg"), *_gain(a.difference)) for a in report.ablations]
+        print_rows(("without", f"ndcg@{K}", "change", "95 %"), ablated)
+    out.print(f"gain = {SERVICE} − ranker (ndcg@{K})；最差的需求 worst demands against {against}：")
+    worst = [(f"{loss:+.3f}", demand, report.titles[demand]) for demand, loss in report.differences[against].worst]
+    print_rows(("loss", "demand", "title"), worst)
+
+
+def fit(
+    labels: Annotated[Path, typer.Option(help="标注：需求、画像、等级 0-3（编号或外部编号）。Judged pairs by id.")],
+    activate: Annotated[bool, typer.Option("--activate", help="更好则启用。Put it in force if it is better.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """按标注拟合融合权重，写成新版本。Fit the fusion weights to judged pairs; writes a new version."""
+
+    async def work() -> fitting.FitReport:
+        async with open_engine(created=False) as engine:
+            report = await fitting.fit(engine, labels)
+            if activate:
+                engine.weights.activate(report.file.version)
+            return report
+
+    report = run(work())
+    if as_json:
+        print_line(report.file.model_dump_json())
+        return
+    measured = report.file.cross_validation
+    out = stdout()
+    out.print(
+        f"{report.file.version}：{measured.measure} {measured.compared_with} {measured.present:.4f} → "
+        f"{measured.fitted:.4f} ({_interval(report.difference)}), "
+        f"{report.file.n_demands} demands, {report.file.n_pairs} pairs, cross-validated by demand -> {report.path}"
+    )
+    _print_weights(report.file.values)
+    if not activate:
+        out.print(f"启用 to put it in force: matching-service weights activate {report.file.version}")
+
+
+@weights.command("list")
+def list_weights(as_json: AsJson = False) -> None:
+    """列出权重版本。List the versions of the weights."""
+    store = _weights_store()
+    active = store.active().version
+    columns = ("version", "active", "created_at", "compared_with", "gain", "low", "high", "n_demands")
+    rows: list[tuple[object, ...]] = [(store.default.version, active == store.default.version, *[None] * 6)]
+    for file in store.files():
+        m = file.cross_validation
+        gain = (m.compared_with, round(m.difference, 4), round(m.low, 4), round(m.high, 4))
+        rows.append((file.version, active == file.version, file.created_at, *gain, file.n_demands))
+    print_rows(columns, rows, as_json=as_json)
+
+
+@weights.command("show")
+def show_weights(
+    version: Annotated[
+        str | None, typer.Argument(help="版本，省略为现用。A version; the one in force if left out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """显示一个版本。Show a version."""
+    store = _weights_store()
+    shown = store.get(version) if version is not None else store.active()
+    if as_json:
+        floors = {level: getattr(shown.floors, level) for level in ("strong", "related", "weak")}
+        print_json({"version": shown.version, "values": dict(shown.values), "floors": floors})
+        return
+    stdout().print(shown.version)
+    _print_weights(shown.values)
+    rows = [(LEVEL_NAMES[level].zh, level, getattr(shown.floors, level)) for level in LEVEL_NAMES if level != "none"]
+    print_rows(("匹配度", "level", "from score"), rows)
+
+
+@weights.command("activate")
+def activate_weights(
+    version: Annotated[str, typer.Argument(help="weights list 显示的版本。As weights list shows it.")],
+) -> None:
+    """启用一个版本；没有显示出更好的会被拒绝。Put a version in force; one not shown to be better is refused."""
+    store = _weights_store()
+    before = store.active().version
+    stdout().print(f"{before} -> {store.activate(version).version}")
+
+
+def _weights_store() -> WeightsStore:
+    settings = read_settings()
+    return WeightsStore(settings.weights_dir, load_encoder(settings.encoder))
+
+
+def _print_weights(values: Mapping[str, float]) -> None:
+    print_rows(("signal", "weight"), [(signal, f"{weight:g}") for signal, weight in values.items()])
+
+
+def _mean(result: Result, measure: str) -> str:
+    return f"{result.mean(measure):.4f}" if result.per_demand[measure] else "-"
+
+
+def _gain(difference: Difference | None) -> tuple[str, str]:
+    return (f"{difference.mean:+.4f}", _interval(difference)) if difference is not None else ("", "")
+
+
+def _interval(difference: Difference) -> str:
+    return f"{difference.low:+.4f} to {difference.high:+.4f}"
+
+
+def _share(grades: Sequence[int], grade: int) -> str:
+    return f"{grades.count(grade) / len(grades):.0%}" if grades else "-"

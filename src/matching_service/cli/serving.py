@@ -1,0 +1,49 @@
+"""``migrate`` and ``serve``."""
+
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from matching_service.cli.opening import open_database, run
+from matching_service.cli.output import fail, stdout
+from matching_service.store import migrate as migrations
+
+
+def migrate() -> None:
+    """创建或升级数据库。Create or upgrade the database."""
+
+    async def work() -> None:
+        async with open_database(prepared=False) as database:
+            before = await migrations.current_revision(database)
+            await migrations.upgrade(database)
+            after = await migrations.current_revision(database)
+        stdout().print(f"{before or '-'} -> {after}")
+
+    run(work())
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="监听地址。Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="端口。Port.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="工作进程数。Worker processes.")] = 1,
+) -> None:
+    """启动 HTTP 服务；空数据库会先建表。Serve over HTTP; an empty database is migrated first."""
+
+    async def prepare() -> None:
+        async with open_database():
+            pass
+
+    run(prepare())
+    try:
+        uvicorn.run(
+            "matching_service.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=None,
+            server_header=False,
+        )  # fmt: skip
+    except SystemExit as stop:
+        if stop.code:
+            fail(
+                f"服务未能在 {host}:{port} 启动；端口可能已被占用，原因见上面的日志。",
+                f"The server did not start on {host}:{port}; the port may be in use, the log above tells why.",
+            )
+        raise

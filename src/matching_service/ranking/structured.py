@@ -1,0 +1,167 @@
+"""What is known of a profile beside its texts. One function per signal: a value and the reason for it, or None.
+
+A value is in [0, 1]: 0.5 is neutral, more speaks for the profile, less against it. None is "not known" and moves
+nothing, exactly like 0.5. How far any of this moves a score, and that it moves none off its topic, is decided in
+``fusion``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from matching_service.foundation.errors import Text
+from matching_service.index.snapshot import Facts
+from matching_service.ranking.query import Query
+from matching_service.text.normalise import fold
+
+_HOME = "CN"
+_YEARS_TO_HALF = 5.0
+_SOON = timedelta(days=90)
+_HONOURS = (
+    "院士",
+    "长江学者",
+    "杰出青年",
+    "杰青",
+    "万人计划",
+    "教授",
+    "研究员",
+    "正高级工程师",
+    "高级工程师",
+    "博士生导师",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A profile's record with this programme: open demands it serves, and how staff judged it for other demands."""
+
+    load: int = 0
+    n_accepted: int = 0
+    n_rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a ranking depends on beside texts and facts. ``standings`` by profile id; who is not there has none."""
+
+    today: date
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A profile as these functions see it; ``year`` is that of the passage that fits best."""
+
+    facts: Facts
+    standing: Standing
+    year: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``value`` is in [0, 1]; ``reason`` says in words what was compared."""
+
+    value: float
+    reason: Text
+
+
+def cluster_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
+    """1 in the demand's industry cluster, 0 in others only."""
+    clusters = candidate.facts.clusters
+    if query.cluster is None or not clusters:
+        return None
+    if query.cluster in clusters:
+        return Finding(1.0, Text(f"同属“{query.cluster}”产业集群", f"same industry cluster: {query.cluster}"))
+    others = "、".join(clusters)
+    return Finding(0.0, Text(f"所属产业集群为{others}，不是“{query.cluster}”", f"serves other clusters: {others}"))
+
+
+def field_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
+    """1 when a field of the profile is named in the demand. Fields are free text: another wording proves nothing."""
+    text = fold(query.text)
+    named = [name for name in candidate.facts.fields if len(name) > 1 and fold(name) in text]
+    if not named:
+        return None
+    return Finding(1.0, Text(f"需求提到其领域“{named[0]}”", f"the demand names its field {named[0]}"))
+
+
+def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
+    """1 in the same district, 0.9 city, 0.7 province, 0.5 country. Another country is no reason for or against: the
+    programme exists to reach those experts.
+    """
+    facts = candidate.facts
+    if query.region is None:
+        return None
+    if facts.country != _HOME:
+        return Finding(0.5, Text(f"在境外（{facts.country}），不计地域", f"abroad ({facts.country}): no influence"))
+    if facts.region is None:
+        return None
+    for n_digits, value, name in (
+        (6, 1.0, Text("同区县", "same district")),
+        (4, 0.9, Text("同城市", "same city")),
+        (2, 0.7, Text("同省", "same province")),
+    ):
+        if query.region[:n_digits].ljust(n_digits, "0") == facts.region[:n_digits]:
+            return Finding(value, name)
+    return Finding(0.5, Text("同在国内", "same country"))
+
+
+def honours_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
+    """Only where a demand asks for an honour or title, as for an academician workstation: 1 with it, 0 without."""
+    asked = [honour for honour in _HONOURS if honour in query.text]
+    held = "；".join((*candidate.facts.honours, candidate.facts.title or ""))
+    if not asked or held == "":
+        return None
+    found = [honour for honour in asked if honour in held]
+    wanted = "、".join(asked)
+    if found:
+        return Finding(1.0, Text(f"需求要求{wanted}，其为{'、'.join(found)}", f"has what is asked for: {wanted}"))
+    return Finding(0.0, Text(f"需求要求{wanted}，其职称荣誉中没有", f"asked for: {wanted}; not among its honours"))
+
+
+def recency(_query: Query, candidate: Candidate, today: date) -> Finding | None:
+    """1 for a work of this year, 0.5 after five years, 0.25 after ten."""
+    if candidate.year is None:
+        return None
+    age = max(0, today.year - candidate.year)
+    value = 0.5 ** (age / _YEARS_TO_HALF)
+    return Finding(value, Text(f"最相关的成果为 {candidate.year} 年", f"its closest work is of {candidate.year}"))
+
+
+def availability(_query: Query, candidate: Candidate, today: date) -> Finding | None:
+    """Neutral with free capacity, down to 0 at the limit; 0.25 when it will not be available for long."""
+    facts, load = candidate.facts, candidate.standing.load
+    if facts.capacity is not None:
+        value = 0.5 * (1 - min(1.0, load / facts.capacity)) if facts.capacity else 0.0
+        return Finding(
+            value,
+            Text(f"在手 {load} 项，上限 {facts.capacity} 项", f"serves {load} demands, at most {facts.capacity}"),
+        )
+    if facts.available_until is not None and facts.available_until - today < _SOON:
+        return Finding(0.25, Text(f"可用至 {facts.available_until}", f"available until {facts.available_until}"))
+    return None
+
+
+def track_record(_query: Query, candidate: Candidate, _today: date) -> Finding | None:
+    """Share of other demands for which staff kept the profile rather than rejecting it, (a + 1) / (a + r + 2)."""
+    accepted, rejected = candidate.standing.n_accepted, candidate.standing.n_rejected
+    if accepted + rejected == 0:
+        return None
+    return Finding(
+        (accepted + 1) / (accepted + rejected + 2),
+        Text(
+            f"此前 {accepted} 次入选，{rejected} 次被否",
+            f"shortlisted {accepted} times before, rejected {rejected} times",
+        ),
+    )
+
+
+SIGNAL_FUNCTIONS: Mapping[str, Callable[[Query, Candidate, date], Finding | None]] = {
+    "cluster": cluster_fit,
+    "field": field_fit,
+    "region": region_fit,
+    "honours": honours_fit,
+    "recency": recency,
+    "availability": availability,
+    "track_record": track_record,
+}

@@ -1,0 +1,72 @@
+"""Must-have and nice-to-have topics, and whether a profile has evidence for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from matching_service.index.contract import BoolArray, FloatArray, IntArray
+from matching_service.index.snapshot import Snapshot
+from matching_service.text.segment import han_runs
+from matching_service.text.terms import NGRAM_MARK, Analyzer, is_ngram
+
+_NEAR_IN_MEANING = 0.52
+"""Semantic signal of the whole demand from which a passage in another language is taken to know its topics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """``alternatives`` are sets of terms, any one of which proves the topic; none for a topic without words."""
+
+    name: str
+    alternatives: tuple[tuple[str, ...], ...]
+
+
+def prepare_topics(names: Sequence[str], analyzer: Analyzer) -> tuple[Topic, ...]:
+    return tuple(Topic(name, _alternatives(name, analyzer)) for name in names)
+
+
+def profiles_with(
+    topic: Topic, snapshot: Snapshot, rows: IntArray, *, semantic: FloatArray, language: str
+) -> BoolArray:
+    """bool, shape (n_profiles,): which profiles have evidence for the topic in the passages of ``rows``.
+
+    semantic : the semantic signal of the whole demand for these passages, shape (len(rows),).
+    Evidence is words. In another language than the demand's, a passage that means something near the whole demand
+    has the benefit of the doubt: a word of two characters says too little for the encoder to find it in a
+    foreign text (docs/quality.md). A topic without words is had by everyone.
+    """
+    has = np.zeros(len(snapshot.profile_ids), dtype=np.bool_)
+    if not topic.alternatives:
+        has[:] = True
+        return has
+    proven = passages_with(topic, snapshot, rows)
+    proven |= (snapshot.languages[rows] != language) & (semantic >= _NEAR_IN_MEANING)  # NaN compares as False
+    has[snapshot.profile_rows[rows[proven]]] = True
+    return has
+
+
+def passages_with(topic: Topic, snapshot: Snapshot, rows: IntArray) -> BoolArray:
+    """bool, shape (len(rows),): which passages use the words of the topic."""
+    found = np.zeros(len(rows), dtype=np.bool_)
+    for terms in topic.alternatives:
+        found |= snapshot.sparse.contains(rows, terms)
+    return found
+
+
+def _alternatives(topic: str, analyzer: Analyzer) -> tuple[tuple[str, ...], ...]:
+    """Every longest word of the topic, or all its character bigrams; the character itself for one of a character."""
+    occurrences = analyzer.find_terms(topic)
+    words = [o for o in occurrences if not is_ngram(o.term)]
+    longest = {
+        o.term
+        for o in words
+        if not any(
+            other.start <= o.start and o.end <= other.end and (other.end - other.start) > (o.end - o.start)
+            for other in words
+        )
+    }
+    ngrams = {o.term for o in occurrences if is_ngram(o.term)}
+    bigrams = {term for term in ngrams if len(term) == len(NGRAM_MARK) + 2} or ngrams
+    is_all_chinese = sum(end - start for start, end in (run.span() for run in han_runs(topic))) == len(topic)
+    return tuple(tuple(sorted(terms)) for terms in (longest, bigrams if is_all_chinese else ()) if terms)

@@ -1,0 +1,71 @@
+"""Numbers with units: 1000mm, 1 m, 1米 and 100厘米 are one length, so they become one term.
+
+Works on folded text, where case is gone. So a prefix is read only where it has one meaning for that unit
+(mPa is rare beside MPa, but mW and MW are both common: they stay apart from W).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_UNITS: dict[str, tuple[float, str]] = {
+    **dict.fromkeys(("nm", "纳米"), (1e-9, "m")),
+    **dict.fromkeys(("μm", "um", "微米"), (1e-6, "m")),
+    **dict.fromkeys(("mm", "毫米"), (1e-3, "m")),
+    **dict.fromkeys(("cm", "厘米"), (1e-2, "m")),
+    **dict.fromkeys(("m", "米"), (1.0, "m")),
+    **dict.fromkeys(("km", "千米", "公里"), (1e3, "m")),
+    **dict.fromkeys(("mg", "毫克"), (1e-6, "kg")),
+    **dict.fromkeys(("kg", "公斤", "千克"), (1.0, "kg")),
+    "吨": (1e3, "kg"),
+    **dict.fromkeys(("ml", "毫升"), (1e-3, "l")),
+    **dict.fromkeys(("l", "升"), (1.0, "l")),
+    **dict.fromkeys(("pa", "帕"), (1.0, "pa")),
+    **dict.fromkeys(("kpa", "千帕"), (1e3, "pa")),
+    **dict.fromkeys(("mpa", "兆帕"), (1e6, "pa")),
+    "gpa": (1e9, "pa"),
+    "bar": (1e5, "pa"),
+    "hz": (1.0, "hz"),
+    "khz": (1e3, "hz"),
+    "mhz": (1e6, "hz"),
+    "ghz": (1e9, "hz"),
+    **dict.fromkeys(("v", "伏"), (1.0, "v")),
+    "kv": (1e3, "v"),
+    **dict.fromkeys(("w", "瓦"), (1.0, "w")),
+    **dict.fromkeys(("kw", "千瓦"), (1e3, "w")),
+    "mw": (1.0, "mw"),
+    "mah": (1e-3, "ah"),
+    "ah": (1.0, "ah"),
+    "kwh": (1.0, "kwh"),
+    **dict.fromkeys(("db", "分贝"), (1.0, "db")),
+    **dict.fromkeys(("dba", "db(a)"), (1.0, "db(a)")),
+    **dict.fromkeys(("°c", "摄氏度"), (1.0, "°c")),
+    **dict.fromkeys(("r/min", "rpm", "转/分"), (1.0, "rpm")),
+    **dict.fromkeys(("ms", "毫秒"), (1e-3, "s")),
+    **dict.fromkeys(("min", "分钟"), (60.0, "s")),
+    "小时": (3600.0, "s"),
+    "%": (1.0, "%"),
+    "‰": (0.1, "%"),
+    "ppm": (1.0, "ppm"),
+}
+_PATTERN = re.compile(
+    r"(?<![a-z0-9.])(\d{1,12}(?:\.\d{1,12})?)("
+    + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
+    + r")(?![a-z0-9(])(?!(?<=米)[粉饭线])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """``term`` is the same for equal quantities and begins with =, which no word does."""
+
+    term: str
+    start: int
+    end: int
+
+
+def find_quantities(folded: str) -> Iterator[Quantity]:
+    """The quantities of a folded text, from left to right."""
+    for match in _PATTERN.finditer(folded):
+        factor, base = _UNITS[match[2]]
+        yield Quantity(f"={float(match[1]) * factor:.6g}{base}", *match.span())
