@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ranking.worlds import CALIBRATION, weights_of
 
-from matching_service.ranking.calibrate import DEFAULT_FLOORS, WEAK_FLOOR
+from matching_service.ranking.calibrate import DEFAULT_FLOORS
 from matching_service.ranking.fusion import (
     ADJUSTING_SIGNALS,
     SIGNALS,
@@ -144,7 +144,7 @@ class TestAdjustments:
         WEIGHTS,
     )
     def test_nothing_brings_a_profile_off_the_topic_before_one_on_it(self, off, on, helping, harming, weights):
-        assume(on > WEAK_FLOOR + 1e-6)
+        assume(on > DEFAULT_FLOORS.weak + 1e-6)
         assert score(off, helping, weights) <= score(on, harming, weights)
         assert score(off, helping, weights) == pytest.approx(off, abs=1e-9)
         assert DEFAULT_FLOORS.level_of(score(on, harming, weights)) != "none"
@@ -156,7 +156,7 @@ class TestAdjustments:
 
     def test_the_most_movement_is_reached_where_the_room_is_widest(self):
         weights = default_weights(CALIBRATION)
-        middle = (1 + WEAK_FLOOR) / 2
+        middle = (1 + DEFAULT_FLOORS.weak) / 2
         for values in (BEST, WORST):
             moved = abs(score(middle, values, weights) - middle)
             assert moved == pytest.approx(most_movement(weights), abs=1e-6)
@@ -181,7 +181,7 @@ class TestAdjustments:
             weights = weights_of(1, 1, **{signal: 0.3})
             for other in range(N_ADJUSTING):
                 values = [1.0 if i == other else math.nan for i in range(N_ADJUSTING)]
-                gain = 0.3 * (0.5 - WEAK_FLOOR) * 0.5 if other == place else 0.0
+                gain = 0.3 * (0.5 - DEFAULT_FLOORS.weak) * 0.5 if other == place else 0.0
                 assert score(0.5, values, weights) == pytest.approx(0.5 + gain, abs=1e-9)
 
     def test_weights_above_1_are_scaled_and_others_are_shares(self):

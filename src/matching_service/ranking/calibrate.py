@@ -7,8 +7,6 @@ from matching_service.foundation.errors import Text
 
 Level = Literal["strong", "related", "weak", "none"]
 
-WEAK_FLOOR = 0.16
-
 
 @dataclass(frozen=True, slots=True)
 class LevelFloors:
@@ -20,7 +18,7 @@ class LevelFloors:
 
     strong: float = 0.52
     related: float = 0.34
-    weak: float = WEAK_FLOOR
+    weak: float = 0.16
 
     def __post_init__(self) -> None:
         if not 0 < self.weak <= self.related <= self.strong < 1:

@@ -15,7 +15,7 @@ from matching_service.index.sparse import SparseIndex, impacts
 from matching_service.ranking.lexical import query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.ranker import RankedProfile
-from matching_service.text.normalise import fold
+from matching_service.text.normalise import fold, fold_with_spans
 from matching_service.text.terms import NGRAM_MARK, Occurrence, find_terms, is_ngram
 
 _MAX_TERMS = 8
@@ -89,7 +89,7 @@ class Explainer:
             for term, surface in _surfaces(asked).items()
             if len(surface) > 1 or fold(surface) in self._lone
         }
-        self._folded_query = fold(asked)
+        self._asked, self._folded_query = asked, fold_with_spans(asked)
 
     def explain(self, ranked: RankedProfile, passages: Sequence[PassageText]) -> Explanation:
         """Explain one ranked profile from the texts of ``ranked.work_ids``, in that order."""
@@ -131,15 +131,16 @@ class Explainer:
         text = "\n".join(passage.fields.values())
         folded_text = fold(text)
         words = {fold(surface): surface for term, surface in self._surfaces.items() if term in products}
-        words |= {lone: lone for lone in self._lone if NGRAM_MARK + lone in products}
+        words |= {lone: surface for lone, surface in self._lone.items() if NGRAM_MARK + lone in products}
         words |= {
             folded: surface
             for surface in self._surfaces.values()
             if len(folded := fold(surface)) > 1 and folded in folded_text
         }
         for o in (o for field in passage.fields.values() for o in _occurrences(field) if not is_ngram(o.term)):
-            if len(o.term) > 1 and o.term in self._folded_query:
-                words.setdefault(o.term, o.term)
+            if len(o.term) > 1 and (place := self._folded_query.text.find(o.term)) >= 0:
+                start, end = self._folded_query.original_span(place, place + len(o.term))
+                words.setdefault(o.term, self._asked[start:end])
         return sorted(words.items(), key=lambda word: (-len(word[0]), word[0]))
 
 
@@ -149,8 +150,8 @@ def _occurrences(text: str) -> tuple[Occurrence, ...]:
     return tuple(find_terms(text))
 
 
-def _lone_characters(text: str) -> frozenset[str]:
-    """Characters that are words by themselves in the query: 泵 in 泵的选型, not 漏 in 漏液."""
+def _lone_characters(text: str) -> dict[str, str]:
+    """Characters that are words by themselves in the query, folded, and as written: 泵 in 泵的选型, not 漏 in 漏液."""
     occurrences = find_terms(text)
     joined = {
         place
@@ -159,7 +160,7 @@ def _lone_characters(text: str) -> frozenset[str]:
         for place in range(o.start, o.end)
     }
     single = (o for o in occurrences if len(o.term.removeprefix(NGRAM_MARK)) == 1 and o.start not in joined)
-    return frozenset(o.term.removeprefix(NGRAM_MARK) for o in single)
+    return {o.term.removeprefix(NGRAM_MARK): text[o.start : o.end] for o in single}
 
 
 def _surfaces(text: str) -> dict[str, str]:
@@ -172,7 +173,7 @@ def _surfaces(text: str) -> dict[str, str]:
 
 
 def _evidence(
-    passages: Sequence[PassageText], query_weights: Mapping[str, float], lone: frozenset[str]
+    passages: Sequence[PassageText], query_weights: Mapping[str, float], lone: Mapping[str, str]
 ) -> list[Evidence]:
     """Up to three sentences: the best one of each passage, then the next best that still say half as much."""
     ranked = [_sentences(passage, query_weights, lone) for passage in passages]
@@ -186,7 +187,7 @@ def _evidence(
 
 
 def _sentences(
-    passage: PassageText, query_weights: Mapping[str, float], lone: frozenset[str]
+    passage: PassageText, query_weights: Mapping[str, float], lone: Mapping[str, str]
 ) -> list[tuple[float, Evidence]]:
     """The passage's sentences with their query weight, heaviest first, equal ones in the order of the text."""
     found: list[tuple[float, Evidence]] = []
@@ -203,7 +204,7 @@ def _sentences(
     return sorted(found, key=lambda sentence: -sentence[0])
 
 
-def _highlights(occurrences: Sequence[Occurrence], lone: frozenset[str]) -> list[tuple[int, int]]:
+def _highlights(occurrences: Sequence[Occurrence], lone: Mapping[str, str]) -> list[tuple[int, int]]:
     """Spans of shared words and bigrams, merged; a character is shown only where the demand uses it as a word."""
     spans = [(o.start, o.end) for o in occurrences if len(text := o.term.removeprefix(NGRAM_MARK)) > 1 or text in lone]
     merged: list[tuple[int, int]] = []

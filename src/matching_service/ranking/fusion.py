@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matching_service.index.contract import FloatArray
-from matching_service.ranking.calibrate import DEFAULT_FLOORS, WEAK_FLOOR, LevelFloors
+from matching_service.ranking.calibrate import DEFAULT_FLOORS, LevelFloors
 from matching_service.ranking.encoder import Calibration
 from matching_service.ranking.structured import SIGNAL_FUNCTIONS
 
@@ -116,7 +116,7 @@ def fuse(topic: FloatArray, adjusting: Float64Array, share_missing: Float64Array
     topic_weights = known_weights(topic, weights.topic())
     topic_parts = topic_weights * np.nan_to_num(topic)
     topic_scores = topic_parts.sum(axis=1)
-    room = np.maximum(topic_scores - WEAK_FLOOR, 0.0) * (1.0 - topic_scores)
+    room = np.maximum(topic_scores - weights.floors.weak, 0.0) * (1.0 - topic_scores)
     adjusting_weights = weights.adjusting() * room[:, None]
     adjusting_parts = adjusting_weights * np.nan_to_num(2.0 * adjusting - 1.0)
     before = topic_scores + adjusting_parts.sum(axis=1)
@@ -126,4 +126,4 @@ def fuse(topic: FloatArray, adjusting: Float64Array, share_missing: Float64Array
 
 def most_movement(weights: Weights) -> float:
     """The most that all adjustments together can move a score, either way."""
-    return float(weights.adjusting().sum()) * ((1 - WEAK_FLOOR) / 2) ** 2  # where the room is widest
+    return float(weights.adjusting().sum()) * ((1 - weights.floors.weak) / 2) ** 2  # where the room is widest

@@ -1,8 +1,11 @@
 """What is asked: the texts of a demand, or of an ad hoc question in the same form."""
 
+import re
 from dataclasses import dataclass, replace
 
 from matching_service.text.boilerplate import without_boilerplate
+
+_HAS_WORD = re.compile(r"[^\W_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Query:
             key_technology=without_boilerplate(self.key_technology),
             expected_goal=without_boilerplate(self.expected_goal),
         )
-        return kept if kept.text.strip() else self
+        return kept if _HAS_WORD.search(kept.text) else self
 
     def topic_alone(self) -> "Query":
         """The query as a plain text, for finding what is like it: nothing is a condition, and no place matters."""

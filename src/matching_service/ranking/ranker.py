@@ -118,6 +118,11 @@ def rank(
     if not len(rows):
         return []
     signals = _signals(query, prepared, snapshot, rows)
+    if weights.topic()[1] > 0:
+        # Between two languages the words say little: a shared "PLC" may help, their absence must not harm.
+        lexical, semantic = signals.T
+        is_foreign = snapshot.languages[rows] != prepared.language
+        lexical[is_foreign & (lexical <= semantic)] = np.nan  # False where semantic is not known
     topic_scores = (known_weights(signals, weights.topic()) * np.nan_to_num(signals)).sum(axis=1)
     best = _best_passages(topic_scores, snapshot.profile_rows[rows], keep_zero=filters.candidates is not None)
 
@@ -184,8 +189,10 @@ def _candidate_rows(
             _deep_enough(lambda k: snapshot.dense.search(vector, k=k, allowed=allowed).rows, snapshot, n_candidates)
         )
     every_row = np.arange(len(allowed))
-    # Who has a must-have comes before all who lack it, so must not be overlooked.
-    found += [best_by_words(allowed & passages_with(topic, snapshot, every_row)) for topic in prepared.must_have]
+    for topic in prepared.must_have:
+        # Who has a must-have comes before all who lack it, so must not be overlooked, nor judged by that passage alone.
+        having = best_by_words(allowed & passages_with(topic, snapshot, every_row))
+        found.append(np.flatnonzero(np.isin(snapshot.profile_rows, snapshot.profile_rows[having])))
     return np.unique(np.concatenate(found))
 
 
@@ -235,11 +242,7 @@ def _marked(snapshot: Snapshot, profile_ids: frozenset[str]) -> BoolArray:
 def _signals(query: TermWeights, prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> FloatArray:
     """float32, shape (n_rows, n_topic_signals), in [0, 1], NaN = not known; columns in the order of TOPIC_SIGNALS."""
     lexical = lexical_value(snapshot.sparse.scores(query, rows))
-    semantic = _semantic(prepared, snapshot, rows)
-    # Between two languages the words say little: a shared "PLC" may help, their absence must not harm.
-    is_foreign = snapshot.languages[rows] != prepared.language
-    lexical[is_foreign & (lexical <= semantic)] = np.nan  # False where semantic is not known
-    return np.stack([lexical, semantic], axis=1)
+    return np.stack([lexical, _semantic(prepared, snapshot, rows)], axis=1)
 
 
 def _semantic(prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> FloatArray:

@@ -5,6 +5,7 @@ nothing, exactly like 0.5. How far any of this moves a score, and that it moves 
 ``fusion``.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -15,6 +16,7 @@ from matching_service.ranking.query import Query
 from matching_service.text.normalise import fold
 
 _HOME = "CN"
+_HAN = re.compile("[\u4e00-\u9fff]")
 _YEARS_TO_HALF = 5.0
 _SOON = timedelta(days=90)
 _HONOURS = (
@@ -101,18 +103,21 @@ def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | No
         (4, 0.9, Text("同城市", "same city")),
         (2, 0.7, Text("同省", "same province")),
     ):
-        if query.region[:n_digits].ljust(n_digits, "0") == facts.region[:n_digits]:
+        part = query.region[:n_digits]
+        if part == facts.region[:n_digits] and not part.endswith("00"):  # 440600 names a city and no district
             return Finding(value, name)
     return Finding(0.5, Text("同在国内", "same country"))
 
 
 def honours_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
     """Only where a demand asks for an honour or title, as for an academician workstation: 1 with it, 0 without."""
-    asked = [honour for honour in _HONOURS if honour in query.text]
+    named = [honour for honour in _HONOURS if honour in query.text]
+    asked = [honour for honour in named if not any(honour in other for other in named if other != honour)]
     held = "；".join((*candidate.facts.honours, candidate.facts.title or ""))
-    if not asked or held == "":
+    if not asked or _HAN.search(held) is None:  # "Professor" may be anything that is asked for
         return None
-    found = [honour for honour in asked if honour in held]
+    full = held.replace("副教授", "").replace("副研究员", "")
+    found = [honour for honour in asked if honour in full]
     wanted = "、".join(asked)
     if found:
         return Finding(1.0, Text(f"需求要求{wanted}，其为{'、'.join(found)}", f"has what is asked for: {wanted}"))

@@ -1,5 +1,6 @@
 """Must-have and nice-to-have topics, and whether a profile has evidence for them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,9 +8,9 @@ import numpy as np
 
 from matching_service.index.contract import BoolArray, FloatArray, IntArray
 from matching_service.index.snapshot import Snapshot
-from matching_service.text.segment import han_runs
 from matching_service.text.terms import NGRAM_MARK, Analyzer, is_ngram
 
+_OTHER_LETTER = re.compile(r"[^\W_\u3007\u3400-\u4dbf\u4e00-\u9fff]")
 _NEAR_IN_MEANING = 0.52
 """Semantic signal of the whole demand from which a passage in another language is taken to know its topics."""
 
@@ -68,5 +69,5 @@ def _alternatives(topic: str, analyzer: Analyzer) -> tuple[tuple[str, ...], ...]
     }
     ngrams = {o.term for o in occurrences if is_ngram(o.term)}
     bigrams = {term for term in ngrams if len(term) == len(NGRAM_MARK) + 2} or ngrams
-    is_all_chinese = sum(end - start for start, end in (run.span() for run in han_runs(topic))) == len(topic)
+    is_all_chinese = _OTHER_LETTER.search(topic) is None
     return tuple(tuple(sorted(terms)) for terms in (longest, bigrams if is_all_chinese else ()) if terms)

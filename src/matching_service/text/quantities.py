@@ -51,8 +51,9 @@ _UNITS: dict[str, tuple[float, str]] = {
 _PATTERN = re.compile(
     r"(?<![a-z0-9.])(\d{1,12}(?:\.\d{1,12})?)("
     + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
-    + r")(?![a-z0-9(])(?!(?<=米)[粉饭线])"
+    + r")(?![a-z0-9])(?!(?<=[\u4e00-\u9fff])(?![以或的至到左不内上下长宽高厚深远])[\u4e00-\u9fff])"
 )
+"""A unit in Chinese characters is none where the next character may make another word of it: 4.0升级, 10米线."""
 
 
 @dataclass(frozen=True, slots=True)
