@@ -100,7 +100,12 @@ def _ablations(report: QualityReport) -> None:
 
 def _worst(report: QualityReport) -> None:
     print(f"\nthe demands that lose most against {NAIVE}\n")
-    _table([{"loss": f"{loss:+.3f}", "demand": report.titles[key]} for key, loss in report.differences[NAIVE].worst])
+    _table(
+        [
+            {"loss": f"{loss:+.3f}", "demand": report.texts[key].splitlines()[0]}
+            for key, loss in report.differences[NAIVE].worst
+        ]
+    )
 
 
 def _stability(encoders: Sequence[str]) -> None:

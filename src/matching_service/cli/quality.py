@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from matching_service.cli.opening import open_engine, read_settings, run
 from matching_service.cli.output import AsJson, print_json, print_line, print_rows, progress, stdout
@@ -16,6 +17,9 @@ from matching_service.ranking.calibrate import LEVEL_NAMES
 from matching_service.ranking.encoder import load_encoder
 
 weights = typer.Typer(help="融合权重的版本。Versions of the fusion weights.", no_args_is_help=True)
+
+
+_SHOWN_CHARACTERS = 200
 
 
 def evaluate(
@@ -69,8 +73,11 @@ def evaluate(
         ablated = [(a.name, _mean(a.result, "ndcg"), *_gain(a.difference)) for a in report.ablations]
         print_rows(("without", f"ndcg@{K}", "change", "95 %"), ablated)
     out.print(f"gain = {SERVICE} − ranker (ndcg@{K})；最差的需求 worst demands against {against}：")
-    worst = [(f"{loss:+.3f}", demand, report.titles[demand]) for demand, loss in report.differences[against].worst]
-    print_rows(("loss", "demand", "title"), worst)
+    for demand, loss in report.differences[against].worst:
+        title, *rest = report.texts[demand].splitlines()
+        out.print(escape(f"{loss:+.3f} {demand} {title}"), soft_wrap=True)
+        if rest:
+            out.print(escape(f"       {' '.join(rest)[:_SHOWN_CHARACTERS]}"), soft_wrap=True)
 
 
 def fit(

@@ -41,8 +41,9 @@ async def load_sample_city(engine: Engine, on_step: Callable[[str, int], None]) 
     async with engine.database.transaction() as session:
         stored = await upsert_profiles(session, list(builtin_societies()), COMMAND_LINE)
     on_step("societies", len(stored))
-    await engine.profiles.catch_up()
-    await engine.profiles.save()
+    for index in (engine.profiles, engine.demands):
+        await index.catch_up()
+        await index.save()
 
 
 async def rank_sample_city(engine: Engine, on_progress: Callable[[int], None]) -> Sequence[ShownList]:

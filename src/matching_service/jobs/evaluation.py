@@ -51,7 +51,7 @@ class QualityReport:
     """Results per ranker, and each one's difference to the service's own ranking (service minus other).
 
     grades_by_level : the grades of the judged pairs of each level, by floors that were fitted without the demand.
-    titles : per demand id its title, to read the worst demands by.
+    texts : per demand id its text, title first, to read the worst demands by.
     """
 
     n_demands: int
@@ -60,7 +60,7 @@ class QualityReport:
     differences: Mapping[str, Difference]
     grades_by_level: Mapping[Level, Sequence[int]]
     ablations: Sequence[Ablation]
-    titles: Mapping[str, str]
+    texts: Mapping[str, str]
 
     def as_json(self) -> dict[str, Any]:
         """Everything, in plain types."""
@@ -74,7 +74,7 @@ class QualityReport:
             "ablations": {
                 a.name: _result_json(a.result) | {"difference": asdict(a.difference)} for a in self.ablations
             },
-            "titles": dict(self.titles),
+            "texts": dict(self.texts),
         }
 
 
@@ -120,7 +120,7 @@ def evaluate_files(
         differences={result.name: compare(result, own) for result in results[:-1]},
         grades_by_level=_grades_by_level(pairs, weights),
         ablations=_ablations(corpus, own, weights, on_progress) if ablate else (),
-        titles={key: queries[key].title for key in judgements},
+        texts={key: queries[key].text for key in judgements},
     )
 
 

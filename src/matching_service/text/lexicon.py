@@ -1,6 +1,7 @@
 """The words we add to general Chinese: domain terms, stop words, synonyms. Read once, immutable, versioned.
 
-Files in ``data/``: ``userdict.txt`` (word, frequency, part of speech), ``stopwords.txt`` (a word a line),
+Files in ``data/``: ``userdict.txt`` (word, frequency, part of speech), ``stopwords.txt`` (a word a line; with a +
+before it a word that still counts as one, but without its characters),
 ``synonyms.txt`` (a group a line, separated by commas). Lines that start with # are comments.
 """
 
@@ -12,17 +13,20 @@ from importlib.resources import files
 
 from matching_service.text.normalise import fold
 
-_FORMAT_VERSION = "3"
+_FORMAT_VERSION = "4"
+_BARE = "+"
 
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """``user_words``: frequency per word. ``stop_words``: words without a topic. ``canonical``: per synonym,
-    the term that stands for its whole group. All folded. ``version`` changes when any of them does.
+    """``user_words``: frequency per word. ``stop_words``: words without a topic. ``bare_words``: words that people
+    search for (公司) but whose characters say nothing. ``canonical``: per synonym, the term that stands for its whole
+    group. All folded. ``version`` changes when any of them does.
     """
 
     user_words: Mapping[str, int]
     stop_words: frozenset[str]
+    bare_words: frozenset[str]
     canonical: Mapping[str, str]
     version: str
 
@@ -42,7 +46,8 @@ def parse_lexicon(user_dictionary: str, stop_words: str, synonyms: str) -> Lexic
         digest.update(part.encode() + b"\0")
     return Lexicon(
         user_words=dict(_parse_user_words(user_dictionary)),
-        stop_words=frozenset(fold(line) for line in _lines(stop_words)),
+        stop_words=frozenset(fold(line) for line in _lines(stop_words) if not line.startswith(_BARE)),
+        bare_words=frozenset(fold(line[1:]) for line in _lines(stop_words) if line.startswith(_BARE)),
         canonical=dict(_parse_synonyms(synonyms)),
         version=digest.hexdigest()[:12],
     )

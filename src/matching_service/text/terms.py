@@ -1,7 +1,7 @@
 """Terms are what the index counts: words (synonyms folded into one), quantities, and character 1- and 2-grams.
 
 Character n-grams find what segmentation misses (测试 inside 测试工具箱, a term in no dictionary); words
-tell which n-grams belong together. N-grams do not cross a stop word and carry a mark, so that the
+tell which n-grams belong together. N-grams do not cross a stop word or a bare one (公司), and carry a mark, so that the
 character 泵 and the word 泵 are different terms. A group of synonyms is one term with a mark of its own.
 """
 
@@ -37,6 +37,7 @@ class Analyzer:
     def __init__(self, lexicon: Lexicon) -> None:
         self._segmenter = Segmenter(lexicon)
         self._canonical = lexicon.canonical
+        self._bare_words = lexicon.bare_words
 
     def count_terms(self, text: str) -> Counter[str]:
         """How often each term occurs in ``text``. Empty for a text without letters or digits."""
@@ -58,7 +59,7 @@ class Analyzer:
         in_quantity = _marked(folded, [(quantity.start, quantity.end) for quantity in quantities])
         words = [word for word in self._segmenter.words(folded) if not in_quantity[word.start]]
         terms += [(self._term_of(word.text), word.start, word.end) for word in words]
-        covered = _marked(folded, [(word.start, word.end) for word in words])
+        covered = _marked(folded, [(word.start, word.end) for word in words if word.text not in self._bare_words])
         for run in han_runs(folded):
             for position in range(run.start(), run.end()):
                 if not covered[position]:
