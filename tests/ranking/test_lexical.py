@@ -61,7 +61,7 @@ class TestQueryTerms:
             keywords=query.keywords,
             must_have=query.must_have,
         )
-        assume(query.problem.strip())
+        assume(any(character.isalnum() for character in query.text))  # a query of marks alone is kept as it is
         prepared = prepare(introduced, ENCODER)
         assert prepared.terms.keys().isdisjoint(set(count_terms("成立 生产 注塑机")) - set(count_terms(query.text)))
 

@@ -132,13 +132,14 @@ def rank(
         n_missing += ~column
     near = _within_reach(best, n_missing, top_k, weights)
     leaders = np.array([best.passages[i][0] for i in near], dtype=np.int64)
+    signals = signals[leaders]
     findings = [
         _findings(prepared, snapshot, circumstances, int(snapshot.profile_rows[row]), int(row)) for row in rows[leaders]
     ]
     nice = _has_topics(prepared.nice_to_have, prepared, snapshot, best.profile_rows[near])
     values = _adjusting_values(findings, nice)
     share_missing = n_missing[near] / max(1, len(has))
-    fused = fuse(signals[leaders], values, share_missing, weights)
+    fused = fuse(signals, values, share_missing, weights)
 
     ranked = []
     for j in np.lexsort((best.profile_rows[near], -fused.scores, n_missing[near]))[:top_k]:
@@ -151,7 +152,7 @@ def rank(
                 level=weights.floors.level_of(float(fused.scores[j])),
                 parts=_parts(
                     int(j),
-                    signals=signals[leaders],
+                    signals=signals,
                     values=values,
                     share_missing=share_missing if has else None,
                     findings=findings[j],

@@ -1,7 +1,5 @@
 """The semantic signal: nearness in meaning, which also crosses languages."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,11 +28,9 @@ def semantic_value(
     A cosine is brought to the scale of Chinese with Chinese by the line of the foreign side, and from there by a
     logistic curve to the signal; the curve is moved so that 0 gives 0.
     """
-    lines: Mapping[str, tuple[float, float]] = {
-        str(code): _line(query_language, str(code), calibration) for code in np.unique(languages)
-    }
-    slopes = np.array([lines[str(code)][0] for code in languages], dtype=np.float32)
-    offsets = np.array([lines[str(code)][1] for code in languages], dtype=np.float32)
+    codes, code_of = np.unique(languages, return_inverse=True)
+    lines = [_line(query_language, str(code), calibration) for code in codes]
+    slopes, offsets = np.array(lines, dtype=np.float32).reshape(-1, 2)[code_of].T
     on_one_scale = np.where(cosines > 0, np.maximum(slopes * cosines + offsets, 0), cosines)
     floor = _logistic(np.zeros(1, dtype=np.float32), calibration)  # in the same precision, so that 0 is exactly 0
     return np.asarray((_logistic(on_one_scale, calibration) - floor) / (1.0 - floor), dtype=np.float32)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 
 from matching_service.foundation.errors import Text
 from matching_service.index.snapshot import Facts
@@ -80,7 +81,7 @@ def cluster_fit(query: Query, candidate: Candidate, _today: date) -> Finding | N
 
 def field_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
     """1 when a field of the profile is named in the demand. Fields are free text: another wording proves nothing."""
-    text = fold(query.text)
+    text = _folded_text(query)
     named = [name for name in candidate.facts.fields if len(name) > 1 and fold(name) in text]
     if not named:
         return None
@@ -111,8 +112,7 @@ def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | No
 
 def honours_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
     """Only where a demand asks for an honour or title, as for an academician workstation: 1 with it, 0 without."""
-    named = [honour for honour in _HONOURS if honour in query.text]
-    asked = [honour for honour in named if not any(honour in other for other in named if other != honour)]
+    asked = _honours_asked(query)
     held = "；".join((*candidate.facts.honours, candidate.facts.title or ""))
     if not asked or _HAN.search(held) is None:  # "Professor" may be anything that is asked for
         return None
@@ -159,6 +159,19 @@ def track_record(_query: Query, candidate: Candidate, _today: date) -> Finding |
             f"shortlisted {accepted} times before, rejected {rejected} times",
         ),
     )
+
+
+@lru_cache(maxsize=64)
+def _folded_text(query: Query) -> str:
+    """Hundreds of candidates are held against one query."""
+    return fold(query.text)
+
+
+@lru_cache(maxsize=64)
+def _honours_asked(query: Query) -> tuple[str, ...]:
+    """The honours that a demand names; of 正高级工程师 and the 高级工程师 in it, the longer one."""
+    named = [honour for honour in _HONOURS if honour in query.text]
+    return tuple(honour for honour in named if not any(honour in other for other in named if other != honour))
 
 
 SIGNAL_FUNCTIONS: Mapping[str, Callable[[Query, Candidate, date], Finding | None]] = {
