@@ -83,12 +83,16 @@ class Exclusions:
     organization_ids: frozenset[str] = frozenset()
 
 
-async def exclusions_of(session: AsyncSession, demand_organization_ids: Iterable[str]) -> Mapping[str, Exclusions]:
-    """Per organization its exclusion list, an empty one where it has none. One query."""
-    profile_ids: dict[str, set[str]] = {organization_id: set() for organization_id in demand_organization_ids}
-    organization_ids: dict[str, set[str]] = {organization_id: set() for organization_id in profile_ids}
+async def exclusions_of(
+    session: AsyncSession, demand_organization_ids: Iterable[str | None]
+) -> Mapping[str | None, Exclusions]:
+    """Per organization its exclusion list, an empty one where it has none, as for a demand without one. One query."""
+    profile_ids: dict[str | None, set[str]] = {organization_id: set() for organization_id in demand_organization_ids}
+    organization_ids: dict[str | None, set[str]] = {organization_id: set() for organization_id in profile_ids}
     statement = select(ExclusionRow.organization_id, ExclusionRow.profile_id, ExclusionRow.excluded_organization_id)
-    rows = await session.execute(statement.where(ExclusionRow.organization_id.in_(sorted(profile_ids))))
+    rows = await session.execute(
+        statement.where(ExclusionRow.organization_id.in_(sorted(id_ for id_ in profile_ids if id_)))
+    )
     for organization_id, profile_id, excluded_id in rows:
         if profile_id is not None:
             profile_ids[organization_id].add(profile_id)

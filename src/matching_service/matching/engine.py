@@ -185,21 +185,12 @@ def _list_one(
             found = explainer.explain(ranked, texts)
             explanation = explanation_body(
                 {
-                    "parts": [
-                        {
-                            "signal": part.signal,
-                            "value": part.value,
-                            "weight": part.weight,
-                            "contribution": part.contribution,
-                            "reason": part.reason._asdict() if part.reason is not None else None,
-                        }
-                        for part in ranked.parts
-                    ],
+                    "parts": ranked.parts,
                     "terms": found.terms,
                     "evidence": found.evidence,
                     "missing_must_have": list(ranked.missing_must_have),
                     "missing_nice_to_have": list(ranked.missing_nice_to_have),
-                    "reason": found.reason._asdict(),
+                    "reason": found.reason,
                 }
             )
         listed.append(Listed(ranked, profile, explanation))

@@ -1,7 +1,7 @@
 """Requests to the ranker, made of a demand or a question and of all that people decided about it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,33 +24,9 @@ from matching_service.store.demands import DemandRow
 from matching_service.store.matching import DecisionRow
 
 
-async def demand_requests(session: AsyncSession, demands: Sequence[DemandRow], *, top_k: int) -> list[RankRequest]:
-    """How demands are ranked when their lists are stored: what people decided before holds. Four queries in all."""
-    ids = [demand.id for demand in demands]
-    decisions = await queries.get_decisions(session, ids)
-    exclusions = await exclusions_of(session, {demand.organization_id for demand in demands if demand.organization_id})
-    standings = await standings_for(session, ids)
-    day = today()
-    return [
-        RankRequest(
-            query=demand_query(demand),
-            filters=Filters(
-                exclude=_profiles_decided(decisions[demand.id], "rejected") | excluded.profile_ids,
-                excluded_organizations=excluded.organization_ids | _known({demand.organization_id}),
-                available_on=day,
-            ),
-            top_k=top_k,
-            circumstances=Circumstances(day, standings[demand.id]),
-            pinned=_profiles_decided(decisions[demand.id], "pinned"),
-        )
-        for demand in demands
-        for excluded in [exclusions.get(demand.organization_id or "", Exclusions())]
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request's demand or question, with all that the database knows about it."""
+    """A demand or a question in the same form, with all that the database knows about it."""
 
     query: Query
     demand: DemandRow | None
@@ -60,7 +36,16 @@ class Question:
 
     def decided(self, decision: str) -> frozenset[str]:
         """Profiles about which staff decided so."""
-        return _profiles_decided(self.decisions, decision)
+        return frozenset(profile_id for profile_id, row in self.decisions.items() if row.decision == decision)
+
+    def rules(self, *, keep_rejected: bool = False) -> Filters:
+        """Whom nobody may propose: its own people, its exclusion list, who is away; and whom staff rejected."""
+        own = self.demand.organization_id if self.demand is not None else None
+        return Filters(
+            exclude=self.exclusions.profile_ids | (frozenset() if keep_rejected else self.decided("rejected")),
+            excluded_organizations=self.exclusions.organization_ids | ({own} if own is not None else set()),
+            available_on=self.circumstances.today,
+        )
 
 
 async def read_question(database: Database, body: QuestionBody) -> Question:
@@ -69,37 +54,54 @@ async def read_question(database: Database, body: QuestionBody) -> Question:
         assert body.query is not None  # noqa: S101  # QuestionBody allows exactly one of the two
         return Question(demand_query(body.query), None, {}, Exclusions(), Circumstances(today()))
     async with database.reading() as session:
-        demand = await get_demand(session, body.demand_id)
-        decisions = (await queries.get_decisions(session, [demand.id]))[demand.id]
-        own = demand.organization_id
-        exclusions = (await exclusions_of(session, [own]))[own] if own is not None else Exclusions()
-        standings = (await standings_for(session, [demand.id]))[demand.id]
-    return Question(demand_query(demand), demand, decisions, exclusions, Circumstances(today(), standings))
+        return (await _questions(session, [await get_demand(session, body.demand_id)]))[0]
+
+
+async def demand_requests(session: AsyncSession, demands: Sequence[DemandRow], *, top_k: int) -> list[RankRequest]:
+    """How demands are ranked when their lists are stored: what people decided before holds. Four queries in all."""
+    return [
+        RankRequest(
+            query=question.query,
+            filters=question.rules(),
+            top_k=top_k,
+            circumstances=question.circumstances,
+            pinned=question.decided("pinned"),
+        )
+        for question in await _questions(session, demands)
+    ]
 
 
 def filters_of(
     body: QuestionBody, asked: Question, *, candidates: Sequence[str] | None, keep_rejected: bool
 ) -> Filters:
     """What the request asks for, less whom the demanding organization may never be proposed."""
-    own = asked.demand.organization_id if asked.demand is not None else None
-    rejected = frozenset[str]() if keep_rejected else asked.decided("rejected")
-    return Filters(
+    rules = asked.rules(keep_rejected=keep_rejected)
+    return replace(
+        rules,
         kinds=frozenset(body.kinds),
         region_prefixes=tuple(body.regions),
         clusters=frozenset(body.clusters),
         candidates=frozenset(candidates) if candidates is not None else None,
-        exclude=frozenset(body.exclude) | rejected | asked.exclusions.profile_ids,
-        excluded_organizations=asked.exclusions.organization_ids | _known({own}),
-        available_on=asked.circumstances.today,
+        exclude=rules.exclude | frozenset(body.exclude),
     )
 
 
-def _known(ids: set[str | None]) -> frozenset[str]:
-    return frozenset(id_ for id_ in ids if id_ is not None)
-
-
-def _profiles_decided(decisions: Mapping[str, DecisionRow], decision: str) -> frozenset[str]:
-    return frozenset(profile_id for profile_id, row in decisions.items() if row.decision == decision)
+async def _questions(session: AsyncSession, demands: Sequence[DemandRow]) -> list[Question]:
+    ids = [demand.id for demand in demands]
+    decisions = await queries.get_decisions(session, ids)
+    exclusions = await exclusions_of(session, (demand.organization_id for demand in demands))
+    standings = await standings_for(session, ids)
+    day = today()
+    return [
+        Question(
+            demand_query(demand),
+            demand,
+            decisions[demand.id],
+            exclusions[demand.organization_id],
+            Circumstances(day, standings[demand.id]),
+        )
+        for demand in demands
+    ]
 
 
 def own_weights(body: QuestionBody, active: Weights) -> Weights | None:

@@ -14,7 +14,7 @@ from matching_service.foundation.errors import FieldError, InvalidInput, Text
 from matching_service.foundation.metrics import MATCH_SECONDS
 from matching_service.index.snapshot import Snapshot
 from matching_service.matching import queries
-from matching_service.matching.conflicts import Exclusions, exclusions_of, may_be_proposed, reasons_against
+from matching_service.matching.conflicts import exclusions_of, may_be_proposed, reasons_against
 from matching_service.matching.documents import demand_query, profile_query
 from matching_service.matching.engine import Engine, RankRequest, rank_demands, rank_many
 from matching_service.matching.lists import new_run, store_list
@@ -149,7 +149,7 @@ async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
     profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches))
     decisions = (await queries.get_decisions(session, [demand_id]))[demand_id]
     own = demand.organization_id
-    excluded = (await exclusions_of(session, [own]))[own] if own is not None else Exclusions()
+    excluded = (await exclusions_of(session, [own]))[own]
     return MatchAnswer(
         run_id=run.id,
         index=IndexAnswer(version=run.index_version, as_of=run.index_as_of, profiles=run.index_profiles),
