@@ -4,10 +4,11 @@ Events are collected during a transaction and written just before its commit (``
 under a lock: otherwise a transaction with a lower number could commit after a reader has passed it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, String, func, select
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -25,13 +26,29 @@ class OutboxRow(Table):
     event: Mapped[str] = mapped_column(String(50))
     entity: Mapped[str] = mapped_column(String(50))
     entity_id: Mapped[str] = mapped_column(String(36))
+    detail: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     __table_args__ = (Index(None, "entity", "seq"), {"sqlite_autoincrement": True})  # a number is never used twice
 
 
-def record_event(session: AsyncSession, event: str, *, entity: str, entity_id: str) -> None:
-    """Say that something happened; it is written and seen together with the transaction, or not at all."""
-    session.info.setdefault(_PENDING, []).append(OutboxRow(at=now(), event=event, entity=entity, entity_id=entity_id))
+def record_event(
+    session: AsyncSession, event: str, *, entity: str, entity_id: str, detail: Mapping[str, Any] | None = None
+) -> None:
+    """Say that something happened; it is written and seen together with the transaction, or not at all.
+
+    detail : plain JSON, what changed where the event's name does not say it:
+        ``{"fields": [...]}`` of ``*.updated``, of a profile with ``"works": [{"id", "title", "change"}]``, where
+        change is added, changed or removed; ``{"from": ..., "to": ...}`` of a demand's step to another state.
+    """
+    session.info.setdefault(_PENDING, []).append(
+        OutboxRow(
+            at=now(),
+            event=event,
+            entity=entity,
+            entity_id=entity_id,
+            detail=dict(detail) if detail is not None else None,
+        )
+    )
 
 
 def take_pending(session: AsyncSession) -> Sequence[OutboxRow]:
