@@ -16,6 +16,7 @@ from matching_service.foundation.clock import now
 from matching_service.store.base import Table
 
 _PENDING = "outbox_events"
+_INDEXED = ("profile", "demand")
 
 
 class OutboxRow(Table):
@@ -60,6 +61,14 @@ def take_pending(session: AsyncSession) -> Sequence[OutboxRow]:
 async def last_seq(session: AsyncSession, *, entity: str) -> int:
     """The number of the newest event of one kind of entity, 0 when there is none."""
     return int(await session.scalar(select(func.max(OutboxRow.seq)).where(OutboxRow.entity == entity)) or 0)
+
+
+async def last_seqs(session: AsyncSession) -> dict[str, int]:
+    """The numbers of the newest events of profiles, of demands and ("") of all, in one query."""
+    newest = {entity: select(func.max(OutboxRow.seq)).where(OutboxRow.entity == entity) for entity in _INDEXED}
+    newest[""] = select(func.max(OutboxRow.seq))
+    row = (await session.execute(select(*(statement.scalar_subquery() for statement in newest.values())))).one()
+    return {entity: int(seq or 0) for entity, seq in zip(newest, row, strict=True)}
 
 
 async def events_after(session: AsyncSession, seq: int, *, entity: str, limit: int) -> Sequence[OutboxRow]:
