@@ -28,7 +28,7 @@ def compare(n_demands: int, n_profiles: int) -> Row:
     corpus = Corpus(n_profiles, WORDS)
     index = ours.build(corpus)
     peer = SparseDotTopN(corpus)
-    queries = [index.weigh(demand.counts(WORDS)) for demand in demands(n_demands)]
+    queries = [ours.terms_of(demand.counts(WORDS)) for demand in demands(n_demands)]
     per_round = n_demands // N_ROUNDS
     rounds = [queries[start : start + per_round] for start in range(0, n_demands, per_round)]
     took = take_turns(
@@ -37,7 +37,7 @@ def compare(n_demands: int, n_profiles: int) -> Row:
         warm_up=[queries[:20]],
     )
     checked = queries[:: max(1, n_demands // 100)]
-    ours_rows = [hits.rows for hits in ours.search_many(index, checked, TOP_K)]
+    ours_rows = [rows for rows in ours.search_many(index, checked, TOP_K)]
     common = [
         len(np.intersect1d(own, other)) / max(1, len(own))
         for own, other in zip(ours_rows, peer.search_many(checked, TOP_K), strict=True)

@@ -229,7 +229,10 @@ class Snapshot:
 
     def word_scores(self, weights: TermWeights, allowed: BoolArray) -> FloatArray:
         """float32, shape (n_rows,), in [0, 1]; a segment in which nothing is allowed is passed over and has 0."""
-        query = TermQuery.of(weights)
+        return self.scores(TermQuery.of(weights), allowed)
+
+    def scores(self, query: TermQuery, allowed: BoolArray) -> FloatArray:
+        """``word_scores`` of a query that is ready."""
         scores = np.zeros(self.row_offsets[-1], dtype=np.float32)
         for part, (first, last) in zip(self.parts, pairwise(self.row_offsets), strict=True):
             if allowed[first:last].any():
@@ -396,7 +399,7 @@ def best_rows(scores: FloatArray, *, k: int, allowed: BoolArray) -> IntArray:
 
     scores, allowed : shape (n_rows,).
     """
-    return kernels.rows_from(scores, allowed, kernels.kth_best(scores, allowed, k))
+    return kernels.best(scores, allowed, k)
 
 
 def _joined(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
