@@ -37,7 +37,7 @@ from matching_service.index.contract import (
 from matching_service.index.files import DamagedFile, map_arrays, write_arrays, write_whole
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.postings import TermQuery, term_keys
-from matching_service.index.segment import Segment, arrays_of, columns_from, fits
+from matching_service.index.segment import Segment, arrays_of, columns_from, fits, id_column
 from matching_service.index.vectors import VectorQuery
 
 logger = logging.getLogger(__name__)
@@ -274,7 +274,7 @@ class Snapshot:
         The work is that of the changes, not of the snapshot, but for merges that pay for themselves.
         """
         latest = {change.profile_id: change for change in changes}
-        ids = np.array([profile_id.encode() for profile_id in latest], dtype="S36")
+        ids = id_column(latest)
         parts = [_without(part, part.find(ids)[1]) for part in self.parts]
         documents = [change for change in latest.values() if isinstance(change, Document)]
         builder = SnapshotBuilder(self.versions)
