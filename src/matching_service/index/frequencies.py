@@ -25,13 +25,14 @@ class Frequencies:
 
     @classmethod
     def of(cls, lists: Iterable[tuple[Keys, NDArray[np.int64]]], n_passages: int) -> Self:
-        """From terms and in how many passages each occurs; a term may stand in several lists."""
+        """From terms and in how many passages each occurs; a term may stand in several lists, or count 0."""
         parts = list(lists)
         terms = np.concatenate([np.zeros(0, np.uint64), *(terms for terms, _ in parts)])
         counts = np.concatenate([np.zeros(0, np.int64), *(counts for _, counts in parts)])
         different, place_of = np.unique(terms, return_inverse=True)
         totals = np.bincount(place_of, weights=counts, minlength=len(different)).astype(np.uint32)
-        return cls(different, totals, np.array([n_passages], dtype=np.int64))
+        occur = totals > 0  # a term that only passages had that are gone is one never seen
+        return cls(different[occur], totals[occur], np.array([n_passages], dtype=np.int64))
 
     @classmethod
     def count(cls, passages: Sequence[TermCounts]) -> Self:
