@@ -37,7 +37,7 @@ def compare(n_demands: int, n_profiles: int) -> Row:
         warm_up=[queries[:20]],
     )
     checked = queries[:: max(1, n_demands // 100)]
-    ours_rows = [rows for rows in ours.search_many(index, checked, TOP_K)]
+    ours_rows = ours.search_many(index, checked, TOP_K)
     common = [
         len(np.intersect1d(own, other)) / max(1, len(own))
         for own, other in zip(ours_rows, peer.search_many(checked, TOP_K), strict=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matching_service.index.sparse import SparseIndex
 from numpy.typing import NDArray
 
 from matching_service import sample
@@ -30,7 +31,6 @@ from matching_service.evaluation.compare import Result, compare
 from matching_service.evaluation.judgements import read_judgements
 from matching_service.evaluation.measures import ndcg
 from matching_service.index.snapshot import Document, Passage, Snapshot, Versions
-from matching_service.index.sparse import SparseIndex
 from matching_service.matching.documents import demand_query, profile_documents
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.ranking.encoder import Encoder, load_encoder, unit_vector

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from index.worlds import COUNTS, TERMS
 
 from matching_service.index.frequencies import Frequencies
-from matching_service.index.postings import Postings, tf_weight
+from matching_service.index.postings import Postings, family_factors, term_keys
 
 some = settings(deadline=None, max_examples=60)
 QUERY_COUNTS = st.dictionaries(st.sampled_from((*TERMS, "unseen")), st.sampled_from([1, 2, 4.0, 7.5]), max_size=5)
@@ -38,7 +38,8 @@ def test_idf_is_that_of_the_formula_and_defined_for_a_term_never_seen(passages):
 @some
 @given(st.lists(COUNTS, max_size=8), QUERY_COUNTS, RARITY)
 def test_a_query_s_weights_are_those_of_the_formula_at_unit_length(passages, counts, rarity):
-    raw = {t: tf_weight(t, n) * naive_idf(t, passages) * rarity.get(t, 1.0) for t, n in counts.items()}
+    factors = dict(zip(counts, family_factors(term_keys(counts)), strict=True))
+    raw = {t: factors[t] * (1 + math.log(n)) * naive_idf(t, passages) * rarity.get(t, 1.0) for t, n in counts.items()}
     length = math.sqrt(sum(weight**2 for weight in raw.values()))
     found = Frequencies.count(passages).weigh(counts, rarity)
     assert found == pytest.approx({term: weight / length for term, weight in raw.items()}, rel=1e-9)

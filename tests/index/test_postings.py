@@ -20,10 +20,10 @@ from matching_service.index.postings import (
     WORD_WEIGHT,
     Postings,
     TermQuery,
+    family_factors,
     impacts,
     term_key,
     term_keys,
-    tf_weight,
     unit,
 )
 from matching_service.text.terms import NGRAM_MARK, SYNONYM_MARK
@@ -226,8 +226,7 @@ class TestEntries:
 class TestWeights:
     @pytest.mark.parametrize(("term", "weight"), FAMILIES.items())
     def test_a_term_weighs_what_its_family_weighs(self, term, weight):
-        assert tf_weight(term, 1) == pytest.approx(math.sqrt(weight))
-        assert tf_weight(term, 5) == pytest.approx(math.sqrt(weight) * (1 + math.log(5)))
+        assert family_factors(term_keys([term])).tolist() == pytest.approx([math.sqrt(weight)])
 
     @some
     @given(COUNTS)

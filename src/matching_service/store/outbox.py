@@ -1,7 +1,7 @@
 """The outbox: what changed, in the order in which it was committed. The index, and later the webhooks, read it.
 
-Events are collected during a transaction and written just before its commit (``database.py``), on PostgreSQL
-under a lock: otherwise a transaction with a lower number could commit after a reader has passed it.
+Events are written at the end of their transaction (``journal.py``), on PostgreSQL under a lock: otherwise a
+transaction with a lower number could commit after a reader has passed it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from matching_service.foundation.clock import now
 from matching_service.store.base import Table
+from matching_service.store.journal import append
 
-_PENDING = "outbox_events"
 _INDEXED = ("profile", "demand")
 
 
@@ -41,21 +41,15 @@ def record_event(
         ``{"fields": [...]}`` of ``*.updated``, of a profile with ``"works": [{"id", "title", "change"}]``, where
         change is added, changed or removed; ``{"from": ..., "to": ...}`` of a demand's step to another state.
     """
-    session.info.setdefault(_PENDING, []).append(
-        OutboxRow(
-            at=now(),
-            event=event,
-            entity=entity,
-            entity_id=entity_id,
-            detail=dict(detail) if detail is not None else None,
-        )
+    append(
+        session,
+        OutboxRow,
+        at=now(),
+        event=event,
+        entity=entity,
+        entity_id=entity_id,
+        detail=dict(detail) if detail is not None else None,
     )
-
-
-def take_pending(session: AsyncSession) -> Sequence[OutboxRow]:
-    """The events of this transaction that are not written yet."""
-    pending: list[OutboxRow] = session.info.pop(_PENDING, [])
-    return pending
 
 
 async def last_seq(session: AsyncSession, *, entity: str) -> int:
