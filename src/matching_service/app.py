@@ -57,7 +57,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def create_engine(settings: Settings, database: Database) -> Engine:
     """Encoder and indexes over a database; the indexes still have to be opened."""
     return Engine.create(
-        database, load_encoder(settings.encoder), snapshots=settings.snapshot_dir, weights=settings.weights_dir
+        database,
+        load_encoder(settings.encoder),
+        snapshots=settings.snapshot_dir,
+        weights=settings.weights_dir,
+        stability=settings.stability,
     )
 
 

@@ -38,10 +38,13 @@ class Engine:
     profiles: LiveIndex
     demands: LiveIndex
     weights: WeightsStore
+    stability: float
     cpu: CapacityLimiter
 
     @classmethod
-    def create(cls, database: Database, encoder: Encoder, *, snapshots: Path, weights: Path) -> "Engine":
+    def create(
+        cls, database: Database, encoder: Encoder, *, snapshots: Path, weights: Path, stability: float
+    ) -> "Engine":
         """An engine whose indexes still have to be opened; ``snapshots`` and ``weights`` are their folders."""
         return cls(
             database,
@@ -49,6 +52,7 @@ class Engine:
             profile_index(database, encoder, snapshots),
             demand_index(database, encoder, snapshots),
             WeightsStore(weights, encoder),
+            stability,
             CapacityLimiter(os.cpu_count() or 1),
         )
 

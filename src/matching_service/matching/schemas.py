@@ -134,7 +134,7 @@ class PartAnswer(BaseModel):
     signal: str
     value: float = Field(
         description="In [0, 1]: of lexical and semantic how well the texts fit; of must_have the share missing; "
-        "of the others how far they are from neutral."
+        "of stability how much of its allowance is used; of the others how far they are from neutral."
     )
     weight: float = Field(description="Negative where the signal speaks against the profile.")
     contribution: float = Field(description="value x weight; the contributions sum to the score.")

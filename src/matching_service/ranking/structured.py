@@ -45,10 +45,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a ranking depends on beside texts and facts. ``standings`` by profile id; who is not there has none."""
+    """What a ranking depends on beside texts and facts. ``standings`` by profile id; who is not there has none.
+
+    listed : scores on the list before, by profile id. stability : a smaller loss than this is not followed
+        (``fusion.fuse``). Only the lists of runs have them.
+    """
 
     today: date
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    listed: Mapping[str, float] = field(default_factory=dict)
+    stability: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
