@@ -5,11 +5,12 @@ a new passage changes no stored number; idf enters through the query's weights (
 This is the exact and simple form: one sparse matrix, one product per query.
 """
 
+import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -59,6 +60,15 @@ class SparseIndex:
 
     def __len__(self) -> int:
         return int(self._matrix.shape[0])
+
+    @cached_property
+    def frequencies_version(self) -> str:
+        """Names all that ``idf`` rests on: equal for indexes in which every term is equally rare."""
+        digest = hashlib.sha256(str(len(self)).encode())
+        for term, column in sorted(self._vocabulary.items()):
+            if frequency := int(self._frequencies[column]):
+                digest.update(f"\n{term} {frequency}".encode())
+        return digest.hexdigest()[:16]
 
     def idf(self, term: str) -> float:
         """ln((n + 1) / (df + 1)) + 1, positive; a term never seen has df 0."""

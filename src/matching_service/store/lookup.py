@@ -1,7 +1,7 @@
 """Queries that more than one room asks for."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Select, select, tuple_
@@ -21,6 +21,13 @@ Row = TypeVar("Row", bound=Identified)
 def is_id(text: str) -> bool:
     """True for what can be an id of ours, whether it belongs to a row or not."""
     return _ID.fullmatch(text) is not None
+
+
+def id_batches(ids: Iterable[str]) -> Iterator[list[str]]:
+    """The different ids, rising, in lists that one query can take."""
+    wanted = sorted(set(ids))
+    for start in range(0, len(wanted), _KEYS_PER_QUERY):
+        yield wanted[start : start + _KEYS_PER_QUERY]
 
 
 async def get_row(
@@ -51,11 +58,9 @@ async def get_by_ids(
 
 async def existing_ids(session: AsyncSession, table: type[Row], ids: Iterable[str]) -> set[str]:
     """Those of the ids that belong to a row, in as few queries as the databases allow."""
-    wanted = sorted(set(ids))
     found: set[str] = set()
-    for start in range(0, len(wanted), _KEYS_PER_QUERY):
-        statement = select(table.id).where(table.id.in_(wanted[start : start + _KEYS_PER_QUERY]))
-        found |= set(await session.scalars(statement))
+    for batch in id_batches(ids):
+        found |= set(await session.scalars(select(table.id).where(table.id.in_(batch))))
     return found
 
 
