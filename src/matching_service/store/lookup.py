@@ -30,6 +30,11 @@ def in_parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     return (items[start : start + _PER_STATEMENT] for start in range(0, len(items), _PER_STATEMENT))
 
 
+def id_batches(ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    """The different ids, rising, in lists that one query can take."""
+    return in_parts(sorted(set(ids)))
+
+
 async def get_row(
     session: AsyncSession,
     table: type[Row],
@@ -58,9 +63,8 @@ async def get_by_ids(
 async def existing_ids(session: AsyncSession, table: type[Row], ids: Iterable[str]) -> set[str]:
     """Those of the ids that belong to a row, in as few queries as the databases allow."""
     found: set[str] = set()
-    for part in in_parts(sorted(set(ids))):
-        statement = select(table.id).where(table.id.in_(part))
-        found |= set(await session.scalars(statement))
+    for batch in id_batches(ids):
+        found |= set(await session.scalars(select(table.id).where(table.id.in_(batch))))
     return found
 
 
