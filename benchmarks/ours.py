@@ -17,6 +17,8 @@ from matching_service.index.dense import DenseIndex
 from matching_service.index.snapshot import Facts, Snapshot, Versions
 from matching_service.index.sparse import SparseIndex, impacts
 from matching_service.ranking.encoder import load_encoder
+from matching_service.ranking.lexical import query_weights
+from matching_service.ranking.prepare import PreparedQuery
 from matching_service.text.lexicon import default_lexicon
 
 _ANCHOR = "~甲"
@@ -47,6 +49,12 @@ def search_many(index: SparseIndex, queries: Sequence[Mapping[str, float]], k: i
     """``search`` for many queries, on two threads."""
     with ThreadPoolExecutor(_N_THREADS) as pool:
         return list(pool.map(lambda query: index.search(query, k=k), queries))
+
+
+def search_snapshot(snapshot: Snapshot, prepared: PreparedQuery, k: int) -> Hits:
+    """The engine's lexical search alone: a demand's terms are weighed, and the best ``k`` passages found."""
+    weights = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, snapshot.sparse)
+    return snapshot.sparse.search(weights, k=k)
 
 
 def family_weights(terms: Sequence[str]) -> NDArray[np.float32]:
