@@ -85,8 +85,9 @@ async def transition_demand(
         )
     )
     await session.flush()
-    record_audit(session, actor, "transition", entity="demand", entity_id=row.id, detail={"from": current, "to": to})
-    record_event(session, f"demand.{to.value}", entity="demand", entity_id=row.id)
+    step = {"from": current.value, "to": to.value}
+    record_audit(session, actor, "transition", entity="demand", entity_id=row.id, detail=step)
+    record_event(session, f"demand.{to.value}", entity="demand", entity_id=row.id, detail=step)
     return row
 
 
@@ -108,7 +109,7 @@ def _update(session: AsyncSession, row: DemandRow, values: dict[str, Any], actor
     for name in changed:
         setattr(row, name, values[name])
     record_audit(session, actor, "update", entity="demand", entity_id=row.id, detail={"fields": changed})
-    record_event(session, "demand.updated", entity="demand", entity_id=row.id)
+    record_event(session, "demand.updated", entity="demand", entity_id=row.id, detail={"fields": changed})
     return True
 
 

@@ -26,7 +26,7 @@ def new_run(
         top_k=top_k,
         index_version=snapshot.version,
         index_as_of=snapshot.as_of,
-        index_profiles=len(snapshot.profile_ids),
+        index_profiles=snapshot.n_profiles,
         lexicon_version=default_lexicon().version,
         encoder_version=engine.encoder.version,
         weights_version=weights.version,

@@ -1,6 +1,6 @@
 """The rules of profiles: every change is written with its audit row and the event that updates the index."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -108,19 +108,43 @@ def _update(
     changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
     for name in changed:
         setattr(row, name, values[name])
+    detail: dict[str, Any] = {"fields": changed}
     if works is not None and _work_values(row.works) != _work_values(works):
+        before = {work.id: (work.title, _work_value(work)) for work in row.works}
         row.works = _matched_works(row.works, works)
         changed.append("works")
+        detail["works"] = _work_changes(before, row.works)
     if not changed:
         return False
     row.updated_at = now()  # also when only works changed: the profile's version covers them
     record_audit(session, actor, "update", entity="profile", entity_id=row.id, detail={"fields": changed})
-    record_event(session, "profile.updated", entity="profile", entity_id=row.id)
+    record_event(session, "profile.updated", entity="profile", entity_id=row.id, detail=detail)
     return True
 
 
 def _work_values(works: Sequence[Work] | Sequence[WorkRow]) -> list[tuple[object, ...]]:
-    return [tuple(getattr(work, name) for name in _WORK_FIELDS) for work in works]
+    return [_work_value(work) for work in works]
+
+
+def _work_value(work: Work | WorkRow) -> tuple[object, ...]:
+    return tuple(getattr(work, name) for name in _WORK_FIELDS)
+
+
+def _work_changes(
+    before: Mapping[str, tuple[str, tuple[object, ...]]], works: Sequence[WorkRow]
+) -> list[dict[str, str]]:
+    """Which works came, changed or went; one that only moved is none of these. ``before``: title and values by id."""
+    kept = {work.id for work in works}
+    changes = [
+        {"id": work.id, "title": work.title, "change": "changed" if work.id in before else "added"}
+        for work in works
+        if work.id not in before or before[work.id][1] != _work_value(work)
+    ]
+    return changes + [
+        {"id": work_id, "title": title, "change": "removed"}
+        for work_id, (title, _) in before.items()
+        if work_id not in kept
+    ]
 
 
 def _matched_works(present: Sequence[WorkRow], wanted: Sequence[Work]) -> list[WorkRow]:

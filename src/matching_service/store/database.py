@@ -18,6 +18,8 @@ from matching_service.store.outbox import take_pending
 _BUSY_TIMEOUT_MS = 10_000
 _OUTBOX_LOCK = 0x6F7574626F78  # any constant; the ASCII codes of "outbox"
 _BEGIN = "sqlite_begin"
+LAST_SEQ = "last_seq"
+"""Key of ``session.info``: after the commit, the number of the newest event that it wrote."""
 
 
 class Database:
@@ -91,6 +93,7 @@ class Database:
         await self.lock(session, _OUTBOX_LOCK)
         session.add_all(events)
         await session.flush()
+        session.info[LAST_SEQ] = events[-1].seq
 
 
 _CHANGED = Text(

@@ -4,10 +4,11 @@ Events are collected during a transaction and written just before its commit (``
 under a lock: otherwise a transaction with a lower number could commit after a reader has passed it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, String, func, select
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,6 +16,7 @@ from matching_service.foundation.clock import now
 from matching_service.store.base import Table
 
 _PENDING = "outbox_events"
+_INDEXED = ("profile", "demand")
 
 
 class OutboxRow(Table):
@@ -25,13 +27,29 @@ class OutboxRow(Table):
     event: Mapped[str] = mapped_column(String(50))
     entity: Mapped[str] = mapped_column(String(50))
     entity_id: Mapped[str] = mapped_column(String(36))
+    detail: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     __table_args__ = (Index(None, "entity", "seq"), {"sqlite_autoincrement": True})  # a number is never used twice
 
 
-def record_event(session: AsyncSession, event: str, *, entity: str, entity_id: str) -> None:
-    """Say that something happened; it is written and seen together with the transaction, or not at all."""
-    session.info.setdefault(_PENDING, []).append(OutboxRow(at=now(), event=event, entity=entity, entity_id=entity_id))
+def record_event(
+    session: AsyncSession, event: str, *, entity: str, entity_id: str, detail: Mapping[str, Any] | None = None
+) -> None:
+    """Say that something happened; it is written and seen together with the transaction, or not at all.
+
+    detail : plain JSON, what changed where the event's name does not say it:
+        ``{"fields": [...]}`` of ``*.updated``, of a profile with ``"works": [{"id", "title", "change"}]``, where
+        change is added, changed or removed; ``{"from": ..., "to": ...}`` of a demand's step to another state.
+    """
+    session.info.setdefault(_PENDING, []).append(
+        OutboxRow(
+            at=now(),
+            event=event,
+            entity=entity,
+            entity_id=entity_id,
+            detail=dict(detail) if detail is not None else None,
+        )
+    )
 
 
 def take_pending(session: AsyncSession) -> Sequence[OutboxRow]:
@@ -43,6 +61,14 @@ def take_pending(session: AsyncSession) -> Sequence[OutboxRow]:
 async def last_seq(session: AsyncSession, *, entity: str) -> int:
     """The number of the newest event of one kind of entity, 0 when there is none."""
     return int(await session.scalar(select(func.max(OutboxRow.seq)).where(OutboxRow.entity == entity)) or 0)
+
+
+async def last_seqs(session: AsyncSession) -> dict[str, int]:
+    """The numbers of the newest events of profiles, of demands and ("") of all, in one query."""
+    newest = {entity: select(func.max(OutboxRow.seq)).where(OutboxRow.entity == entity) for entity in _INDEXED}
+    newest[""] = select(func.max(OutboxRow.seq))
+    row = (await session.execute(select(*(statement.scalar_subquery() for statement in newest.values())))).one()
+    return {entity: int(seq or 0) for entity, seq in zip(newest, row, strict=True)}
 
 
 async def events_after(session: AsyncSession, seq: int, *, entity: str, limit: int) -> Sequence[OutboxRow]:
