@@ -198,6 +198,10 @@ def _index(kept: City) -> None:
                 database, MeanEncoder(), snapshots=kept.settings.snapshot_dir, weights=kept.settings.weights_dir
             )
             await engine.open()
+            if engine.profiles.snapshot.n_pending or engine.demands.snapshot.n_pending:
+                await engine.complete()
+                for index in (engine.profiles, engine.demands):
+                    await index.save()
         finally:
             await database.close()
 
