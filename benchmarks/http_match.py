@@ -36,12 +36,8 @@ def run(*, quick: bool = False) -> list[Row]:
         with serving(copy) as one:
             row = _of_one_client(copy, one, key, ids, n_profiles)
             with serving(copy, n_workers=2) as two:
-                return [
-                    row,
-                    *apart(
-                        _under_load, (one, two), key, ids, n_profiles=n_profiles, n_rounds=n_rounds, seconds=seconds
-                    ),
-                ]
+                sizes = {"n_profiles": n_profiles, "n_rounds": n_rounds, "seconds": seconds}
+                return [row, *apart(_under_load, (one, two), key, ids, **sizes)]
 
 
 def _of_one_client(copy: City, port: int, key: str, ids: list[str], n_profiles: int) -> Row:
@@ -50,7 +46,7 @@ def _of_one_client(copy: City, port: int, key: str, ids: list[str], n_profiles: 
     client.close()
     answer = answers[len(answers) // 2]
     with bare_route(answer, copy.folder) as bare:
-        took = apart(_turns, copy, port, bare, key, ids[N_WARM_UP : N_WARM_UP + N_MEASURED])
+        took = apart(_turns, copy, port, bare, key, ids[: N_WARM_UP + N_MEASURED])
     http, in_process, floor = np.median(took, axis=0).tolist()
     limit = in_process + AT_MOST_BARE * floor
     is_judged = n_profiles == N_PROFILES
@@ -81,7 +77,7 @@ def _turns(copy: City, port: int, bare: int, key: str, ids: list[str]) -> FloatA
                 lambda demand_id: runner.run(match_stored(engine, demand_id)),
                 lambda demand_id: empty.match(match_body(demand_id, top_k=TOP_K)),
             ),
-            ids,
+            ids[N_WARM_UP:],
             warm_up=ids[:N_WARM_UP],
         )
         runner.run(database.close())
