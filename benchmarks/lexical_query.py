@@ -1,11 +1,11 @@
 """How long does one lexical top-50 take, beside the libraries that one would use otherwise?
 
-A query is a real demand, cut at 600 characters and segmented beforehand. Ours weighs its terms and searches; a peer is
-given the ids of its terms. Each pair of ours and a peer has a process of its own and takes turns, query by query.
+A query is a real demand, cut at 600 characters and segmented beforehand. Ours is given the keys of its terms, weighs
+them and searches; a peer is given their ids. Each pair of ours and a peer has a process of its own and takes turns, query
+by query.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ _ROWS_FOR_SLOW_PEER = 10_000_000
 class Query:
     """The terms of one demand, and the ids that a peer knows them by."""
 
-    counts: Mapping[str, int]
+    terms: ours.Terms
     ids: list[int]
 
 
@@ -58,16 +58,13 @@ def compare(peer_name: str, n_profiles: int, tokens: Tokens) -> Row:
         queries = queries[: max(20, _ROWS_FOR_SLOW_PEER // n_profiles)]
 
     def ours_search(query: Query) -> object:
-        return ours.search(index, index.weigh(query.counts), TOP_K)
+        return ours.search(index, query.terms, TOP_K)
 
     def peer_search(query: Query) -> object:
         return peer.search(query.ids, TOP_K)
 
     took = take_turns((ours_search, peer_search), queries, warm_up=queries[:N_WARM_UP])
-    common = [
-        len(np.intersect1d(ours.search(index, index.weigh(q.counts), TOP_K).rows, peer.search(q.ids, TOP_K)))
-        for q in queries[:20]
-    ]
+    common = [len(np.intersect1d(ours.search(index, q.terms, TOP_K), peer.search(q.ids, TOP_K))) for q in queries[:20]]
     ratio = float(np.median(took[:, 0] / took[:, 1]))
     target = AT_MOST[peer_name] if n_profiles in JUDGED else None
     return Row(
@@ -87,5 +84,5 @@ def compare(peer_name: str, n_profiles: int, tokens: Tokens) -> Row:
 def _queries(corpus: Corpus) -> list[Query]:
     id_of = {term: number for number, term in enumerate(corpus.vocabulary)}
     counted: list[Counter[str]] = [demand.counts(corpus.tokens) for demand in real_demands()]
-    found = [Query(counts, [id_of[term] for term in counts if term in id_of]) for counts in counted]
+    found = [Query(ours.terms_of(counts), [id_of[term] for term in counts if term in id_of]) for counts in counted]
     return [query for query in found if query.ids]

@@ -5,6 +5,7 @@ The only benchmark module that knows how the index is built: all others give it 
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,79 +13,86 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from benchmarks.corpus import Corpus, Counts
-from matching_service.index.contract import Hits
-from matching_service.index.dense import DenseIndex
-from matching_service.index.snapshot import Facts, Snapshot, Versions
-from matching_service.index.sparse import SparseIndex, impacts
+from matching_service.index.contract import Document, Facts, IntArray, Passage, Versions
+from matching_service.index.postings import MAX_COUNT, Postings, TermQuery, Terms, term_keys, tf_weight
+from matching_service.index.segment import Segment
+from matching_service.index.snapshot import Part, Snapshot, best_rows
+from matching_service.index.vectors import Vectors
 from matching_service.ranking.encoder import load_encoder
-from matching_service.ranking.lexical import query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.text.lexicon import default_lexicon
 
-_ANCHOR = "~甲"
 _N_THREADS = 2
 
 
-def build(corpus: Corpus) -> SparseIndex:
-    """The lexical index of a corpus."""
-    weights = family_weights(corpus.vocabulary)
-    blocks = [_impacts(block, weights) for block in corpus.blocks()]
-    ends = np.cumsum(np.concatenate([[0], *(np.diff(block.indptr) for block in blocks)]))
-    arrays = (np.concatenate([b.data for b in blocks]), np.concatenate([b.indices for b in blocks]), ends)
-    matrix = sparse.csr_array(arrays, shape=(len(corpus), len(weights)))
-    return SparseIndex(matrix, {term: column for column, term in enumerate(corpus.vocabulary)})
+def build(corpus: Corpus, *, with_vectors: bool = False) -> Snapshot:
+    """A snapshot of a corpus; without vectors where only words are asked for."""
+    keys = term_keys(corpus.vocabulary)
+    vectors = corpus.vectors() if with_vectors else None
+    parts, n_done = [], 0
+    for counts in corpus.blocks():
+        bare = [
+            Document(f"{number:036}", facts, (Passage(None, {}, None),))
+            for number, facts in enumerate(_facts(n_done, len(counts)), start=n_done)
+        ]
+        n_done += len(counts)
+        rows = np.repeat(np.arange(len(counts), dtype=np.uint16), np.diff(counts.row_ends))
+        segment = Segment.build(bare, n_dimensions=0)
+        parts.append(
+            Part.of(
+                replace(
+                    segment,
+                    postings=Postings.from_entries(keys[counts.term_ids], rows, counts.counts, len(counts)),
+                    vectors=Vectors.of(next(vectors)) if vectors else segment.vectors,
+                )
+            )
+        )
+    return Snapshot.of_parts(tuple(parts), _versions(), as_of=n_done)
 
 
-def build_from_terms(passages: Sequence[Mapping[str, int]]) -> SparseIndex:
-    """The lexical index of passages that are given as term counts."""
-    return SparseIndex.build(passages)
+def terms_of(counts: Mapping[str, int]) -> Terms:
+    """A query's terms as the engine knows them, as a peer knows them by numbers."""
+    return Terms.of(counts)
 
 
-def search(index: SparseIndex, query_weights: Mapping[str, float], k: int) -> Hits:
-    """The best ``k`` rows for weights that ``index.weigh`` made."""
-    return index.search(query_weights, k=k)
+def weights_of(snapshot: Snapshot, terms: Terms) -> dict[str, float]:
+    """The weights by which ``search`` multiplies."""
+    return dict(zip(terms.names, snapshot.frequencies.weights(terms).tolist(), strict=True))
 
 
-def search_many(index: SparseIndex, queries: Sequence[Mapping[str, float]], k: int) -> list[Hits]:
+def search(snapshot: Snapshot, terms: Terms, k: int) -> IntArray:
+    """The best ``k`` rows for a query's terms, which are weighed first; best first, equal ones by row."""
+    query = TermQuery.weighted(terms, snapshot.frequencies.weights(terms))
+    scores = snapshot.scores(query, snapshot.alive_rows)
+    rows = best_rows(scores, k=k, allowed=snapshot.alive_rows)
+    return rows[np.argsort(-scores[rows], kind="stable")][:k]
+
+
+def search_many(snapshot: Snapshot, queries: Sequence[Terms], k: int) -> list[IntArray]:
     """``search`` for many queries, on two threads."""
     with ThreadPoolExecutor(_N_THREADS) as pool:
-        return list(pool.map(lambda query: index.search(query, k=k), queries))
+        return list(pool.map(lambda terms: search(snapshot, terms, k), queries))
 
 
-def search_snapshot(snapshot: Snapshot, prepared: PreparedQuery, k: int) -> Hits:
+def search_snapshot(snapshot: Snapshot, prepared: PreparedQuery, k: int) -> IntArray:
     """The engine's lexical search alone: a demand's terms are weighed, and the best ``k`` passages found."""
-    weights = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, snapshot.sparse)
-    return snapshot.sparse.search(weights, k=k)
+    return search(snapshot, Terms.of(prepared.terms), k)
 
 
-def family_weights(terms: Sequence[str]) -> NDArray[np.float32]:
-    """float32, shape (n_terms,): what the index makes of one occurrence of each term, up to a common factor."""
-    pairs = (impacts({term: 1, _ANCHOR: 1}) for term in terms)
-    values = ((pair[term], pair[_ANCHOR]) for term, pair in zip(terms, pairs, strict=True))
-    return np.fromiter((own / anchor for own, anchor in values), np.float32, len(terms))
-
-
-def impact_matrix(counts: Counts, weights: NDArray[np.float32], n_terms: int) -> sparse.csr_matrix:
-    """float32, shape (n_rows, n_terms): what a peer that multiplies matrices must be given to find the same rows."""
-    return sparse.csr_matrix(_impacts(counts, weights), shape=(len(counts), n_terms))
+def impact_matrix(corpus: Corpus) -> sparse.csr_matrix:
+    """float32, shape (n_profiles, n_terms): what a peer that multiplies matrices must be given to find our rows."""
+    counts = corpus.counts()
+    weights = np.array([tf_weight(term, 1) for term in corpus.vocabulary], dtype=np.float32)
+    logarithms = np.log(np.maximum(np.arange(MAX_COUNT + 1), 1)).astype(np.float32)
+    values = weights[counts.term_ids] * (1 + logarithms[counts.counts])
+    norms = np.sqrt(np.add.reduceat(values * values, counts.row_ends[:-1]))
+    values /= np.repeat(norms, np.diff(counts.row_ends))
+    return sparse.csr_matrix((values, counts.term_ids, counts.row_ends), shape=(len(corpus), len(weights)))
 
 
 def write_snapshot(corpus: Corpus, folder: Path) -> None:
     """A snapshot of the whole corpus with n-grams, vectors and facts, as the service keeps it on disk."""
-    vectors = np.concatenate(list(corpus.vectors()))
-    ids = [f"{number:036}" for number in range(len(corpus))]
-    Snapshot(
-        versions=_versions(),
-        as_of=len(corpus),
-        profile_ids=ids,
-        facts=list(_facts(len(corpus))),
-        profile_rows=np.arange(len(corpus), dtype=np.int64),
-        work_ids=[None] * len(corpus),
-        languages=np.full(len(corpus), "zh", dtype="<U8"),
-        years=np.zeros(len(corpus), dtype=np.int16),
-        sparse=build(corpus),
-        dense=DenseIndex(vectors),
-    ).save(folder)
+    build(corpus, with_vectors=True).save(folder)
 
 
 def load_snapshot(folder: Path) -> Snapshot:
@@ -97,8 +105,8 @@ def _versions() -> Versions:
     return Versions(default_lexicon().version, encoder.version, encoder.n_dimensions)
 
 
-def _facts(n_profiles: int) -> Iterator[Facts]:
-    for number in range(n_profiles):
+def _facts(first: int, n_profiles: int) -> Iterator[Facts]:
+    for number in range(first, first + n_profiles):
         yield Facts(
             kind=("expert", "achievement", "team", "platform", "society")[number % 5],
             region=f"44{number % 21:02}00",
@@ -106,12 +114,3 @@ def _facts(n_profiles: int) -> Iterator[Facts]:
             title="教授",
             capacity=3,
         )
-
-
-def _impacts(counts: Counts, weights: NDArray[np.float32]) -> sparse.csr_array:
-    logarithms = np.log(np.maximum(np.arange(256), 1)).astype(np.float32)
-    values = weights[counts.term_ids] * (1 + logarithms[counts.counts])
-    ends = counts.row_ends
-    norms = np.sqrt(np.add.reduceat(values * values, ends[:-1]))
-    values /= np.repeat(norms, np.diff(ends))
-    return sparse.csr_array((values, counts.term_ids, ends), shape=(len(counts), len(weights)))

@@ -27,7 +27,6 @@ from matching_service.store import migrate
 from matching_service.store.database import Database
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading certificates for plain HTTP would cost 50 ms a client
-pytest.register_assert_rewrite("contracts.index_contract")
 
 BACKENDS = ("sqlite", "postgresql")
 

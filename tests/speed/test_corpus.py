@@ -52,9 +52,10 @@ def test_our_side_finds_what_a_plain_product_of_matrices_finds():
     corpus = Corpus(400)
     index = ours.build(corpus)
     vocabulary = corpus.vocabulary
-    matrix = ours.impact_matrix(corpus.counts(), ours.family_weights(vocabulary), len(vocabulary))
+    matrix = ours.impact_matrix(corpus)
     for demand in demands(20):
-        weights = ours.weigh(index, demand.counts())
+        terms = ours.terms_of(demand.counts())
+        weights = ours.weights_of(index, terms)
         product = matrix @ np.array([weights.get(term, 0.0) for term in vocabulary], dtype=np.float32)
-        found = ours.search(index, weights, 10)
+        found = ours.search(index, terms, 10)
         assert product[found] == pytest.approx(np.sort(product)[::-1][: len(found)], rel=1e-5)

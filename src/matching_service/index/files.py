@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from matching_service.foundation.clock import new_id
 
 _ALIGNMENT = 64
-_HEADER_BYTES = 8
+_NUMBER_BYTES = 8
 
 
 class DamagedFile(Exception):
@@ -35,23 +35,29 @@ def write_whole(path: Path, *chunks: bytes | memoryview) -> None:
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> int:
     """Write named arrays; returns the file's checksum.
 
-    Layout: the length of the header in 8 bytes, the header (JSON: name, dtype, shape, offset), the arrays, each at a
-    multiple of 64 bytes.
+    Layout: the checksum of what follows in 8 bytes, the length of the header in 8 bytes, the header (JSON: name, dtype,
+    shape, offset), the arrays, each at a multiple of 64 bytes.
     """
     described, offset = [], 0
     for name, array in arrays.items():
         described.append((name, array.dtype.str, array.shape, offset))
         offset += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
     header = json.dumps(described).encode()
-    header += b" " * (-(len(header) + _HEADER_BYTES) % _ALIGNMENT)
-    chunks: list[bytes | memoryview] = [len(header).to_bytes(_HEADER_BYTES, "little"), header]
+    header += b" " * (-(len(header) + 2 * _NUMBER_BYTES) % _ALIGNMENT)
+    chunks: list[bytes | memoryview] = [_number(len(header)), header]
     for array in arrays.values():
         chunks += [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, b"\0" * (-array.nbytes % _ALIGNMENT)]
-    write_whole(path, *chunks)
     checksum = 0
     for chunk in chunks:
         checksum = zlib.crc32(chunk, checksum)
+    write_whole(path, _number(checksum), *chunks)
     return checksum
+
+
+def checksum_of(path: Path) -> int:
+    """The checksum with which the file was written; raises FileNotFoundError."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(_NUMBER_BYTES), "little")
 
 
 def map_arrays(path: Path, checksum: int) -> dict[str, NDArray[Any]]:
@@ -61,10 +67,16 @@ def map_arrays(path: Path, checksum: int) -> dict[str, NDArray[Any]]:
             pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except ValueError as error:  # an empty file
             raise DamagedFile(f"{path.name}: {error}") from error
-    if zlib.crc32(pages) != checksum:
-        raise DamagedFile(f"{path.name}: its checksum is wrong")
-    begin = _HEADER_BYTES + int.from_bytes(pages[:_HEADER_BYTES], "little")
+    with memoryview(pages) as view:
+        if checksum_of(path) != checksum or zlib.crc32(view[_NUMBER_BYTES:]) != checksum:
+            raise DamagedFile(f"{path.name}: its checksum is wrong")
+    header = 2 * _NUMBER_BYTES
+    begin = header + int.from_bytes(pages[_NUMBER_BYTES:header], "little")
     return {
         name: np.ndarray(tuple(shape), np.dtype(dtype), buffer=pages, offset=begin + offset)
-        for name, dtype, shape, offset in json.loads(pages[_HEADER_BYTES:begin])
+        for name, dtype, shape, offset in json.loads(pages[header:begin])
     }
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(_NUMBER_BYTES, "little")

@@ -4,7 +4,6 @@ Every sum is taken in the order of its terms, and products of vectors are intege
 bits whichever segment holds it, alone or among many, on any processor.
 """
 
-import heapq
 import logging
 from collections.abc import Callable
 from typing import TypeVar, cast
@@ -19,6 +18,9 @@ logger = logging.getLogger(__name__)
 Function = TypeVar("Function", bound=Callable[..., object])
 
 EMPTY_SLOT = -1
+_STRIPS_PER_RANK = 4
+_MOST_IN_STRIP = 128
+_INFINITY = np.int32(0x7F800000)
 
 
 def _kernel(function: Function) -> Function:
@@ -31,43 +33,80 @@ def _kernel(function: Function) -> Function:
 
 
 @_kernel
-def add_terms(
+def locate(terms: NDArray[np.uint64], keys: NDArray[np.uint64], firsts: IntArray, lasts: IntArray) -> None:
+    """terms[firsts[i]:lasts[i]] are those that equal keys[i]. terms : rising, may repeat. keys : shape (n_keys,).
+
+    Terms are hashes and lie evenly, so the place of a key is near what its size says; the search widens from there.
+    """
+    n = len(terms)
+    for i in range(len(keys)):
+        key = keys[i]
+        low = min(int(np.float64(key) * (n / 2.0**64)), max(n - 1, 0))
+        high, step = low, 16
+        while low > 0 and terms[low - 1] >= key:
+            low = max(0, low - step)
+            step *= 4
+        step = 16
+        while high < n and terms[high] < key:
+            high = min(n, high + step)
+            step *= 4
+        while low < high:
+            middle = (low + high) >> 1
+            if terms[middle] < key:
+                low = middle + 1
+            else:
+                high = middle
+        firsts[i] = low
+        while low < n and terms[low] == key:
+            low += 1
+        lasts[i] = low
+
+
+@_kernel
+def add_lists(
+    weights: FloatArray,
     starts: IntArray,
     ends: IntArray,
-    weights: FloatArray,
     rows: NDArray[np.uint16],
-    counts: NDArray[np.uint8],
-    impacts: FloatArray,
     scales: FloatArray,
     out: FloatArray,
 ) -> None:
-    """out[row] = min(1, scales[row] * sum of weights[t] * impacts[count]) over a segment, term by term.
+    """out[row] = min(1, scales[row] * sum of the weights of the lists that hold the row), list by list.
 
-    starts, ends, weights : shape (n_terms,), the postings and the weight of each term of the query.
-    rows, counts : shape (n_postings,). impacts : shape (256,), by count. scales, out : shape (n_rows,).
+    weights, starts, ends : shape (n_lists,). rows : a multiple of four in all, so that four are read at a time.
+    scales, out : shape (n_rows,).
     """
     out[:] = 0.0
+    fours = rows.view(np.uint64)
+    low = np.uint64(0xFFFF)
     for t in range(len(weights)):
-        weight = weights[t]
-        for j in range(starts[t], ends[t]):
-            out[rows[j]] += weight * impacts[counts[j]]
+        weight, start, end = weights[t], starts[t], ends[t]
+        first = min((start + 3) // 4 * 4, end)
+        last = max(first, end // 4 * 4)
+        for j in range(start, first):
+            out[rows[j]] += weight
+        for four in fours[first // 4 : last // 4]:
+            out[four & low] += weight
+            out[(four >> np.uint64(16)) & low] += weight
+            out[(four >> np.uint64(32)) & low] += weight
+            out[four >> np.uint64(48)] += weight
+        for j in range(last, end):
+            out[rows[j]] += weight
     for row in range(len(out)):
         out[row] = min(np.float32(1.0), out[row] * scales[row])
 
 
 @_kernel
-def add_terms_of(
+def add_lists_of(
+    weights: FloatArray,
     starts: IntArray,
     ends: IntArray,
-    weights: FloatArray,
     rows: NDArray[np.uint16],
-    counts: NDArray[np.uint8],
-    impacts: FloatArray,
     scales: FloatArray,
     wanted: IntArray,
     out: FloatArray,
 ) -> None:
-    """``add_terms`` for the ``wanted`` rows alone, by binary search in each posting list; the same bits."""
+    """``add_lists`` for the ``wanted`` rows alone, by binary search in each list; the same bits."""
     for i in range(len(wanted)):
         row = wanted[i]
         total = np.float32(0.0)
@@ -80,7 +119,7 @@ def add_terms_of(
                 else:
                     high = middle
             if low < ends[t] and rows[low] == row:
-                total += weights[t] * impacts[counts[low]]
+                total += weights[t]
         out[i] = min(np.float32(1.0), total * scales[row])
 
 
@@ -108,81 +147,87 @@ def multiply(query: NDArray[np.int16], vectors: NDArray[np.int8], scales: FloatA
 
 
 @_kernel
-def kth_best(scores: FloatArray, allowed: BoolArray, k: int) -> np.float32:
-    """The k-th largest of the positive scores that are allowed; 0 where there are fewer. Keeps a heap of k values."""
-    heap = [np.float32(0.0) for _ in range(0)]
-    for i in range(len(scores)):
-        score = scores[i]
-        if score > 0.0 and allowed[i]:  # NaN > 0 is False
-            if len(heap) < k:
-                heapq.heappush(heap, score)
-            elif score > heap[0]:
-                heapq.heapreplace(heap, score)
-    return heap[0] if len(heap) == k else np.float32(0.0)
+def best(scores: FloatArray, allowed: BoolArray, k: int) -> IntArray:
+    """Rows of the k largest positive scores that are allowed, and all that tie with the last of them; rising.
+
+    Row i is in strip i modulo the number of strips. The k-th largest of the strips' maxima cannot be above the k-th
+    largest score, and few are above it. As whole numbers, positive floats keep their order, and are compared many at a
+    time.
+    """
+    n, bits = len(scores), scores.view(np.int32)
+    n_strips = min(n, max(_STRIPS_PER_RANK * k, n // _MOST_IN_STRIP))
+    maxima = np.zeros(n_strips, dtype=np.int32)
+    for start in range(0, n, max(1, n_strips)):
+        some, may = bits[start : start + n_strips], allowed[start : start + n_strips]
+        for i in range(len(some)):
+            value = some[i] * np.int32(may[i])
+            value = value if value <= _INFINITY else np.int32(0)  # above it is what is not a number
+            maxima[i] = max(maxima[i], value)
+    bound = np.int32(1)
+    if n_strips > k:
+        bound = max(bound, np.partition(maxima, n_strips - k)[n_strips - k])
+    is_high = maxima >= bound
+    found = np.empty((n // max(1, n_strips) + 1) * is_high.sum(), dtype=np.int64)
+    n_found = 0
+    for strip in np.flatnonzero(is_high):
+        for row in range(strip, n, n_strips):
+            if bound <= bits[row] <= _INFINITY and allowed[row]:
+                found[n_found] = row
+                n_found += 1
+    found = found[:n_found]
+    if n_found > k:
+        values = bits[found]
+        found = found[values >= np.partition(values, n_found - k)[n_found - k]]
+    return np.sort(found)
 
 
 @_kernel
-def rows_from(scores: FloatArray, allowed: BoolArray, threshold: np.float32) -> IntArray:
-    """Rows that are allowed, positive and at least ``threshold``, rising."""
-    n = 0
-    for i in range(len(scores)):
-        if scores[i] > 0.0 and scores[i] >= threshold and allowed[i]:
-            n += 1
-    found = np.empty(n, dtype=np.int64)
-    n = 0
-    for i in range(len(scores)):
-        if scores[i] > 0.0 and scores[i] >= threshold and allowed[i]:
-            found[n] = i
-            n += 1
-    return found
+def number_pairs(terms: NDArray[np.uint64], counts: NDArray[np.uint8], numbers: NDArray[np.int32]) -> IntArray:
+    """Number the different pairs of term and count in the order in which they are first seen; the hash table grows.
 
-
-@_kernel
-def number_terms(terms: NDArray[np.uint64], numbers: NDArray[np.int32]) -> IntArray:
-    """Number the different terms in the order in which they are first seen, by a hash table that grows.
-
-    numbers : shape (len(terms),), filled with the number of each entry's term.
-    Returns the position in ``terms`` where each was first seen, rising, shape (n_different,).
+    numbers : shape (n_entries,), filled with the number of each entry's pair.
+    Returns the entry in which each pair was first seen, rising, shape (n_different,).
     """
     size = 1 << 12
     slots = np.full(size, EMPTY_SLOT, dtype=np.int32)
     firsts = np.empty(size, dtype=np.int64)
-    n_terms = 0
+    n_pairs = 0
     for i in range(len(terms)):
-        slot = np.int64((terms[i] >> np.uint64(3)) & np.uint64(size - 1))
-        while slots[slot] != EMPTY_SLOT and terms[firsts[slots[slot]]] != terms[i]:
+        slot = _slot(terms[i], counts[i], size)
+        while slots[slot] != EMPTY_SLOT:
+            first = firsts[slots[slot]]
+            if terms[first] == terms[i] and counts[first] == counts[i]:
+                break
             slot = (slot + 1) & (size - 1)
         if slots[slot] == EMPTY_SLOT:
-            slots[slot] = n_terms
-            firsts[n_terms] = i
-            n_terms += 1
+            slots[slot] = n_pairs
+            firsts[n_pairs] = i
+            n_pairs += 1
         numbers[i] = slots[slot]
-        if 2 * n_terms >= size:
+        if 2 * n_pairs >= size:
             size *= 4
             slots = np.full(size, EMPTY_SLOT, dtype=np.int32)
             more = np.empty(size, dtype=np.int64)
-            more[:n_terms] = firsts[:n_terms]
+            more[:n_pairs] = firsts[:n_pairs]
             firsts = more
-            for number in range(n_terms):
-                slot = np.int64((terms[firsts[number]] >> np.uint64(3)) & np.uint64(size - 1))
+            for number in range(n_pairs):
+                slot = _slot(terms[firsts[number]], counts[firsts[number]], size)
                 while slots[slot] != EMPTY_SLOT:
                     slot = (slot + 1) & (size - 1)
                 slots[slot] = number
-    return firsts[:n_terms].copy()
+    return firsts[:n_pairs].copy()
 
 
 @_kernel
-def gather(
-    keys: NDArray[np.int32],
-    rows: NDArray[np.uint16],
-    counts: NDArray[np.uint8],
-    starts: IntArray,
-    out_rows: NDArray[np.uint16],
-    out_counts: NDArray[np.uint8],
-) -> None:
-    """A stable counting sort of entries by key. starts : shape (n_keys,), where each key begins; it is used up."""
-    for i in range(len(keys)):
-        place = starts[keys[i]]
-        starts[keys[i]] = place + 1
-        out_rows[place] = rows[i]
-        out_counts[place] = counts[i]
+def _slot(term: np.uint64, count: np.uint8, size: int) -> np.int64:
+    """Where in the table a pair is looked for first; the term is a hash already."""
+    return np.int64(((term >> np.uint64(3)) + np.uint64(count) * np.uint64(0x9E3779B97F4A7C15)) & np.uint64(size - 1))
+
+
+@_kernel
+def gather(numbers: NDArray[np.int32], rows: NDArray[np.uint16], starts: IntArray, out: NDArray[np.uint16]) -> None:
+    """A stable counting sort of rows by number. starts : shape (n_numbers,), where each begins; it is used up."""
+    for i in range(len(numbers)):
+        place = starts[numbers[i]]
+        starts[numbers[i]] = place + 1
+        out[place] = rows[i]

@@ -21,7 +21,8 @@ from matching_service.index.vectors import Vectors
 
 _NO_KEY = 0
 _NO_REGION = -1
-_ID = "S36"
+_ID_BYTES = 36
+_ID = f"S{_ID_BYTES}"
 _LANGUAGE = "S8"
 _DATES = ("available_from", "available_until")
 _LISTS = ("clusters", "fields", "honours")
@@ -30,6 +31,14 @@ _LISTS = ("clusters", "fields", "honours")
 def text_key(text: str | None) -> int:
     """A kind, cluster or organization as 64 bits, for comparing whole columns; 0 for None."""
     return _NO_KEY if text is None else term_key(text)
+
+
+def id_column(ids: Iterable[str]) -> NDArray[np.bytes_]:
+    """Ids as bytes, by which they are sorted; raises ValueError for one of more than 36, which would be cut."""
+    column = np.array([name.encode() for name in ids], dtype=np.bytes_)
+    if column.itemsize > _ID_BYTES:
+        raise ValueError(f"an id has {column.itemsize} bytes, at most {_ID_BYTES} are kept")
+    return column.astype(_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ class ProfileColumns:
     def build(cls, documents: Sequence[Document]) -> Self:
         facts = [document.facts for document in documents]
         return cls(
-            ids=np.array([document.profile_id.encode() for document in documents], dtype=_ID),
+            ids=id_column(document.profile_id for document in documents),
             kinds=np.array([text_key(f.kind) for f in facts], dtype=np.uint64),
             regions=np.array([int(f.region) if f.region else _NO_REGION for f in facts], dtype=np.int32),
             organizations=np.array([text_key(f.organization_id) for f in facts], dtype=np.uint64),
@@ -109,7 +118,7 @@ class PassageColumns:
         """From each passage and the row of its profile."""
         return cls(
             profile_rows=np.array([row for row, _ in passages], dtype=np.int32),
-            work_ids=np.array([(passage.work_id or "").encode() for _, passage in passages], dtype=_ID),
+            work_ids=id_column(passage.work_id or "" for _, passage in passages),
             languages=np.array([passage.language.encode() for _, passage in passages], dtype=_LANGUAGE),
             years=np.array([passage.year or 0 for _, passage in passages], dtype=np.int16),
             awaits=np.array([passage.awaits for _, passage in passages], dtype=np.int64),

@@ -14,6 +14,7 @@ import time
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -34,10 +35,10 @@ from matching_service.index.contract import (
     TermWeights,
     Versions,
 )
-from matching_service.index.files import DamagedFile, map_arrays, write_arrays, write_whole
+from matching_service.index.files import DamagedFile, checksum_of, map_arrays, write_arrays, write_whole
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.postings import TermQuery, term_keys
-from matching_service.index.segment import Segment, arrays_of, columns_from, fits
+from matching_service.index.segment import Segment, arrays_of, columns_from, fits, id_column
 from matching_service.index.vectors import VectorQuery
 
 logger = logging.getLogger(__name__)
@@ -229,7 +230,10 @@ class Snapshot:
 
     def word_scores(self, weights: TermWeights, allowed: BoolArray) -> FloatArray:
         """float32, shape (n_rows,), in [0, 1]; a segment in which nothing is allowed is passed over and has 0."""
-        query = TermQuery.of(weights)
+        return self.scores(TermQuery.of(weights), allowed)
+
+    def scores(self, query: TermQuery, allowed: BoolArray) -> FloatArray:
+        """``word_scores`` of a query that is ready."""
         scores = np.zeros(self.row_offsets[-1], dtype=np.float32)
         for part, (first, last) in zip(self.parts, pairwise(self.row_offsets), strict=True):
             if allowed[first:last].any():
@@ -274,7 +278,7 @@ class Snapshot:
         The work is that of the changes, not of the snapshot, but for merges that pay for themselves.
         """
         latest = {change.profile_id: change for change in changes}
-        ids = np.array([profile_id.encode() for profile_id in latest], dtype="S36")
+        ids = id_column(latest)
         parts = [_without(part, part.find(ids)[1]) for part in self.parts]
         documents = [change for change in latest.values() if isinstance(change, Document)]
         builder = SnapshotBuilder(self.versions)
@@ -309,10 +313,11 @@ class Snapshot:
         folder.mkdir(parents=True, exist_ok=True)
         segments = []
         for part in self.parts:
-            entry = _write_once(folder / f"{part.segment.name}.segment", arrays_of(part.segment))
+            checksum = _write_once(folder / f"{part.segment.name}.segment", part.segment)
             gone = None if part.alive.all() else base64.b64encode(np.packbits(~part.alive).tobytes()).decode()
-            segments.append({"name": part.segment.name, "checksum": entry, "gone": gone})
-        frequencies = _write_once(folder / f"{self.version}.frequencies", arrays_of(self.frequencies))
+            segments.append({"name": part.segment.name, "checksum": checksum, "gone": gone})
+        # Always anew: it has the same name after a rebuild, which may be because this very file is damaged.
+        frequencies = write_arrays(folder / f"{self.version}.frequencies", arrays_of(self.frequencies))
         manifest = json.dumps(
             {
                 "format": FORMAT_VERSION,
@@ -324,7 +329,7 @@ class Snapshot:
             }
         ).encode()
         write_whole(folder / _CURRENT, f"{zlib.crc32(manifest):08x}\n".encode(), manifest)
-        used = {_CURRENT, f"{self.version}.frequencies", *(f"{part.segment.name}.segment" for part in self.parts)}
+        used = {f"{self.version}.frequencies", *(f"{part.segment.name}.segment" for part in self.parts)}
         _remove_old(folder, used)
 
     @classmethod
@@ -336,11 +341,12 @@ class Snapshot:
             parts = [_load_part(folder, entry) for entry in manifest["segments"]]
             arrays = map_arrays(folder / f"{manifest['version']}.frequencies", manifest["frequencies"])
             frequencies = columns_from(Frequencies, arrays)
+            as_of, version = int(manifest["as_of"]), str(manifest["version"])
         except FileNotFoundError as error:
             raise SnapshotMismatch(f"no snapshot: {error}", is_damage=False) from error
         except (OSError, DamagedFile, ValueError, KeyError, TypeError) as error:
             raise SnapshotMismatch(f"damaged: {type(error).__name__}: {error}") from error
-        return cls(versions, int(manifest["as_of"]), tuple(parts), frequencies, str(manifest["version"]))
+        return cls(versions, as_of, tuple(parts), frequencies, version)
 
     # Inside
 
@@ -396,7 +402,7 @@ def best_rows(scores: FloatArray, *, k: int, allowed: BoolArray) -> IntArray:
 
     scores, allowed : shape (n_rows,).
     """
-    return kernels.rows_from(scores, allowed, kernels.kth_best(scores, allowed, k))
+    return kernels.best(scores, allowed, k)
 
 
 def _joined(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
@@ -412,36 +418,42 @@ def _without(part: Part, rows: IntArray) -> Part:
 
 
 def _merged(parts: list[Part]) -> list[Part]:
-    """Fewer segments: the newest with its neighbour while they are of like size, and any in which many are gone."""
+    """Fewer segments: neighbours of like size together, and any in which many are gone.
+
+    All neighbours, not the newest alone: what was large shrinks as its profiles are changed.
+    """
     parts = [
         Part.of(Segment.merge([part.segment], [part.alive])) if 1 - part.alive.mean() > _GONE_SHARE else part
         for part in parts
     ]
-    while len(parts) > 1:
-        older, newer = (int(part.alive_rows.sum()) for part in parts[-2:])
-        if older > max(_MERGE_RATIO * newer, _MERGE_AT_ONCE) or not fits(older + newer):
-            break
-        two = parts[-2:]
-        parts[-2:] = [Part.of(Segment.merge([part.segment for part in two], [part.alive for part in two]))]
+    for place in range(len(parts) - 2, -1, -1):
+        two = parts[place : place + 2]
+        older, newer = (int(part.alive_rows.sum()) for part in two)
+        if older <= max(_MERGE_RATIO * newer, _MERGE_AT_ONCE) and fits(older + newer):
+            merged = Segment.merge([part.segment for part in two], [part.alive for part in two])
+            parts[place : place + 2] = [Part.of(merged)]
     return parts
 
 
-def _write_once(path: Path, arrays: dict[str, NDArray[Any]]) -> int:
-    """Write a file that nobody ever changes, unless it is there; returns its checksum."""
-    note = path.with_name(f"{path.name}.crc32")
-    if path.exists() and note.exists():
-        path.touch()
-        return int(note.read_text(encoding="ascii"), 16)
-    checksum = write_arrays(path, arrays)
-    write_whole(note, f"{checksum:08x}".encode())
+def _write_once(path: Path, segment: Segment) -> int:
+    """Write the file of a segment, which nobody ever changes, unless it is there; returns its checksum."""
+    try:
+        checksum = checksum_of(path)
+    except FileNotFoundError:
+        return write_arrays(path, arrays_of(segment))
+    path.touch()  # not old yet
     return checksum
 
 
 def _remove_old(folder: Path, used: set[str]) -> None:
+    """Remove what saving leaves behind, also where it was stopped; locks stay, which may be held for hours."""
     long_ago = time.time() - _KEPT_S
     for path in folder.iterdir():
-        if path.name.removesuffix(".crc32") not in used and path.is_file() and path.stat().st_mtime < long_ago:
-            path.unlink(missing_ok=True)
+        is_left = path.suffix in {".segment", ".frequencies"} or path.name.startswith(".")
+        if is_left and path.name not in used:
+            with suppress(FileNotFoundError):  # another process may be at it
+                if path.stat().st_mtime < long_ago:
+                    path.unlink()
 
 
 def _read_manifest(folder: Path) -> Any:

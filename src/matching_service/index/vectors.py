@@ -54,6 +54,12 @@ class Vectors:
         )
         return made.with_rows({row: vector for row, vector in enumerate(vectors) if vector is not None})
 
+    @classmethod
+    def of(cls, vectors: FloatArray) -> Self:
+        """From vectors that are not 0, shape (n_rows, n_dimensions)."""
+        directions = np.rint(vectors * (_STEPS / np.abs(vectors).max(axis=1, keepdims=True))).astype(np.int8)
+        return cls(directions, (1.0 / np.linalg.norm(directions.astype(np.float32), axis=1)).astype(np.float32))
+
     def with_rows(self, vectors: dict[int, FloatArray]) -> Self:
         """A copy with the vectors of some rows."""
         directions, scales = self.directions.copy(), self.scales.copy()

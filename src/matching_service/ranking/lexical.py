@@ -1,8 +1,7 @@
 """The lexical signal: how much of a demand's weighted vocabulary a passage uses."""
 
-import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -49,7 +48,7 @@ def query_weights(
     return unit(weights)
 
 
-def rarity_among(terms: Iterable[str], asked: Frequencies) -> dict[str, float]:
+def rarity_among(terms: Collection[str], asked: Frequencies) -> dict[str, float]:
     """How rare terms are among the demands, each 1 or more: their idf ** (n / (n + 50)).
 
     asked : the frequencies of all demands. What every demand says (降低成本, 提高效率) says little of this one. A few
@@ -57,7 +56,7 @@ def rarity_among(terms: Iterable[str], asked: Frequencies) -> dict[str, float]:
     """
     n = len(asked)
     power = n / (n + _ENOUGH_DEMANDS)
-    return {term: math.pow(idf, power) for term, idf in asked.idfs(terms).items()}
+    return dict(zip(terms, (asked.idfs(terms) ** power).tolist(), strict=True))
 
 
 def lexical_value(raw: FloatArray) -> FloatArray:
