@@ -1,8 +1,8 @@
 """How long does one lexical top-50 take, beside the libraries that one would use otherwise?
 
 A query is a real demand, cut at 600 characters and segmented beforehand. Ours is given the keys of its terms, weighs
-them and searches; a peer is given their ids. Each pair of ours and a peer has a process of its own and takes turns, query
-by query.
+them and searches; a peer is given their ids. Each pair of ours and a peer has a process of its own and takes turns,
+query by query.
 """
 
 from collections import Counter

@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from benchmarks.corpus import Corpus, Counts
+from benchmarks.corpus import Corpus
 from matching_service.index.contract import Document, Facts, IntArray, Passage, Versions
-from matching_service.index.postings import MAX_COUNT, Postings, TermQuery, Terms, term_keys, tf_weight
+from matching_service.index.postings import MAX_COUNT, Postings, TermQuery, Terms, family_factors, term_keys
 from matching_service.index.segment import Segment
 from matching_service.index.snapshot import Part, Snapshot, best_rows
 from matching_service.index.vectors import Vectors
@@ -82,7 +81,7 @@ def search_snapshot(snapshot: Snapshot, prepared: PreparedQuery, k: int) -> IntA
 def impact_matrix(corpus: Corpus) -> sparse.csr_matrix:
     """float32, shape (n_profiles, n_terms): what a peer that multiplies matrices must be given to find our rows."""
     counts = corpus.counts()
-    weights = np.array([tf_weight(term, 1) for term in corpus.vocabulary], dtype=np.float32)
+    weights = family_factors(term_keys(corpus.vocabulary)).astype(np.float32)
     logarithms = np.log(np.maximum(np.arange(MAX_COUNT + 1), 1)).astype(np.float32)
     values = weights[counts.term_ids] * (1 + logarithms[counts.counts])
     norms = np.sqrt(np.add.reduceat(values * values, counts.row_ends[:-1]))
