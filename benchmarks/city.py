@@ -67,15 +67,16 @@ class City:
     folder: Path
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The settings of every process that works on it."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
-        return kept | {"MATCHING_DATA_DIR": str(self.folder), "PYTHONUTF8": "1"}
+    def settings(self) -> Settings:
+        """All that an operator may choose is chosen, whatever the environment or a file ``.env`` says."""
+        url = f"sqlite:///{self.folder / 'matching.sqlite3'}"
+        return Settings(data_dir=self.folder, database_url=url, encoder="universal", log_level="INFO")
 
     @property
-    def settings(self) -> Settings:
-        """The same, in this process."""
-        return Settings(_env_file=None, data_dir=self.folder)
+    def environment(self) -> dict[str, str]:
+        """The same for another process."""
+        chosen = self.settings.model_dump(exclude_unset=True)
+        return os.environ | {f"MATCHING_{name.upper()}": str(value) for name, value in chosen.items()}
 
     def cli(self, *arguments: str) -> str:
         """What a command prints; raises CalledProcessError when it fails."""

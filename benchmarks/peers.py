@@ -78,7 +78,6 @@ class Tantivy:
         writer.wait_merging_threads()
         self._index.reload()
         self._searcher = self._index.searcher()
-        self.n_segments: int = self._searcher.num_segments
 
     def search(self, query: Sequence[int], k: int) -> IntArray:
         terms = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "terms", str(i), "freq")) for i in query]
