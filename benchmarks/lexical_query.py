@@ -14,7 +14,6 @@ from benchmarks import ours
 from benchmarks.corpus import ALL, WORDS, Corpus, Tokens, real_demands
 from benchmarks.measure import Row, apart, p99, take_turns
 from benchmarks.peers import PEERS, Bm25s, ScikitLearn, Tantivy
-from matching_service.index.postings import Terms
 
 TOP_K = 50
 CORPORA: tuple[tuple[int, Tokens], ...] = (
@@ -36,7 +35,7 @@ _ROWS_FOR_SLOW_PEER = 10_000_000
 class Query:
     """The terms of one demand, and the ids that a peer knows them by."""
 
-    terms: Terms
+    terms: ours.Terms
     ids: list[int]
 
 
