@@ -8,8 +8,8 @@ one regular expression, because jieba breaks 0.45mm and HPLC-MS apart.
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import rjieba
 
@@ -26,8 +26,7 @@ _QUANTITY = re.compile(r"\d+(?:\.\d+)?[^\W\d_]*%?")
 _MIN_FREQUENCY = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A word and its half-open span in the piece that holds it. Words may overlap: a compound and its parts."""
 
     text: str
@@ -69,14 +68,8 @@ class Segmenter:
             words = [*_parts(piece), Word(piece, 0, len(piece))]
         else:
             return []
-        stops = _merged(sorted((word.start, word.end) for word in words if word.text in self._stop_words))
-        starts = [start for start, _ in stops]
-
-        def is_kept(word: Word) -> bool:
-            before = bisect_right(starts, word.start) - 1  # the last stretch of stop words that begins by then
-            return before < 0 or stops[before][1] < word.end
-
-        return [word for word in words if is_kept(word)] if stops else words
+        stops = [word for word in words if word.text in self._stop_words]
+        return _outside(words, stops) if stops else words
 
     def _inner_words(self, word: str) -> Iterator[Word]:
         """The words of two and three characters inside a longer one, as jieba's search mode gives them."""
@@ -125,15 +118,21 @@ def _parts(run: str) -> Iterator[Word]:
         start += len(piece) + 1
 
 
-def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sorted spans with the overlapping ones made one."""
-    merged: list[tuple[int, int]] = []
-    for start, end in spans:
-        if merged and start < merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+def _outside(words: list[Word], stops: list[Word]) -> list[Word]:
+    """The words that do not lie in a stretch of overlapping stop words."""
+    stretches: list[tuple[int, int]] = []
+    for _, start, end in sorted(stops, key=lambda word: word.start):
+        if stretches and start < stretches[-1][1]:
+            stretches[-1] = stretches[-1][0], max(end, stretches[-1][1])
         else:
-            merged.append((start, end))
-    return merged
+            stretches.append((start, end))
+    starts = [start for start, _ in stretches]
+
+    def is_outside(word: Word) -> bool:
+        before = bisect_right(starts, word.start) - 1  # the last stretch that begins by then
+        return before < 0 or stretches[before][1] < word.end
+
+    return [word for word in words if is_outside(word)]
 
 
 def _pieces(mixed: Collection[str]) -> str:

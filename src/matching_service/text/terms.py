@@ -107,11 +107,12 @@ class Analyzer:
         return readings, quantities
 
     def _read(self, piece: str, words: Sequence[Word]) -> _Reading:
+        length, last = len(piece), len(piece) - 1
         if not words:
-            return _Reading(terms=(), places=(), n_at_last=0, first="", last="", length=len(piece))
-        places = [(self._term_of(word.text), word.start, word.end) for word in words]
-        covered = _marked(piece, [(word.start, word.end) for word in words if word.text not in self._bare_words])
-        marked = [""] * len(piece)  # the character n-grams of one character
+            return _Reading((), (), 0, "", "", length)
+        places = [(self._term_of(word), start, end) for word, start, end in words]
+        covered = _marked(piece, [(start, end) for word, start, end in words if word not in self._bare_words])
+        marked = [""] * length  # its characters as terms
         for run in han_runs(piece):
             for place in range(run.start(), run.end()):
                 if covered[place]:
@@ -120,14 +121,9 @@ class Analyzer:
                     if place and marked[place - 1]:
                         places.append((marked[place - 1] + piece[place], place - 1, place + 1))
         places.sort(key=_order)
-        return _Reading(
-            terms=tuple(term for term, _, _ in places),
-            places=tuple(places),
-            n_at_last=sum(start == len(piece) - 1 for _, start, _ in places),
-            first=intern(marked[0].removeprefix(NGRAM_MARK)),
-            last=marked[-1],
-            length=len(piece),
-        )
+        terms = tuple([term for term, _, _ in places])
+        n_at_last = len([start for _, start, _ in places if start == last])
+        return _Reading(terms, tuple(places), n_at_last, intern(marked[0][len(NGRAM_MARK) :]), marked[last], length)
 
     def _term_of(self, word: str) -> str:
         canonical = self._canonical.get(word)
