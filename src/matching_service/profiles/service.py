@@ -12,7 +12,7 @@ from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken
-from matching_service.profiles.queries import WITH_WORKS, get_contact
+from matching_service.profiles.queries import attach_works, get_contact
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
 from matching_service.store.affiliation import Affiliations, check_organization
 from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
@@ -53,7 +53,8 @@ async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfileP
 
 async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate], actor: Principal) -> list[Stored]:
     """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
-    batch = await Batch.load(session, ProfileRow, items, options=[WITH_WORKS])
+    batch = await Batch.load(session, ProfileRow, items)
+    await attach_works(session, batch.rows)
     affiliations = await Affiliations.load(session, items)
     present_works = {work.id for row in batch.rows for work in row.works}
 

@@ -6,14 +6,13 @@ The objects belong to no session, whose unit of work would write them one by one
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Column, bindparam, delete, insert, inspect, or_, select, update
+from sqlalchemy import Column, bindparam, delete, insert, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState
-from sqlalchemy.orm.interfaces import ORMOption
 
 from matching_service.foundation.clock import now
 from matching_service.store.base import Identified, Table, Versioned
-from matching_service.store.lookup import in_parts, with_external_id
+from matching_service.store.lookup import external_id_conditions, in_parts
 
 Row = TypeVar("Row", bound=Identified)
 AnyRow = TypeVar("AnyRow", bound=Table)
@@ -37,19 +36,14 @@ class Batch(Generic[Row]):
         self._by_external_id: dict[tuple[str, str], Row] = {}
 
     @classmethod
-    async def load(
-        cls, session: AsyncSession, table: type[Row], items: Sequence[Upsertable], *, options: Sequence[ORMOption] = ()
-    ) -> "Batch[Row]":
+    async def load(cls, session: AsyncSession, table: type[Row], items: Sequence[Upsertable]) -> "Batch[Row]":
         """The rows that exist, locked to the end of the transaction: nobody changes one before it is written."""
         batch = cls()
-        for part in in_parts(items):
-            conditions = with_external_id(table, ((i.source, i.external_id) for i in part if i.external_id is not None))
-            if ids := sorted({item.row_id for item in part if item.row_id is not None}):
-                conditions.append(table.id.in_(ids))
-            if not conditions:
-                continue
+        keys = ((item.source, item.external_id) for item in items if item.external_id is not None)
+        ids = sorted({item.row_id for item in items if item.row_id is not None})
+        for condition in (*external_id_conditions(table, keys), *(table.id.in_(part) for part in in_parts(ids))):
             # In the order of ids: two batches that lock the same rows in two orders would wait for each other.
-            statement = select(table).where(or_(*conditions)).order_by(table.id).options(*options)
+            statement = select(table).where(condition).order_by(table.id)
             for row in (await session.scalars(statement.with_for_update(key_share=True))).all():
                 session.expunge(row)
                 if row.id not in batch._by_id:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Connection, event, func, insert, make_url, select, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm.exc import StaleDataError
@@ -23,6 +23,7 @@ _OUTBOX_LOCK = 0x6F7574626F78  # any constant; the ASCII codes of "outbox"
 _BEGIN = "sqlite_begin"
 LAST_SEQ = "last_seq"
 """Key of ``session.info``: after the commit, the number of the newest event that it wrote."""
+_DEADLOCK = "40P01"
 
 
 class Database:
@@ -53,7 +54,7 @@ class Database:
         """A session whose work is committed when the block ends, or rolled back when it raises.
 
         Raises Conflict when a constraint of the database refuses the work, PreconditionFailed when somebody
-        else changed a row in between, Unavailable when the database stays locked.
+        else changed a row in between, Unavailable when the database stays locked or two wait for each other.
         """
         async with self._write() as session:
             try:
@@ -66,8 +67,8 @@ class Database:
                 raise Conflict("constraint_violated", _REFUSED) from error
             except PoolTimeoutError as error:
                 raise Unavailable("database_busy", _BUSY) from error
-            except OperationalError as error:
-                if "database is locked" in str(error.orig):
+            except DBAPIError as error:
+                if "database is locked" in str(error.orig) or getattr(error.orig, "sqlstate", None) == _DEADLOCK:
                     raise Unavailable("database_busy", _BUSY) from error
                 raise
 

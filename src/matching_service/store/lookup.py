@@ -15,6 +15,7 @@ from matching_service.store.base import Identified
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PER_STATEMENT = 1_000
 """Both databases limit the number of parameters of one statement, to some 32,000."""
+_SOURCES_PER_STATEMENT = 100
 
 Row = TypeVar("Row", bound=Identified)
 Item = TypeVar("Item")
@@ -25,9 +26,9 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def in_parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+def in_parts(items: Sequence[Item], *, size: int = _PER_STATEMENT) -> Iterator[Sequence[Item]]:
     """The items, in order, as many at a time as one statement may speak of."""
-    return (items[start : start + _PER_STATEMENT] for start in range(0, len(items), _PER_STATEMENT))
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def id_batches(ids: Iterable[str]) -> Iterator[Sequence[str]]:
@@ -82,20 +83,21 @@ async def rows_by_external_id(
 ) -> dict[tuple[str, str], Row]:
     """The rows of the given (source, external_id) pairs, in as few queries as the databases allow."""
     found: dict[tuple[str, str], Row] = {}
-    for part in in_parts(sorted(set(keys))):
-        statement = select(table).where(or_(*with_external_id(table, part)))
-        for row in await session.scalars(statement):
+    for condition in external_id_conditions(table, keys):
+        for row in await session.scalars(select(table).where(condition)):
             found[row.source, row.external_id] = row  # type: ignore[attr-defined]
     return found
 
 
-def with_external_id(table: type[Row], keys: Iterable[tuple[str, str]]) -> list[ColumnElement[bool]]:
-    """One condition per source, of which a row fulfils one: it has one of these (source, external_id) pairs.
+def external_id_conditions(table: type[Row], keys: Iterable[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
+    """Conditions for one statement each, of which the row of each (source, external_id) pair fulfils one.
 
-    SQLite uses no index for pairs in a list of pairs.
+    SQLite uses no index for a list of pairs, and allows no expression of a thousand terms.
     """
-    by_source: dict[str, set[str]] = defaultdict(set)
-    for source, external_id in keys:
-        by_source[source].add(external_id)
     source_, external_id_ = table.source, table.external_id  # type: ignore[attr-defined]
-    return [and_(source_ == source, external_id_.in_(sorted(ids))) for source, ids in sorted(by_source.items())]
+    for part in in_parts(sorted(set(keys))):
+        by_source: dict[str, list[str]] = defaultdict(list)
+        for source, external_id in part:
+            by_source[source].append(external_id)
+        for sources in in_parts(list(by_source.items()), size=_SOURCES_PER_STATEMENT):
+            yield or_(*(and_(source_ == source, external_id_.in_(ids)) for source, ids in sources))
