@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from matching_service.api.fields import Body
 from matching_service.api.problems import ProblemError, field_errors
-from matching_service.foundation.errors import FieldError, InvalidInput, Language
+from matching_service.foundation.errors import FieldError, Language, MatchingError
 
 MAX_ITEMS = 1_000
 
@@ -83,7 +83,7 @@ def parse_items(items: Sequence[Any], model: type[Model]) -> Parsed[Model]:
     return Parsed(valid, places, invalid)
 
 
-def rejected(error: InvalidInput) -> Stored:
+def rejected(error: MatchingError) -> Stored:
     """An item that is well-formed but breaks a rule."""
     return Stored("invalid", errors=error.errors or (FieldError(error.code, error.detail, ""),))
 
