@@ -46,7 +46,15 @@ FULL: dict[str, Any] = {
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PATCH", ""), ("POST", "/transitions"), ("GET", "/history"), ("GET", "/matches"), ("GET", "/similar")],
+    [
+        ("PATCH", ""),
+        ("POST", "/transitions"),
+        ("GET", "/history"),
+        ("GET", "/matches"),
+        ("GET", "/similar"),
+        ("GET", "/submission"),
+        ("GET", "/contact"),
+    ],
 )
 def test_an_unknown_demand_is_not_found(server: Server, method: str, path: str) -> None:
     body = {"PATCH": {"title": "a"}, "POST": {"to": "published"}}.get(method)
@@ -378,3 +386,29 @@ def test_an_opinion_has_limits(server: Server, source: str, opinion: object) -> 
     with server.client() as http:
         path = f"{PATH}/{create(http, 'demands', source=source)['id']}/transitions"
         assert_problem(http.post(path, json={"to": "submitted", "opinion": opinion}), 422, "invalid_body", "/opinion")
+
+
+def test_before_submission_the_same_problem_asked_before_is_shown_with_its_outcome(server: Server, source: str) -> None:
+    text = {"title": "压铸机料筒冲头磨损", "problem": "镁合金压铸机的冲头与料筒磨损快，三千模次就要更换。"}
+    with server.client("portal") as http, server.client("staff") as staff:
+        before, draft = (create(http, "demands", source=source, external_id=n, **text)["id"] for n in "12")
+        other = create(http, "demands", source=source, title="心肌标志物检测试剂", problem="检测限不够")["id"]
+        for demand_id in (before, other):
+            publish(staff, demand_id)
+        move(staff, before, "matching")
+        move(staff, before, "abandoned", reason="no_supplier", opinion="报价过高")
+        now_asked = create(http, "demands", source=source, keywords=["冲头"], cooperation="joint", **text)["id"]
+        later = create(http, "demands", source=source, **text)["id"]
+        publish(staff, later)
+        shown = http.get(f"{PATH}/{now_asked}/submission").raise_for_status().json()
+        with server.client("batch") as batch:
+            assert_problem(batch.get(f"{PATH}/{now_asked}/submission"), 403, "forbidden")
+    assert [error["pointer"] for error in shown["missing"]] == [
+        "/key_technology", "/organization_id", "/contact/person", "/contact/mobile", "/contact/email",
+    ]  # fmt: skip
+    found = {item["demand"]["id"]: item["demand"] for item in shown["similar"]}
+    assert shown["similar"][0]["demand"]["id"] == before
+    assert (found[before]["status"], found[before]["reason"], found[before]["opinion"]) == (
+        "abandoned", "no_supplier", "报价过高",
+    )  # fmt: skip
+    assert found.keys().isdisjoint({draft, other, later, now_asked})

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from matching_service.api.fields import Body
-from matching_service.api.problems import ProblemError, field_errors
+from matching_service.api.problems import ProblemError, field_errors, problem_errors
 from matching_service.foundation.errors import FieldError, Language, MatchingError
 
 MAX_ITEMS = 1_000
@@ -95,10 +95,7 @@ def bulk_answer(results: Sequence[Stored], language: Language) -> BulkAnswer:
                 index=index,
                 id=result.id,
                 status=result.status,
-                errors=[
-                    ProblemError(code=e.code, message=e.message.in_language(language), pointer=e.pointer)
-                    for e in result.errors
-                ],
+                errors=problem_errors(result.errors, language),
             )
             for index, result in enumerate(results)
         ]

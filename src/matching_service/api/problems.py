@@ -99,10 +99,7 @@ def problem(
         detail=detail.in_language(language),
         code=code,
         request_id=request_id.get(),
-        errors=[
-            ProblemError(code=error.code, message=error.message.in_language(language), pointer=error.pointer)
-            for error in errors
-        ],
+        errors=problem_errors(errors, language),
         legal=list(legal) if legal is not None else None,
     )
     headers: dict[str, str] = {"Content-Language": language}
@@ -122,6 +119,13 @@ def error_problem(error: MatchingError, language: Language) -> JSONResponse:
         errors=error.errors,
         legal=error.legal if isinstance(error, IllegalTransition) else None,
     )
+
+
+def problem_errors(errors: Iterable[FieldError], language: Language) -> list[ProblemError]:
+    return [
+        ProblemError(code=error.code, message=error.message.in_language(language), pointer=error.pointer)
+        for error in errors
+    ]
 
 
 def internal_problem(language: Language) -> JSONResponse:

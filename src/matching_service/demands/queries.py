@@ -58,5 +58,15 @@ async def list_transitions(session: AsyncSession, demand_id: str) -> Sequence[De
     return (await session.scalars(statement)).all()
 
 
+async def last_transitions(session: AsyncSession, demand_ids: Sequence[str]) -> dict[str, DemandTransitionRow]:
+    """Per demand its newest step."""
+    statement = (
+        select(DemandTransitionRow)
+        .where(DemandTransitionRow.demand_id.in_(demand_ids))
+        .order_by(DemandTransitionRow.at, DemandTransitionRow.id)
+    )
+    return {row.demand_id: row for row in await session.scalars(statement)}
+
+
 async def get_contact(session: AsyncSession, demand_id: str) -> DemandContactRow | None:
     return await session.get(DemandContactRow, demand_id)
