@@ -17,6 +17,7 @@ from matching_service.foundation.clock import now
 REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.ORGANIZATION_READ: ("GET", f"/v1/organizations/{UNKNOWN_ID}", None),
     Action.ORGANIZATION_WRITE: ("PATCH", f"/v1/organizations/{UNKNOWN_ID}", {}),
+    Action.ORGANIZATION_MERGE: ("POST", f"/v1/organizations/{UNKNOWN_ID}/merge", {"into": "x"}),
     Action.DEMAND_READ: ("GET", f"/v1/demands/{UNKNOWN_ID}/history", None),
     Action.DEMAND_WRITE: ("PATCH", f"/v1/demands/{UNKNOWN_ID}", {}),
     Action.DEMAND_SUBMIT: ("POST", f"/v1/demands/{UNKNOWN_ID}/transitions", {"to": "submitted"}),

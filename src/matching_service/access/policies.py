@@ -18,6 +18,7 @@ class Role(StrEnum):
 class Action(StrEnum):
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_WRITE = "organization:write"
+    ORGANIZATION_MERGE = "organization:merge"
     DEMAND_READ = "demand:read"
     DEMAND_WRITE = "demand:write"
     DEMAND_SUBMIT = "demand:submit"
@@ -59,6 +60,7 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
     {
         Action.ORGANIZATION_READ: _EVERYONE,
         Action.ORGANIZATION_WRITE: _OFFICE_AND_PORTAL,
+        Action.ORGANIZATION_MERGE: _OFFICE,
         Action.DEMAND_READ: _EVERYONE,
         Action.DEMAND_WRITE: _OFFICE_AND_PORTAL,
         Action.DEMAND_SUBMIT: _OFFICE_AND_PORTAL,

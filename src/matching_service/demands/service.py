@@ -13,7 +13,7 @@ from matching_service.demands.schemas import DemandContact, DemandCreate, Demand
 from matching_service.demands.states import EDITABLE, DemandStatus
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, external_id_taken
-from matching_service.store.affiliation import Affiliations, check_organization
+from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.lookup import ExistingRows, rows_by_external_id
 from matching_service.store.outbox import record_event
@@ -36,7 +36,8 @@ async def create_demand(session: AsyncSession, data: DemandCreate, actor: Princi
 async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatch, actor: Principal) -> DemandRow:
     """Change the fields that were sent."""
     changes = patch.model_dump(exclude_unset=True)
-    await check_organization(session, changes.get("organization_id"))
+    if (named := changes.get("organization_id")) is not None:
+        changes["organization_id"] = await present_organization(session, named)
     _check_years(changes.get("start_year", row.start_year), changes.get("end_year", row.end_year))
     _update(session, row, changes, actor)
     await session.flush()

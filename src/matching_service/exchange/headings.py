@@ -115,6 +115,7 @@ FORMS: Mapping[str, Form] = {
             "统一社会信用代码": "credit_code",
             "地区代码": "region",
             "类别": "kind",
+            "产业集群": "cluster",
             "简介": "introduction",
         },
         {
