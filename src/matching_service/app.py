@@ -15,6 +15,7 @@ from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
 from matching_service.demands.routes import router as demands
+from matching_service.engagements.routes import router as engagements
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
 from matching_service.matching import runs
@@ -25,6 +26,7 @@ from matching_service.profiles.routes import router as profiles
 from matching_service.ranking.encoder import load_encoder
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
+from matching_service.suggestions.routes import router as suggestions
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
-    for router in (organizations, demands, profiles, matches):
+    for router in (organizations, demands, profiles, matches, suggestions, engagements):
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(health.router)
     _describe_problems(app)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
 
 from matching_service.access.policies import Action, Principal, authorize
-from matching_service.api.deps import DatabaseDep, PageDep, Permit, ReadSession, WriteSession
+from matching_service.api.deps import DatabaseDep, LanguageDep, PageDep, Permit, ReadSession, WriteSession
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -29,6 +29,7 @@ from matching_service.matching.schemas import (
     ReverseBody,
     Run,
     RunBody,
+    SubmissionAnswer,
     TopK,
 )
 
@@ -89,6 +90,16 @@ async def read_similar_demands(
 ) -> DemandMatchAnswer:
     """Other demands like this one."""
     return await service.similar_demands(engine, demand_id, top_k=top_k, min_as_of=min_as_of)
+
+
+@router.get(
+    "/demands/{demand_id}/submission",
+    dependencies=[Depends(Permit(Action.DEMAND_SUBMIT))],
+    responses=problem_responses(404),
+)
+async def read_submission(demand_id: str, engine: EngineDep, language: LanguageDep) -> SubmissionAnswer:
+    """What a demand lacks before it may be submitted, and the same problem asked before, with its outcome."""
+    return await service.submission(engine, demand_id, language)
 
 
 @router.post(
