@@ -19,4 +19,9 @@ def new_id() -> str:
 
 def today() -> date:
     """The present day in China, where the people live who are asked: UTC+8 all year round."""
-    return datetime.now(_CHINA).date()
+    return day_of(now())
+
+
+def day_of(moment: datetime) -> date:
+    """The day in China at that moment."""
+    return moment.astimezone(_CHINA).date()
