@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.engagements.schemas import Kind
+from matching_service.foundation.clock import day_of
 from matching_service.foundation.errors import Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.lookup import get_page, get_row
+from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
 
 
 async def get_engagement(session: AsyncSession, engagement_id: str) -> EngagementRow:
@@ -62,6 +64,25 @@ async def due_until(session: AsyncSession, staff: str, last: date) -> Sequence[E
         session,
         _of(staff).where(EngagementRow.next_step_on <= last, EngagementRow.next_step_done_at.is_(None)),
     )
+
+
+async def last_contacts(session: AsyncSession, demand_ids: Sequence[str], *, until: date) -> dict[str, date]:
+    """Per demand the last day, not after ``until``, on which anybody was in touch about it: an engagement, or a step of
+    a suggestion beyond the suggestion itself.
+    """
+    held = select(EngagementRow.demand_id, func.max(EngagementRow.held_on)).where(
+        EngagementRow.demand_id.in_(demand_ids), EngagementRow.held_on <= until
+    )
+    rows = await session.execute(held.group_by(EngagementRow.demand_id))
+    found = {demand_id: day for demand_id, day in rows if demand_id is not None}
+    steps = (
+        select(SuggestionRow.demand_id, func.max(SuggestionTransitionRow.at))
+        .join(SuggestionRow, SuggestionTransitionRow.suggestion_id == SuggestionRow.id)
+        .where(SuggestionRow.demand_id.in_(demand_ids), SuggestionTransitionRow.from_status.is_not(None))
+    )
+    for demand_id, moment in await session.execute(steps.group_by(SuggestionRow.demand_id)):
+        found[demand_id] = max(day_of(moment), found.get(demand_id, date.min))
+    return found
 
 
 def _of(staff: str) -> Select[EngagementRow]:

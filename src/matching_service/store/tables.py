@@ -3,7 +3,7 @@
 from matching_service.store.access import ApiKeyRow, IdempotentAnswerRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.base import Table
-from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
+from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.embeddings import EmbeddingRow
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
@@ -16,6 +16,7 @@ from matching_service.store.suggestions import SuggestionRow, SuggestionTransiti
 __all__ = [
     "ApiKeyRow",
     "AuditRow",
+    "DeadlineNoticeRow",
     "DecisionRow",
     "DemandContactRow",
     "DemandRow",
