@@ -12,6 +12,7 @@ from matching_service.api.fields import (
     EntityId,
     ExternalId,
     NotBool,
+    Origin,
     Region,
     RowId,
     Text5000,
@@ -112,6 +113,7 @@ class Demand(Answer):
     end_year: int | None
     cooperation: str | None
     visibility: str
+    origin: Origin | None
     published_at: datetime | None
     created_at: datetime
     updated_at: datetime

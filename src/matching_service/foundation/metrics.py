@@ -14,3 +14,5 @@ INDEX_AS_OF = Gauge(
     "Sequence number of the last change that the index includes.",
 )
 RUN_DEMANDS = Counter("matching_run_demands_total", "Demands ranked by match runs.", ("outcome",))
+WEBHOOK_ATTEMPTS = Counter("matching_webhook_attempts_total", "Attempts to deliver an event.", ("outcome",))
+WEBHOOK_DELIVERIES = Gauge("matching_webhook_deliveries", "Events that are not delivered, by state.", ("state",))

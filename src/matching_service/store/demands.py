@@ -1,8 +1,9 @@
 """Demands and the history of their states."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table, Versioned
@@ -32,6 +33,7 @@ class DemandRow(Identified, Versioned, Table):
     end_year: Mapped[int | None]
     cooperation: Mapped[str | None] = mapped_column(String(20))
     visibility: Mapped[str] = mapped_column(String(20))
+    origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class DemandTransitionRow(Identified, Table):

@@ -4,6 +4,7 @@ from matching_service.store.access import ApiKeyRow, IdempotentAnswerRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.base import Table
 from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.exchange import DeliveryRow, FeedRejectionRow, FeedRow, WebhookRow, WebhookStateRow
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import OutboxRow
@@ -13,9 +14,12 @@ __all__ = [
     "ApiKeyRow",
     "AuditRow",
     "DecisionRow",
+    "DeliveryRow",
     "DemandRow",
     "DemandTransitionRow",
     "ExclusionRow",
+    "FeedRejectionRow",
+    "FeedRow",
     "IdempotentAnswerRow",
     "MatchListRow",
     "MatchRow",
@@ -25,5 +29,7 @@ __all__ = [
     "ProfileContactRow",
     "ProfileRow",
     "Table",
+    "WebhookRow",
+    "WebhookStateRow",
     "WorkRow",
 ]
