@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test format lint types migrations check bench quality lock clean
+.PHONY: help setup demo serve test format lint types migrations check states bench quality lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ migrations: setup ## the migrations make exactly the tables that the code descri
 	$(BIN)/python -m pytest -q -p no:randomly tests/store/test_migrations.py
 
 check: lint types migrations test ## everything that must hold before a change lands
+
+states: setup ## write docs/states.md from the tables in the code
+	$(BIN)/python -m matching_service.jobs.states > docs/states.md
 
 bench: setup ## run benchmarks/ and write results as JSON and a table
 	$(BIN)/python -m benchmarks

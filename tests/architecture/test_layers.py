@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "access": {"foundation", "store", "audit"},
     "api": {"foundation", "store", "audit", "access"},
     # rooms
-    "organizations": {"foundation"} | RECORDS,
+    "organizations": {"foundation", "text"} | RECORDS,  # text: names are folded before they are compared
     "demands": {"foundation"} | RECORDS,
     "profiles": {"foundation"} | RECORDS,
     "matching": {"foundation"} | PURE | RECORDS | ROOMS,

@@ -14,8 +14,9 @@ from sqlalchemy import select, text
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandCreate, DemandPatch
-from matching_service.demands.service import create_demand, transition_demand, update_demand
+from matching_service.demands.service import create_demand, update_demand
 from matching_service.demands.states import DemandStatus
+from matching_service.demands.transitions import adopt_status
 from matching_service.exchange import webhooks
 from matching_service.exchange.deliveries import delay_after
 from matching_service.exchange.mapping import EntityMapping, Mapped
@@ -73,7 +74,7 @@ async def demand_with_three_events(database: Database, **fields: Any) -> str:
         row = await create_demand(session, DemandCreate(**{"title": "谐波减速器"} | fields), COMMAND_LINE)
     async with database.transaction() as session:
         (found,) = (await get_by_ids(session, DemandRow, [row.id])).values()
-        await transition_demand(session, found, DemandStatus.PUBLISHED, opinion=None, actor=COMMAND_LINE)
+        await adopt_status(session, found, DemandStatus.PUBLISHED, actor=COMMAND_LINE)
         await update_demand(session, found, DemandPatch(funding_wan=80), COMMAND_LINE)
     return row.id
 

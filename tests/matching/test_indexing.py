@@ -10,8 +10,9 @@ from sqlalchemy import delete, select
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandImport
-from matching_service.demands.service import transition_demand, upsert_demands
+from matching_service.demands.service import upsert_demands
 from matching_service.demands.states import DemandStatus
+from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.errors import Unavailable
 from matching_service.index.snapshot import Snapshot
 from matching_service.matching.indexing import LiveIndex, demand_index, profile_index
@@ -245,7 +246,7 @@ async def test_the_index_of_demands_knows_their_state(database: Database, tmp_pa
     async with database.transaction() as session:
         row = await session.get(DemandRow, stored[0].id)
         assert row is not None
-        await transition_demand(session, row, DemandStatus.PUBLISHED, opinion=None, actor=COMMAND_LINE)
+        await adopt_status(session, row, DemandStatus.PUBLISHED, actor=COMMAND_LINE)
     by_changes = await index.catch_up()
     assert sorted(facts.kind for facts in by_changes.facts) == ["draft", "published"]
     same(by_changes, await index.rebuild())

@@ -18,9 +18,14 @@ class Role(StrEnum):
 class Action(StrEnum):
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_WRITE = "organization:write"
+    ORGANIZATION_MERGE = "organization:merge"
     DEMAND_READ = "demand:read"
     DEMAND_WRITE = "demand:write"
+    DEMAND_SUBMIT = "demand:submit"
     DEMAND_TRANSITION = "demand:transition"
+    DEMAND_EXPIRE = "demand:expire"
+    DEMAND_CONTACT_READ = "demand_contact:read"
+    DEMAND_CONTACT_WRITE = "demand_contact:write"
     PROFILE_READ = "profile:read"
     PROFILE_WRITE = "profile:write"
     PROFILE_DELETE = "profile:delete"
@@ -58,9 +63,14 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
     {
         Action.ORGANIZATION_READ: _EVERYONE,
         Action.ORGANIZATION_WRITE: _OFFICE_AND_PORTAL,
+        Action.ORGANIZATION_MERGE: _OFFICE,
         Action.DEMAND_READ: _EVERYONE,
         Action.DEMAND_WRITE: _OFFICE_AND_PORTAL,
+        Action.DEMAND_SUBMIT: _OFFICE_AND_PORTAL,
         Action.DEMAND_TRANSITION: _OFFICE,
+        Action.DEMAND_EXPIRE: _OFFICE_AND_BATCH,
+        Action.DEMAND_CONTACT_READ: _OFFICE,
+        Action.DEMAND_CONTACT_WRITE: _OFFICE_AND_PORTAL,
         Action.PROFILE_READ: _EVERYONE,
         Action.PROFILE_WRITE: _OFFICE_AND_PORTAL,
         Action.PROFILE_DELETE: _OFFICE,

@@ -73,7 +73,8 @@ async def _table_rows(
             organization_ids = {row.organization_id for row in rows if getattr(row, "organization_id", None)}
             organizations = await get_by_ids(session, OrganizationRow, organization_ids) if organization_ids else {}
             for row in rows:
-                yield _values(row, columns, organizations)
+                if getattr(row, "merged_into", None) is None:
+                    yield _values(row, columns, organizations)
 
 
 def _values(row: Any, columns: list[str], organizations: dict[str, OrganizationRow]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _ORGANIZATION = ("id", "source", "external_id", "name", "kind", "credit_code", "
 _DEMAND = (
     "id", "source", "external_id", "status", "title", "problem", "key_technology", "expected_goal", "keywords",
     "must_have", "nice_to_have", "region", "cluster", "industry_code", "funding_wan", "start_year", "end_year",
-    "cooperation", "visibility", "published_at", "created_at", "updated_at",
+    "cooperation", "wanted_partners", "field", "expires_on", "visibility", "published_at", "created_at", "updated_at",
 )  # fmt: skip
 _PROFILE = (
     "id", "source", "external_id", "kind", "name", "summary", "keywords", "fields", "region", "country", "language",

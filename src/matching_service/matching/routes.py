@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
 
 from matching_service.access.policies import Action, Principal, authorize
-from matching_service.api.deps import PageDep, Permit, ReadSession, WriteSession
+from matching_service.api.deps import LanguageDep, PageDep, Permit, ReadSession, WriteSession
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -27,6 +27,7 @@ from matching_service.matching.schemas import (
     ReverseBody,
     Run,
     RunBody,
+    SubmissionAnswer,
     TopK,
 )
 
@@ -83,6 +84,16 @@ async def read_similar_demands(
 ) -> DemandMatchAnswer:
     """Other demands like this one."""
     return await service.similar_demands(engine, demand_id, top_k=top_k)
+
+
+@router.get(
+    "/demands/{demand_id}/submission",
+    dependencies=[Depends(Permit(Action.DEMAND_SUBMIT))],
+    responses=problem_responses(404),
+)
+async def read_submission(demand_id: str, engine: EngineDep, language: LanguageDep) -> SubmissionAnswer:
+    """What a demand lacks before it may be submitted, and the same problem asked before, with its outcome."""
+    return await service.submission(engine, demand_id, language)
 
 
 @router.post(

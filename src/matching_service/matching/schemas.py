@@ -19,6 +19,7 @@ from matching_service.api.fields import (
     Topic,
     Topics,
 )
+from matching_service.api.problems import ProblemError
 from matching_service.profiles.schemas import Kind
 from matching_service.ranking.calibrate import Level
 
@@ -231,6 +232,27 @@ class DemandMatchAnswer(BaseModel):
     index: IndexAnswer
     took_ms: float
     items: list[DemandMatchItem]
+
+
+class EarlierDemand(MatchedDemand):
+    """A demand of before, with what became of it."""
+
+    status_since: datetime
+    reason: str | None = Field(description="Why it ended without success, where it did.")
+    opinion: str | None = Field(description="What was written with its last step.")
+
+
+class EarlierItem(BaseModel):
+    demand: EarlierDemand
+    score: float
+    level: Level
+
+
+class SubmissionAnswer(BaseModel):
+    """What the enterprise should see before it submits."""
+
+    missing: list[ProblemError] = Field(description="Everything that the form lacks; empty: it can be submitted.")
+    similar: list[EarlierItem] = Field(description="The same problem, asked before, and its outcome; best first.")
 
 
 class RunBody(Body):

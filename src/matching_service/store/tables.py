@@ -3,18 +3,20 @@
 from matching_service.store.access import ApiKeyRow, IdempotentAnswerRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.base import Table
-from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.exchange import DeliveryRow, FeedRejectionRow, FeedRow, WebhookRow, WebhookStateRow
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
+from matching_service.store.projects import ProjectRow
 
 __all__ = [
     "ApiKeyRow",
     "AuditRow",
     "DecisionRow",
     "DeliveryRow",
+    "DemandContactRow",
     "DemandRow",
     "DemandTransitionRow",
     "ExclusionRow",
@@ -28,6 +30,7 @@ __all__ = [
     "OutboxRow",
     "ProfileContactRow",
     "ProfileRow",
+    "ProjectRow",
     "Table",
     "WebhookRow",
     "WebhookStateRow",

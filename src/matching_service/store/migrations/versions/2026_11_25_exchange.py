@@ -1,13 +1,13 @@
 """exchange
 
-Revision: 377f9c740d84, after 3f6b0c8a91d2.
+Revision: 377f9c740d84, after 8b90e2f6a715.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "377f9c740d84"
-down_revision = "3f6b0c8a91d2"
+down_revision = "8b90e2f6a715"
 branch_labels = None
 depends_on = None
 
