@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,10 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.path).query))
 
     @property
     def json(self) -> dict[str, Any]:
@@ -43,6 +48,7 @@ class Receiver:
     answer: Callable[[Received], int] = lambda _request: 204
     answer_headers: dict[str, str] = field(default_factory=dict)
     answer_body: bytes = b""
+    content: Callable[[Received], bytes] | None = None
     requests: list[Received] = field(default_factory=list)
     accepted: list[Received] = field(default_factory=list)
     arrived: threading.Event = field(default_factory=threading.Event)
@@ -84,8 +90,11 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 request = Received(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
                 receiver.requests.append(request)
                 receiver.arrived.set()
@@ -93,13 +102,14 @@ class Receiver:
                 status = receiver.answer(request)
                 if status < 300:
                     receiver.accepted.append(request)
+                content = receiver.content(request) if receiver.content is not None else receiver.answer_body
                 try:
                     self.send_response(status)
                     for name, value in receiver.answer_headers.items():
                         self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(receiver.answer_body)))
+                    self.send_header("Content-Length", str(len(content)))
                     self.end_headers()
-                    self.wfile.write(receiver.answer_body)
+                    self.wfile.write(content)
                 except OSError:
                     pass  # whoever asked has gone
 

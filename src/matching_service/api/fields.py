@@ -30,6 +30,7 @@ class Origin(Answer):
     id: str
     source: str | None = None
     external_id: str | None = None
+    status: str | None = Field(default=None, description="The state of a demand there.")
     removed: bool = Field(default=False, description="It was taken back there.")
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table, Versioned
@@ -84,6 +84,6 @@ class FeedRejectionRow(Identified, Table):
     feed_id: Mapped[str] = mapped_column(ForeignKey("feeds.id", ondelete="CASCADE"))
     entity: Mapped[str] = mapped_column(String(50))
     entity_id: Mapped[str] = mapped_column(String(100))
-    item: Mapped[dict[str, Any]]
-    errors: Mapped[dict[str, Any]]
+    item: Mapped[Any] = mapped_column(JSON)
+    errors: Mapped[Any] = mapped_column(JSON)
     at: Mapped[datetime]
