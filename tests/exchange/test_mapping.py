@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from matching_service.exchange.mapping import EntityMapping, find_mapping, load_mappings
 from matching_service.exchange.representations import FIELDS
+from matching_service.exchange.schemas import FeedItem
 from matching_service.foundation.errors import InvalidInput
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "exchange.md"
@@ -149,3 +150,6 @@ def test_the_example_of_the_document_is_valid_and_says_what_it_does(tmp_path: Pa
     mapping = load(tmp_path, document.split("```toml\n")[1].split("```")[0])["kczg"]["demand"]
     ours, theirs = (json.loads(part.split("```")[0]) for part in document.split("```json\n")[1:3])
     assert mapping.outward(ours["data"]) == theirs["data"]
+    assert set(FeedItem.model_validate(ours).model_dump()) == set(ours)
+    shown = set(ours["data"]) | {f"organization.{name}" for name in ours["data"]["organization"]}
+    assert shown == FIELDS["demand"] - {"origin"}  # which only the office sees

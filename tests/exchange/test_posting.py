@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from matching_service.exchange import posting
 from matching_service.exchange.posting import Outcome
 from matching_service.exchange.signing import new_secret, signed_headers
 from matching_service.foundation.errors import InvalidInput
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -48,6 +51,22 @@ def test_signatures_are_those_of_the_standard() -> None:
         body=b'{"test": 2432232314}',
     )
     assert headers["Webhook-Signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_the_check_that_the_document_shows_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: dict[str, Any] = {}
+    exec(DOCUMENT.split("```python\n")[1].split("```")[0], shown)
+    monkeypatch.setattr("time.time", lambda: 1_000_000)
+    secret, body = new_secret(), "需求".encode()
+    headers = signed_headers(secret, message_id="m", timestamp=1_000_000, body=body)
+    given = {name.lower(): value for name, value in headers.items()}
+    assert shown["is_genuine"](secret, given, body)
+    assert shown["is_genuine"](secret, given | {"webhook-signature": f"v1,x {given['webhook-signature']}"}, body)
+    assert not shown["is_genuine"](secret, given, body + b" ")
+    assert not shown["is_genuine"](new_secret(), given, body)
+    assert not shown["is_genuine"](secret, given | {"webhook-id": "n"}, body)
+    old = signed_headers(secret, message_id="m", timestamp=999_000, body=body)
+    assert not shown["is_genuine"](secret, {name.lower(): value for name, value in old.items()}, body)
 
 
 @given(st.binary(max_size=50), st.binary(max_size=50), st.integers(0, 2**33), st.integers(0, 2**33))
