@@ -36,6 +36,16 @@ class Settings(BaseSettings):
     nudge_days: int = Field(default=9, ge=1, description="Days without a contact until staff are reminded of a demand.")
     last_chance_days: int = Field(default=21, ge=1, description="Days without a contact until its last chance.")
     abandon_days: int = Field(default=45, ge=1, description="Days without a contact after which it is abandoned.")
+    webhook_allow_private: bool = Field(
+        default=False,
+        description="Send webhooks also by http:// and to private addresses, as in an office's own network.",
+    )
+    webhook_give_up_days: float = Field(
+        default=3, ge=1, le=365, description="An event that was not delivered for so long becomes a dead letter."
+    )
+    feed_mapping: Path | None = Field(
+        default=None, description="TOML file that translates our fields to the names and codes of other systems."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("database_url")
