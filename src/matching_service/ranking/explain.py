@@ -3,6 +3,7 @@
 Works on the few profiles that are shown, from their texts, with the same analysis that built the index.
 """
 
+import math
 import re
 from bisect import bisect_left
 from collections import Counter
@@ -12,7 +13,7 @@ from functools import lru_cache
 
 from matching_service.foundation.errors import Text
 from matching_service.index.frequencies import Frequencies
-from matching_service.index.postings import impacts
+from matching_service.index.postings import MAX_COUNT, family_factors, term_keys
 from matching_service.ranking.lexical import query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.ranker import RankedProfile
@@ -85,12 +86,11 @@ class Explainer:
         self._weights = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, frequencies)
         asked = replace(prepared.query.topical(), nice_to_have=()).text  # what the weights were made of
         self._lone = _lone_characters(asked)
-        self._surfaces = {
-            term: surface
-            for term, surface in _surfaces(asked).items()
-            if len(surface) > 1 or fold(surface) in self._lone
-        }
+        folded = {term: (fold(surface), surface) for term, surface in _surfaces(asked).items()}
+        self._surfaces = {term: pair for term, pair in folded.items() if len(pair[1]) > 1 or pair[0] in self._lone}
         self._asked, self._folded_query = asked, fold_with_spans(asked)
+        factors = family_factors(term_keys(self._weights)).tolist()
+        self._factors = {t: w * f for (t, w), f in zip(self._weights.items(), factors, strict=True)}
 
     def explain(self, ranked: RankedProfile, passages: Sequence[PassageText]) -> Explanation:
         """Explain one ranked profile from the texts of ``ranked.work_ids``, in that order."""
@@ -109,15 +109,15 @@ class Explainer:
         word (泵, 水); what no shared word holds is part of the lexical signal but no term of the demand.
         """
         counts = Counter(o.term for text in best_passage.fields.values() for o in _occurrences(text))
-        products = {
-            term: self._weights[term] * weight for term, weight in impacts(counts).items() if term in self._weights
-        }
+        shared_terms = self._factors.keys() & counts.keys()
+        # Up to the passage's length, by which all are divided alike.
+        products = {t: self._factors[t] * (1 + math.log(min(counts[t], MAX_COUNT))) for t in sorted(shared_terms)}
         total = sum(products.values())
-        shared = self._shared_words(best_passage, products)
+        holders = _Holders(self._shared_words(best_passage, products))
         shares: dict[str, float] = {}
         for term, product in products.items():
-            part = fold(self._surfaces.get(term, term.removeprefix(NGRAM_MARK)))
-            holder = next((word for folded, word in shared if part in folded), None)
+            part = self._surfaces[term][0] if term in self._surfaces else fold(term.removeprefix(NGRAM_MARK))
+            holder = holders.find(part)
             if holder is not None:
                 shares[holder] = shares.get(holder, 0.0) + lexical * product / total
         found = [TermContribution(term, share) for term, share in shares.items()]
@@ -129,20 +129,37 @@ class Explainer:
         Words of either side count that the other holds only as a piece of a longer word, because the two texts may
         be cut differently; such a word has two characters at least.
         """
-        text = "\n".join(passage.fields.values())
-        folded_text = fold(text)
-        words = {fold(surface): surface for term, surface in self._surfaces.items() if term in products}
-        words |= {lone: surface for lone, surface in self._lone.items() if NGRAM_MARK + lone in products}
-        words |= {
+        folded_text = fold("\n".join(passage.fields.values()))
+        words = {
             folded: surface
-            for surface in self._surfaces.values()
-            if len(folded := fold(surface)) > 1 and folded in folded_text
+            for term, (folded, surface) in self._surfaces.items()
+            if term in products or (len(folded) > 1 and folded in folded_text)
         }
-        for o in (o for field in passage.fields.values() for o in _occurrences(field) if not is_ngram(o.term)):
-            if len(o.term) > 1 and (place := self._folded_query.text.find(o.term)) >= 0:
-                start, end = self._folded_query.original_span(place, place + len(o.term))
-                words.setdefault(o.term, self._asked[start:end])
+        words |= {lone: surface for lone, surface in self._lone.items() if NGRAM_MARK + lone in products}
+        own = {o.term for field in passage.fields.values() for o in _occurrences(field) if not is_ngram(o.term)}
+        for term in own:
+            if len(term) > 1 and term not in words and (place := self._folded_query.text.find(term)) >= 0:
+                start, end = self._folded_query.original_span(place, place + len(term))
+                words[term] = self._asked[start:end]
         return sorted(words.items(), key=lambda word: (-len(word[0]), word[0]))
+
+
+class _Holders:
+    """The longest word that holds a piece. Pieces of one and two characters, which most are, are looked up."""
+
+    def __init__(self, words: Sequence[tuple[str, str]]) -> None:
+        """Words : folded and as written, longest first."""
+        self._words = words
+        self._of_short: dict[str, str] = {}
+        for folded, word in words:
+            for start in range(len(folded)):
+                self._of_short.setdefault(folded[start], word)
+                self._of_short.setdefault(folded[start : start + 2], word)
+
+    def find(self, piece: str) -> str | None:
+        if len(piece) <= 2:
+            return self._of_short.get(piece)
+        return next((word for folded, word in self._words if piece in folded), None)
 
 
 @lru_cache(maxsize=512)  # some 70 MB for texts of usual length

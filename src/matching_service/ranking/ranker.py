@@ -23,12 +23,19 @@ from matching_service.ranking.fusion import (
     default_weights,
     fuse,
     known_weights,
-    most_movement,
+    score_bounds,
 )
 from matching_service.ranking.lexical import lexical_value, query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.semantic import semantic_value
-from matching_service.ranking.structured import SIGNAL_FUNCTIONS, Candidate, Circumstances, Finding, Standing
+from matching_service.ranking.structured import (
+    SIGNAL_FUNCTIONS,
+    Candidate,
+    Circumstances,
+    Finding,
+    Standing,
+    value_ranges,
+)
 from matching_service.ranking.topics import Topic, passages_with, profiles_with
 
 _N_CANDIDATES = 500
@@ -126,7 +133,9 @@ def rank(
     n_missing = np.zeros_like(best.profile_rows)
     for column in has:
         n_missing += ~column
-    near = _within_reach(best, n_missing, top_k, reach=2 * most_movement(weights) + circumstances.stability)
+    ranges: dict[str, tuple[float, float]] = {"nice_to_have": (0.0, 1.0), **value_ranges(prepared.query, circumstances)}
+    bounds = score_bounds(best.topic, np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]), weights)
+    near = _within_reach(bounds, n_missing, top_k, stability=circumstances.stability)
     leaders = np.array([best.passages[i][0] for i in near], dtype=np.int64)
     signals = signals[leaders]
     findings = _findings(prepared, snapshot, circumstances, rows[leaders])
@@ -245,13 +254,17 @@ def _has_topics(
     ]
 
 
-def _within_reach(best: _Best, n_missing: IntArray, top_k: int, *, reach: float) -> IntArray:
-    """Places of the profiles that could still come among the first ``top_k``, scores being moved by up to ``reach``."""
-    order = np.lexsort((-best.topic, n_missing))
+def _within_reach(
+    bounds: tuple[Float64Array, Float64Array], n_missing: IntArray, top_k: int, *, stability: float
+) -> IntArray:
+    """Places of the profiles that could still come among the first ``top_k``, by their lowest and highest scores."""
+    lowest, highest = bounds
+    order = np.lexsort((-lowest, n_missing))
     if len(order) <= top_k:
         return order
     last = order[top_k - 1]
-    close = (n_missing == n_missing[last]) & (best.topic >= best.topic[last] - reach)
+    # What is deducted for must-haves, at most a half, is the same share where the same number is missing.
+    close = (n_missing == n_missing[last]) & (highest + 2 * stability >= lowest[last])
     return np.flatnonzero((n_missing < n_missing[last]) | close)
 
 
