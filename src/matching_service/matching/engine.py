@@ -109,14 +109,15 @@ class Engine:
                 logger.exception("index_not_followed")
                 await asyncio.sleep(_RETRY_S)
 
-    async def view(self, *, min_as_of: int | None = None) -> "View":
+    async def view(self, *, newest: Mapping[str, int] | None = None, min_as_of: int | None = None) -> "View":
         """What every list of one answer is ranked with, up to the last commit; raises Unavailable while it loads.
 
-        ``min_as_of`` waits, up to a limit, for that change, and for the vectors of what was changed; raises Unavailable
-        when the change does not come.
+        ``newest`` is what ``last_seqs`` has just said, where that is known. ``min_as_of`` waits, up to a limit, for that
+        change, and for the vectors of what was changed; raises Unavailable when the change does not come.
         """
-        async with self.database.reading() as session:
-            newest: Mapping[str, int] = await last_seqs(session)
+        if newest is None:
+            async with self.database.reading() as session:
+                newest = await last_seqs(session)
         if min_as_of is not None:
             newest = await self._wait_for(min_as_of, newest)
         profiles, demands = await self._caught_up(newest)
@@ -239,8 +240,7 @@ async def rank_demands(
 async def _recalling(engine: Engine, queries: Sequence[Query]) -> Encoder:
     """The encoder, with what is known of these questions."""
     texts = [text for query in queries for text in query_texts(query.topical(), language_of(query.text))]
-    async with engine.database.reading() as session:
-        return RecallingEncoder(engine.encoder, await engine.vectors.remembered(session, texts))
+    return RecallingEncoder(engine.encoder, await engine.vectors.remembered(texts))
 
 
 def _attempt(function: Any, *arguments: Any) -> Any:
