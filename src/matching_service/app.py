@@ -27,7 +27,6 @@ from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
 
 logger = logging.getLogger(__name__)
-_RETRY_S = 5.0
 
 _DESCRIPTION = """Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams, laboratories and
 achievements, and explains every match. Every path under `/v1` needs `Authorization: Bearer <key>`."""
@@ -78,7 +77,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.database = database
     app.state.engine = engine
     app.state.work_off = work_off
-    _keep(tasks, asyncio.create_task(_open(engine)))
+    _keep(tasks, asyncio.create_task(engine.follow()))
     try:
         yield
     finally:
@@ -91,17 +90,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _keep(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
     tasks.add(task)
     task.add_done_callback(tasks.discard)
-
-
-async def _open(engine: Engine) -> None:
-    """Open the indexes beside the server, which is alive at once and ready when they are; tried until it works."""
-    for index in (engine.profiles, engine.demands):
-        while not index.is_open:
-            try:
-                await index.open()
-            except Exception:
-                logger.exception("index_not_opened")
-                await asyncio.sleep(_RETRY_S)
 
 
 async def _work_off(engine: Engine, run_id: str, *, patience_s: float) -> None:

@@ -18,18 +18,20 @@ from ranking.worlds import (
     TODAY,
     SilentEncoder,
     document,
+    scattered_snapshot_of,
     snapshot_of,
     weights_of,
 )
 from strategies import ANY_TEXT
 
-from matching_service.index.snapshot import Document, Facts, Passage
+from matching_service.index.contract import Document, Facts, Passage
+from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.ranking.calibrate import LevelFloors
 from matching_service.ranking.fusion import ADJUSTING_SIGNALS, MUST_HAVE, STABILITY, TOPIC_SIGNALS, default_weights
 from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.prepare import prepare
 from matching_service.ranking.query import Query
-from matching_service.ranking.ranker import Filters, rank
+from matching_service.ranking.ranker import rank
 from matching_service.ranking.structured import Circumstances, Standing
 from matching_service.text.terms import default_analyzer
 
@@ -76,6 +78,21 @@ class TestOrder:
         options = {"top_k": ALL, "weights": weights, "circumstances": circumstances}
         ranked = rank(prepared, snapshot_of(*documents), **options)
         assert rank(prepared, snapshot_of(*shuffled), **options) == ranked
+
+    @few
+    @given(DOCUMENTS, DOCUMENTS, QUERIES, ANY_WEIGHTS, st.integers(1, 4))
+    def test_it_does_not_depend_on_how_profiles_lie_in_segments(self, gone, documents, query, weights, n_together):
+        """Nor on those that are gone: the same list, bit by bit."""
+        together, scattered = (
+            snapshot_of(*documents),
+            scattered_snapshot_of(*documents, gone=gone, n_together=n_together),
+        )
+        assert scattered.version == together.version
+        prepared, options = prepare(query, ENCODER), {"weights": weights, "circumstances": NOW}
+        for filters in (NO_FILTERS, Filters(candidates=frozenset("abcdefgh"))):
+            for top_k in (2, ALL):
+                found = rank(prepared, scattered, top_k=top_k, filters=filters, **options)
+                assert found == rank(prepared, together, top_k=top_k, filters=filters, **options)
 
     @few
     @given(DOCUMENTS, QUERIES, ANY_WEIGHTS, CIRCUMSTANCES)

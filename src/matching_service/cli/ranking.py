@@ -80,10 +80,11 @@ def reindex() -> None:
             for name, index in (("profiles", engine.profiles), ("demands", engine.demands)):
                 started = perf_counter()
                 with progress(f"reindex {name}", total=None) as advance:
-                    snapshot = await index.rebuild(advance)
+                    await index.rebuild(advance)
+                    snapshot = await index.complete()
                     await index.save()
                 stdout().print(
-                    f"{name}: {len(snapshot.profile_ids)} documents, {len(snapshot.work_ids)} passages, "
+                    f"{name}: {snapshot.n_profiles} documents, {snapshot.n_passages} passages, "
                     f"as of {snapshot.as_of}, {perf_counter() - started:.1f} s"
                 )
 

@@ -59,7 +59,7 @@ def made_with(engine: Engine, view: View) -> dict[str, Any]:
     return {
         "index_version": view.snapshot.version,
         "index_as_of": view.snapshot.as_of,
-        "index_profiles": len(view.snapshot.profile_ids),
+        "index_profiles": view.snapshot.n_profiles,
         "lexicon_version": default_lexicon().version,
         "encoder_version": engine.encoder.version,
     }

@@ -25,6 +25,7 @@ from matching_service.matching.schemas import (
     FailedDemand,
     MatchAnswer,
     MatchBody,
+    MinAsOf,
     ReverseBody,
     Run,
     RunBody,
@@ -81,10 +82,13 @@ async def read_latest_matches(demand_id: str, session: ReadSession) -> MatchAnsw
 
 @router.get("/demands/{demand_id}/similar", dependencies=[CanReadMatches], responses=problem_responses(404))
 async def read_similar_demands(
-    demand_id: str, engine: EngineDep, top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K
+    demand_id: str,
+    engine: EngineDep,
+    top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K,
+    min_as_of: Annotated[MinAsOf, Query()] = None,
 ) -> DemandMatchAnswer:
     """Other demands like this one."""
-    return await service.similar_demands(engine, demand_id, top_k=top_k)
+    return await service.similar_demands(engine, demand_id, top_k=top_k, min_as_of=min_as_of)
 
 
 @router.post(
@@ -107,8 +111,8 @@ async def rank_demands_for_profile(
     profile_id: str, engine: EngineDep, _principal: CanMatch, body: ReverseBody | None = None
 ) -> DemandMatchAnswer:
     """The reverse: open demands that this profile might answer."""
-    top_k = body.top_k if body is not None else DEFAULT_TOP_K
-    return await service.demands_for_profile(engine, profile_id, top_k=top_k)
+    asked = body or ReverseBody()
+    return await service.demands_for_profile(engine, profile_id, top_k=asked.top_k, min_as_of=asked.min_as_of)
 
 
 @router.post("/match-runs", status_code=202, dependencies=[Idempotent], responses=problem_responses(409))

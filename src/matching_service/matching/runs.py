@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from anyio import to_thread
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,7 +23,7 @@ from matching_service.matching import queries
 from matching_service.matching.affected import changed_since_last_run
 from matching_service.matching.changes import profile_ids_of, read_changes
 from matching_service.matching.chunks import Work, rank_chunk
-from matching_service.matching.engine import Engine, View
+from matching_service.matching.engine import Engine
 from matching_service.matching.lists import made_with, new_run
 from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges, Run
 from matching_service.store.database import Database
@@ -52,8 +51,10 @@ async def start_run(engine: Engine, session: AsyncSession, actor: Principal, *, 
     """Begin a run over all open demands, or those that changed; raises Conflict naming the one that has not ended."""
     async with engine.database.reading() as reading:
         events_as_of = await last_seq(reading)  # before all else: what comes later may or may not be seen by the run
-    view = await engine.view()  # before the transaction begins, because it may take long
-    frequencies = await _frequencies_version(view)
+    # Before the transaction begins, because it may take long. Words are counted anew for a run over all demands alone:
+    # a new count changes every list a little.
+    await (engine.refresh() if scope == "open" else engine.complete())
+    view = await engine.view()
     await engine.database.lock(session, _START_LOCK)  # of two starts at once, the second sees the first
     if (running := await queries.running_run(session)) is not None:
         raise _in_progress(running.id, is_alive=await is_owned(engine.database, _LOCK))
@@ -67,7 +68,7 @@ async def start_run(engine: Engine, session: AsyncSession, actor: Principal, *, 
         n_demands=n_demands,
         events_as_of=events_as_of,
     )
-    run.frequencies_version, run.stability = frequencies, engine.stability
+    run.frequencies_version, run.stability = view.frequencies_version, engine.stability
     session.add(run)
     await session.flush()
     record_audit(session, actor, "start", entity="match_run", entity_id=run.id, detail={"scope": scope})
@@ -165,14 +166,14 @@ async def _take_up(engine: Engine, run_id: str) -> tuple[Work, int, Sequence[str
     It keeps the weights that it was started with; raises NotFound or Conflict when they are gone. It is ranked with one
     lexicon, encoder and count of words: where one of them is another since it was broken off, it begins anew.
     """
+    await engine.complete()
     view = await engine.view()
-    frequencies = await _frequencies_version(view)
     async with engine.database.transaction() as session:
         run = await queries.get_run(session, run_id, for_update=True)
         if run.state != "running":  # cancelled, or completed by another process, while this one waited
             return Work(engine, run, view, None), 0, []
         view = replace(view, weights=engine.weights.get(run.weights_version))
-        made = made_with(engine, view) | {"frequencies_version": frequencies}
+        made = made_with(engine, view) | {"frequencies_version": view.frequencies_version}
         if any(getattr(run, name) != made[name] for name in _FIXED):
             logger.warning("match_run_begun_anew", extra={"run_id": run_id})
             await session.execute(delete(MatchListRow).where(MatchListRow.run_id == run_id))
@@ -212,15 +213,6 @@ async def _finish(engine: Engine, run_id: str) -> MatchRunRow:
         },
     )
     return run
-
-
-async def _frequencies_version(view: View) -> str:
-    """Names the document frequencies of profiles and of demands, on which the rarity of every word rests."""
-
-    def name() -> str:
-        return f"{view.snapshot.sparse.frequencies_version}-{view.asked.frequencies_version}"
-
-    return await to_thread.run_sync(name)
 
 
 async def _is_interrupted(database: Database, run: MatchRunRow) -> bool:

@@ -50,6 +50,12 @@ _EXAMPLE: JsonDict = {
 }
 
 
+MinAsOf = Annotated[
+    Annotated[int, Field(ge=0)] | None,
+    Field(description="Wait, up to 5 s, until the index includes this change (`X-As-Of` of a write); then 503."),
+]
+
+
 class QueryBody(Body):
     """A question in the form of a demand, with a demand's limits."""
 
@@ -76,6 +82,7 @@ class QuestionBody(Body):
     clusters: Annotated[list[Topic], Field(max_length=100)] = Field(default_factory=list)
     exclude: Ids = Field(default_factory=list, description="Ids of profiles that must not appear.")
     top_k: TopK = DEFAULT_TOP_K
+    min_as_of: MinAsOf = None
     weights: dict[Signal, Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]] | None = Field(
         default=None, description="Weight per signal for this request; a signal that is not named keeps its own."
     )
@@ -115,6 +122,7 @@ class ReverseBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"top_k": 10}]})
 
     top_k: TopK = DEFAULT_TOP_K
+    min_as_of: MinAsOf = None
 
 
 class MatchedProfile(Answer):
@@ -179,6 +187,9 @@ class IndexAnswer(BaseModel):
     version: str
     as_of: int = Field(description="Sequence number of the last change of a profile that is included.")
     profiles: int
+    pending_vectors: int = Field(
+        default=0, description="Passages that are found by their words, but not yet by their meaning."
+    )
 
 
 class MatchAnswer(BaseModel):

@@ -12,6 +12,7 @@ from matching_service.demands.states import OPEN
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
 from matching_service.foundation.metrics import MATCH_SECONDS
+from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
 from matching_service.matching import queries
 from matching_service.matching.chunks import changes_of
@@ -36,7 +37,7 @@ from matching_service.matching.schemas import (
     MatchItem,
 )
 from matching_service.profiles.queries import get_profile
-from matching_service.ranking.ranker import Filters, RankedProfile
+from matching_service.ranking.ranker import RankedProfile
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import DecisionRow
@@ -56,7 +57,7 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
         )
         raise InvalidInput("store_needs_demand", message, errors=[FieldError("store_needs_demand", message, "/store")])
     asked = await read_question(engine.database, body)
-    view = await engine.view()
+    view = await engine.view(min_as_of=body.min_as_of)
     request = RankRequest(
         query=asked.query,
         filters=filters_of(body, asked, candidates=body.candidates, keep_rejected=not body.store),
@@ -111,7 +112,7 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
     async with engine.database.reading() as session:
         profile = await get_profile(session, body.profile_id)
         against = await reasons_against(session, asked.demand, profile, on=asked.circumstances.today)
-    view = await engine.view()
+    view = await engine.view(min_as_of=body.min_as_of)
     request = RankRequest(
         query=asked.query,
         filters=filters_of(body, asked, candidates=None, keep_rejected=False),
@@ -174,12 +175,12 @@ async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
     )
 
 
-async def similar_demands(engine: Engine, demand_id: str, *, top_k: int) -> DemandMatchAnswer:
+async def similar_demands(engine: Engine, demand_id: str, *, top_k: int, min_as_of: int | None) -> DemandMatchAnswer:
     """Other demands like this one, in any state."""
     started = perf_counter()
     async with engine.database.reading() as session:
         demand = await get_demand(session, demand_id)
-    snapshot = await engine.demands.catch_up()
+    snapshot = (await engine.view(min_as_of=min_as_of)).demands
     filters = Filters(exclude=frozenset({demand.id}))
     ranked = await rank_demands(engine, demand_query(demand).topic_alone(), snapshot, filters, top_k)
     async with engine.database.reading() as session:
@@ -188,7 +189,9 @@ async def similar_demands(engine: Engine, demand_id: str, *, top_k: int) -> Dema
     return _demand_answer(snapshot, items, started)
 
 
-async def demands_for_profile(engine: Engine, profile_id: str, *, top_k: int) -> DemandMatchAnswer:
+async def demands_for_profile(
+    engine: Engine, profile_id: str, *, top_k: int, min_as_of: int | None
+) -> DemandMatchAnswer:
     """Open demands that the profile might answer, with the very score that the demand's own list would show.
 
     Likely demands are found by the profile's text; each is then ranked against this one profile.
@@ -196,16 +199,15 @@ async def demands_for_profile(engine: Engine, profile_id: str, *, top_k: int) ->
     started = perf_counter()
     async with engine.database.reading() as session:
         profile = await get_profile(session, profile_id)
-    demand_snapshot = await engine.demands.catch_up()
+    view = await engine.view(min_as_of=min_as_of)
     filters = Filters(kinds=frozenset(OPEN))
     likely = await rank_demands(
-        engine, profile_query(profile), demand_snapshot, filters, max(_N_REVERSE_CANDIDATES, top_k)
+        engine, profile_query(profile), view.demands, filters, max(_N_REVERSE_CANDIDATES, top_k)
     )
     async with engine.database.reading() as session:
         demands = await get_by_ids(session, DemandRow, (entry.profile_id for entry in likely))
         requests = await demand_requests(session, list(demands.values()), top_k=1)
     only_this = frozenset({profile.id})
-    view = await engine.view()
     lists = await rank_many(
         engine, [replace(r, filters=replace(r.filters, candidates=only_this)) for r in requests], view
     )
@@ -219,7 +221,9 @@ async def demands_for_profile(engine: Engine, profile_id: str, *, top_k: int) ->
 
 
 def _index_answer(snapshot: Snapshot) -> IndexAnswer:
-    return IndexAnswer(version=snapshot.version, as_of=snapshot.as_of, profiles=len(snapshot.profile_ids))
+    return IndexAnswer(
+        version=snapshot.version, as_of=snapshot.as_of, profiles=snapshot.n_profiles, pending_vectors=snapshot.n_pending
+    )
 
 
 def _demand_answer(

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 from matching_service.foundation.errors import Text
-from matching_service.index.snapshot import Facts
+from matching_service.index.contract import Facts
 from matching_service.ranking.query import Query
 from matching_service.text.normalise import fold
 

@@ -4,6 +4,7 @@ from matching_service.store.access import ApiKeyRow, IdempotentAnswerRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.base import Table
 from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.embeddings import EmbeddingRow
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import OutboxRow
@@ -15,6 +16,7 @@ __all__ = [
     "DecisionRow",
     "DemandRow",
     "DemandTransitionRow",
+    "EmbeddingRow",
     "ExclusionRow",
     "IdempotentAnswerRow",
     "MatchListRow",
