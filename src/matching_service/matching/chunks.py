@@ -119,7 +119,13 @@ async def changes_of(
     """Per demand whose new list differs from the one before what changed and why, to be stored with the list."""
     exclusions = await exclusions_of(session, (demand.organization_id for demand, _, _ in outcomes))
     compared = [
-        Compared(demand, exclusions[demand.organization_id], before, _moves(before, listed))
+        Compared(
+            demand,
+            exclusions[demand.organization_id],
+            before,
+            {entry.profile.id: entry.ranked.score for entry in listed},
+            _moves(before, listed),
+        )
         for demand, before, listed in outcomes
         if not isinstance(listed, Exception)
     ]
