@@ -4,6 +4,9 @@ Both are given the same weights of the demands' terms, and the same impacts of t
 rows. They take turns, a thousand demands at a time.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
 from benchmarks import ours
@@ -18,6 +21,14 @@ N_ROUNDS = 5
 AT_MOST = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The terms of one demand, and the weights that a peer multiplies by."""
+
+    terms: ours.Terms
+    weights: Mapping[str, float]
+
+
 def run(*, quick: bool = False) -> list[Row]:
     """One row."""
     return [apart(compare, QUICK_DEMANDS if quick else N_DEMANDS, QUICK_PROFILES if quick else N_PROFILES)]
@@ -28,19 +39,23 @@ def compare(n_demands: int, n_profiles: int) -> Row:
     corpus = Corpus(n_profiles, WORDS)
     index = ours.build(corpus)
     peer = SparseDotTopN(corpus)
-    queries = [ours.terms_of(demand.counts(WORDS)) for demand in demands(n_demands)]
+    asked = [ours.terms_of(demand.counts(WORDS)) for demand in demands(n_demands)]
+    queries = [Query(terms, ours.weights_of(index, terms)) for terms in asked]
     per_round = n_demands // N_ROUNDS
     rounds = [queries[start : start + per_round] for start in range(0, n_demands, per_round)]
     took = take_turns(
-        (lambda some: ours.search_many(index, some, TOP_K), lambda some: peer.search_many(some, TOP_K)),
+        (
+            lambda some: ours.search_many(index, [query.terms for query in some], TOP_K),
+            lambda some: peer.search_many([query.weights for query in some], TOP_K),
+        ),
         rounds,
         warm_up=[queries[:20]],
     )
     checked = queries[:: max(1, n_demands // 100)]
-    ours_rows = [rows for rows in ours.search_many(index, checked, TOP_K)]
+    own_rows = ours.search_many(index, [query.terms for query in checked], TOP_K)
+    peer_rows = peer.search_many([query.weights for query in checked], TOP_K)
     common = [
-        len(np.intersect1d(own, other)) / max(1, len(own))
-        for own, other in zip(ours_rows, peer.search_many(checked, TOP_K), strict=True)
+        len(np.intersect1d(own, other)) / max(1, len(own)) for own, other in zip(own_rows, peer_rows, strict=True)
     ]
     ratio = float(np.median(took[:, 0] / took[:, 1]))
     is_judged = n_profiles == N_PROFILES

@@ -1,7 +1,8 @@
 """How long does one lexical top-50 take, beside the libraries that one would use otherwise?
 
-A query is a real demand, cut at 600 characters and segmented beforehand. Ours is given the keys of its
-terms, weighs them and searches; a peer is given their ids. Each pair of ours and a peer has a process of its own and takes turns, query by query.
+A query is a real demand, cut at 600 characters and segmented beforehand. Ours is given the keys of its terms, weighs
+them and searches; a peer is given their ids. Each pair of ours and a peer has a process of its own and takes turns,
+query by query.
 """
 
 from collections import Counter
@@ -13,7 +14,6 @@ from benchmarks import ours
 from benchmarks.corpus import ALL, WORDS, Corpus, Tokens, real_demands
 from benchmarks.measure import Row, apart, p99, take_turns
 from benchmarks.peers import PEERS, Bm25s, ScikitLearn, Tantivy
-from matching_service.index.postings import Terms
 
 TOP_K = 50
 CORPORA: tuple[tuple[int, Tokens], ...] = (
@@ -35,7 +35,7 @@ _ROWS_FOR_SLOW_PEER = 10_000_000
 class Query:
     """The terms of one demand, and the ids that a peer knows them by."""
 
-    terms: Terms
+    terms: ours.Terms
     ids: list[int]
 
 

@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from benchmarks.corpus import Corpus, Counts
+from benchmarks.corpus import Corpus
 from matching_service.index.contract import Document, Facts, IntArray, Passage, Versions
-from matching_service.index.postings import Postings, TermQuery, Terms, impacts, term_keys
+from matching_service.index.postings import MAX_COUNT, Postings, TermQuery, Terms, family_factors, term_keys
 from matching_service.index.segment import Segment
 from matching_service.index.snapshot import Part, Snapshot, best_rows
 from matching_service.index.vectors import Vectors
@@ -22,7 +21,6 @@ from matching_service.ranking.encoder import load_encoder
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.text.lexicon import default_lexicon
 
-_ANCHOR = "~甲"
 _N_THREADS = 2
 
 
@@ -51,18 +49,14 @@ def build(corpus: Corpus, *, with_vectors: bool = False) -> Snapshot:
     return Snapshot.of_parts(tuple(parts), _versions(), as_of=n_done)
 
 
-def build_from_terms(passages: Sequence[Mapping[str, int]]) -> Snapshot:
-    """A snapshot of passages that are given as term counts."""
-    documents = (
-        Document(f"{number:036}", Facts(kind="expert"), (Passage(None, terms, None),))
-        for number, terms in enumerate(passages)
-    )
-    return Snapshot.build(documents, _versions())
-
-
 def terms_of(counts: Mapping[str, int]) -> Terms:
     """A query's terms as the engine knows them, as a peer knows them by numbers."""
     return Terms.of(counts)
+
+
+def weights_of(snapshot: Snapshot, terms: Terms) -> dict[str, float]:
+    """The weights by which ``search`` multiplies."""
+    return dict(zip(terms.names, snapshot.frequencies.weights(terms).tolist(), strict=True))
 
 
 def search(snapshot: Snapshot, terms: Terms, k: int) -> IntArray:
@@ -84,16 +78,15 @@ def search_snapshot(snapshot: Snapshot, prepared: PreparedQuery, k: int) -> IntA
     return search(snapshot, Terms.of(prepared.terms), k)
 
 
-def family_weights(terms: Sequence[str]) -> NDArray[np.float32]:
-    """float32, shape (n_terms,): what the index makes of one occurrence of each term, up to a common factor."""
-    pairs = (impacts({term: 1, _ANCHOR: 1}) for term in terms)
-    values = ((pair[term], pair[_ANCHOR]) for term, pair in zip(terms, pairs, strict=True))
-    return np.fromiter((own / anchor for own, anchor in values), np.float32, len(terms))
-
-
-def impact_matrix(counts: Counts, weights: NDArray[np.float32], n_terms: int) -> sparse.csr_matrix:
-    """float32, shape (n_rows, n_terms): what a peer that multiplies matrices must be given to find the same rows."""
-    return sparse.csr_matrix(_impacts(counts, weights), shape=(len(counts), n_terms))
+def impact_matrix(corpus: Corpus) -> sparse.csr_matrix:
+    """float32, shape (n_profiles, n_terms): what a peer that multiplies matrices must be given to find our rows."""
+    counts = corpus.counts()
+    weights = family_factors(term_keys(corpus.vocabulary)).astype(np.float32)
+    logarithms = np.log(np.maximum(np.arange(MAX_COUNT + 1), 1)).astype(np.float32)
+    values = weights[counts.term_ids] * (1 + logarithms[counts.counts])
+    norms = np.sqrt(np.add.reduceat(values * values, counts.row_ends[:-1]))
+    values /= np.repeat(norms, np.diff(counts.row_ends))
+    return sparse.csr_matrix((values, counts.term_ids, counts.row_ends), shape=(len(corpus), len(weights)))
 
 
 def write_snapshot(corpus: Corpus, folder: Path) -> None:
@@ -120,12 +113,3 @@ def _facts(first: int, n_profiles: int) -> Iterator[Facts]:
             title="教授",
             capacity=3,
         )
-
-
-def _impacts(counts: Counts, weights: NDArray[np.float32]) -> sparse.csr_array:
-    logarithms = np.log(np.maximum(np.arange(256), 1)).astype(np.float32)
-    values = weights[counts.term_ids] * (1 + logarithms[counts.counts])
-    ends = counts.row_ends
-    norms = np.sqrt(np.add.reduceat(values * values, ends[:-1]))
-    values /= np.repeat(norms, np.diff(ends))
-    return sparse.csr_array((values, counts.term_ids, ends), shape=(len(counts), len(weights)))

@@ -5,7 +5,7 @@ without counting all hits; scikit-learn as in its user guide, then a partial sor
 ids, so that no peer walks a list of postings twice.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import bm25s
 import numpy as np
@@ -16,8 +16,8 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import linear_kernel
 
-from benchmarks import ours
-from benchmarks.corpus import Corpus, Counts
+from benchmarks.corpus import Corpus
+from benchmarks.ours import impact_matrix
 
 IntArray = NDArray[np.int64]
 _TANTIVY_HEAP_BYTES = 2_000_000_000
@@ -78,7 +78,6 @@ class Tantivy:
         writer.wait_merging_threads()
         self._index.reload()
         self._searcher = self._index.searcher()
-        self.n_segments: int = self._searcher.num_segments
 
     def search(self, query: Sequence[int], k: int) -> IntArray:
         terms = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "terms", str(i), "freq")) for i in query]
@@ -112,17 +111,14 @@ class SparseDotTopN:
     name = "sparse_dot_topn, 2 threads"
 
     def __init__(self, corpus: Corpus) -> None:
-        weights = ours.family_weights(corpus.vocabulary)
-        counts: Counts = corpus.counts()
-        matrix = ours.impact_matrix(counts, weights, len(weights))
         self._id_of = {term: number for number, term in enumerate(corpus.vocabulary)}
-        self._columns = sparse.csr_matrix(matrix.T.tocsr())
+        self._columns = sparse.csr_matrix(impact_matrix(corpus).T.tocsr())
 
-    def search_many(self, queries: Sequence[dict[str, float]], k: int) -> list[IntArray]:
+    def search_many(self, queries: Sequence[Mapping[str, float]], k: int) -> list[IntArray]:
         found = sparse_dot_topn.sp_matmul_topn(self._matrix(queries), self._columns, top_n=k, n_threads=2, sort=True)
         return [row.astype(np.int64) for row in np.split(found.indices, found.indptr[1:-1])]
 
-    def _matrix(self, queries: Sequence[dict[str, float]]) -> sparse.csr_matrix:
+    def _matrix(self, queries: Sequence[Mapping[str, float]]) -> sparse.csr_matrix:
         known = [{i: w for term, w in q.items() if (i := self._id_of.get(term)) is not None} for q in queries]
         ends = np.cumsum([0, *map(len, known)])
         ids = np.fromiter((i for query in known for i in query), np.int32, ends[-1])

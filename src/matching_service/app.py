@@ -56,7 +56,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def create_engine(settings: Settings, database: Database) -> Engine:
     """Encoder and indexes over a database; the indexes still have to be opened."""
     return Engine.create(
-        database, load_encoder(settings.encoder), snapshots=settings.snapshot_dir, weights=settings.weights_dir
+        database,
+        load_encoder(settings.encoder),
+        snapshots=settings.snapshot_dir,
+        weights=settings.weights_dir,
+        stability=settings.stability,
     )
 
 
@@ -67,12 +71,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine = create_engine(app.state.settings, database)
     tasks: set[asyncio.Task[None]] = set()
 
-    async def start_run(run_id: str) -> None:  # async: a plain function would be called in a thread without a loop
-        _keep(tasks, asyncio.create_task(_work_off(engine, run_id)))
+    async def work_off(run_id: str, *, patience_s: float) -> None:  # async: a plain one would be called in a thread
+        _keep(tasks, asyncio.create_task(_work_off(engine, run_id, patience_s=patience_s)))
 
     app.state.database = database
     app.state.engine = engine
-    app.state.start_run = start_run
+    app.state.work_off = work_off
     _keep(tasks, asyncio.create_task(engine.follow()))
     try:
         yield
@@ -88,13 +92,11 @@ def _keep(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
     task.add_done_callback(tasks.discard)
 
 
-async def _work_off(engine: Engine, run_id: str) -> None:
+async def _work_off(engine: Engine, run_id: str, *, patience_s: float) -> None:
     try:
-        await runs.work_off(engine, run_id)
+        await runs.work_off(engine, run_id, patience_s=patience_s)
     except Exception:
-        logger.exception("match_run_failed", extra={"run_id": run_id})
-        await runs.fail_run(engine, run_id)
-        raise
+        logger.exception("match_run_not_completed", extra={"run_id": run_id})
 
 
 def _describe_problems(app: FastAPI) -> None:

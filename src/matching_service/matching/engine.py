@@ -53,11 +53,14 @@ class Engine:
     profiles: LiveIndex
     demands: LiveIndex
     weights: WeightsStore
+    stability: float
     cpu: CapacityLimiter
     _wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    def create(cls, database: Database, encoder: Encoder, *, snapshots: Path, weights: Path) -> "Engine":
+    def create(
+        cls, database: Database, encoder: Encoder, *, snapshots: Path, weights: Path, stability: float
+    ) -> "Engine":
         """An engine whose indexes still have to be opened; ``snapshots`` and ``weights`` are their folders."""
         vectors = VectorStore(database, encoder)
         return cls(
@@ -67,6 +70,7 @@ class Engine:
             LiveIndex(PROFILES, database, encoder, vectors, folder=snapshots / "profiles"),
             LiveIndex(DEMANDS, database, encoder, vectors, folder=snapshots / "demands"),
             WeightsStore(weights, encoder),
+            stability,
             CapacityLimiter(os.cpu_count() or 1),
         )
 
@@ -79,6 +83,11 @@ class Engine:
         """Wait until both indexes know all changes and all vectors, making these here."""
         await self.profiles.complete()
         await self.demands.complete()
+
+    async def refresh(self) -> None:
+        """``complete``, with the frequencies of all terms counted anew."""
+        await self.profiles.refresh()
+        await self.demands.refresh()
 
     async def follow(self) -> None:
         """Keep both indexes in step beside the requests, for as long as the task lives; opens them first."""
@@ -146,6 +155,11 @@ class View:
     snapshot: Snapshot
     demands: Snapshot
     weights: Weights
+
+    @property
+    def frequencies_version(self) -> str:
+        """Names the document frequencies of profiles and of demands, on which the rarity of every word rests."""
+        return f"{self.snapshot.version}-{self.demands.version}"
 
     @property
     def asked(self) -> Frequencies:

@@ -142,7 +142,7 @@ class PartAnswer(BaseModel):
     signal: str
     value: float = Field(
         description="In [0, 1]: of lexical and semantic how well the texts fit; of must_have the share missing; "
-        "of the others how far they are from neutral."
+        "of stability how much of its allowance is used; of the others how far they are from neutral."
     )
     weight: float = Field(description="Negative where the signal speaks against the profile.")
     contribution: float = Field(description="value x weight; the contributions sum to the score.")
@@ -245,19 +245,32 @@ class DemandMatchAnswer(BaseModel):
 
 
 class RunBody(Body):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"scope": "open"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"scope": "open"}, {"scope": "changed"}]})
 
-    scope: Literal["open"] = "open"
+    scope: Literal["open", "changed"] = Field(
+        default="open",
+        description="open: all open demands. changed: those that changed since the last run, or whose list would be "
+        "another because of a profile that did; the others keep theirs.",
+    )
 
 
 class Run(Answer):
     id: str
-    scope: str
+    scope: str = Field(description="open, changed, or demand: one list that was asked for by hand.")
     state: str = Field(description="running, finished, cancelled or failed.")
     created_at: datetime
     finished_at: datetime | None
+    heartbeat_at: datetime | None = Field(description="When it last stored lists.")
+    is_interrupted: bool = Field(
+        default=False, description="It is running, but the process that ranked is gone: resume or cancel it."
+    )
+    remaining_s: float | None = Field(
+        default=None, description="Estimated by its pace so far; null while nothing is known, and when it has ended."
+    )
+    estimated_finish_at: datetime | None = None
     n_demands: int
-    n_done: int
+    n_done: int = Field(description="Demands that were ranked.")
+    n_kept: int = Field(description="Demands that keep their list, because nothing that concerns them changed.")
     n_failed: int
     top_k: int
     index_version: str
@@ -265,17 +278,44 @@ class Run(Answer):
     lexicon_version: str
     encoder_version: str
     weights_version: str
+    frequencies_version: str | None = Field(description="Names the word counts that rarity rests on.")
+    stability: float | None
+
+
+class FailedDemand(Answer):
+    demand_id: str
+    error: str
+
+
+class CauseAnswer(BaseModel):
+    """Why a profile came, went or moved: the code for programs, the sentences for people."""
+
+    code: str = Field(
+        description="Of the profile: first_list, new_profile, profile_changed, availability_changed, standing_changed, "
+        "pinned, shortlisted, exclusions_changed, deleted, hidden, withdrawn, unavailable, own_organization, "
+        "excluded_by_organization, excluded_organization, rejected. Of the demand: demand_changed, asked_by_hand. Of "
+        "the ranking: weights_changed, lexicon_changed, encoder_changed, frequencies_changed, stability_changed, "
+        "new_year. others_moved: nothing of its own."
+    )
+    fields: list[str] = Field(description="Fields that changed.")
+    works: list[str] = Field(description="Titles of works that came, changed or went, five at most.")
+    zh: str
+    en: str
 
 
 class PlacedProfile(BaseModel):
-    profile_id: str
+    profile_id: str | None = Field(description="null: the profile had been deleted.")
+    name: str | None = Field(description="null: there is no such profile any more.")
     rank: int
+    causes: list[CauseAnswer]
 
 
 class MovedProfile(BaseModel):
     profile_id: str
+    name: str | None = Field(description="null: there is no such profile any more.")
     from_rank: int
     to_rank: int
+    causes: list[CauseAnswer]
 
 
 class DemandChanges(BaseModel):

@@ -15,10 +15,11 @@ from matching_service.foundation.metrics import MATCH_SECONDS
 from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
 from matching_service.matching import queries
+from matching_service.matching.chunks import changes_of
 from matching_service.matching.conflicts import exclusions_of, may_be_proposed, reasons_against
 from matching_service.matching.documents import demand_query, profile_query
 from matching_service.matching.engine import Engine, RankRequest, rank_demands, rank_many
-from matching_service.matching.lists import new_run, store_list
+from matching_service.matching.lists import NewList, new_run, store_lists
 from matching_service.matching.questions import demand_requests, filters_of, own_weights, read_question
 from matching_service.matching.reasons import why_not
 from matching_service.matching.schemas import (
@@ -74,15 +75,16 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
     weights = request.weights or view.weights
     run_id, match_ids = None, dict[str, str]()
     if body.store and asked.demand is not None:
-        run = new_run(engine, view.snapshot, weights, scope="demand", top_k=body.top_k, n_demands=1)
+        as_of = view.snapshot.as_of
+        run = new_run(engine, view, weights, scope="demand", top_k=body.top_k, n_demands=1, events_as_of=as_of)
         run.state, run.n_done, run.finished_at = "finished", 1, now()
         write.add(run)
         await write.flush()
-        previous = await queries.latest_list_ids(write, [asked.demand.id])
-        match_ids = await store_list(
-            write, run, asked.demand.id, listed, previous.get(asked.demand.id), took_ms=took_ms
-        )
-        run_id = run.id
+        demand_id, run_id = asked.demand.id, run.id
+        before = (await queries.previous_lists(write, [demand_id])).get(demand_id)
+        changes = await changes_of(write, run, [(asked.demand, before, listed)], index_as_of=as_of)
+        stored = NewList(demand_id, listed, before.id if before else None, changes.get(demand_id), took_ms)
+        match_ids = {profile_id: id_ for (_, profile_id), id_ in (await store_lists(write, run_id, [stored])).items()}
     return MatchAnswer(
         run_id=run_id,
         index=_index_answer(view.snapshot),

@@ -15,6 +15,7 @@ from matching_service.ranking.calibrate import Level
 from matching_service.ranking.fusion import (
     ADJUSTING_SIGNALS,
     MUST_HAVE,
+    STABILITY,
     TOPIC_SIGNALS,
     Float64Array,
     Fused,
@@ -36,6 +37,7 @@ _N_EVIDENCE = 3
 _EVIDENCE_SHARE = 0.6
 """A further passage is evidence when it scores at least this share of the profile's best one."""
 _NO_STANDING = Standing()
+_STEADIED = Text("比上次名单略低，在波动范围内，保持原得分", "lost no more than noise: keeps its former score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Part:
     """What one signal adds to a score: contribution = value * weight, and the contributions of all parts sum to it.
 
     value : in [0, 1]. Of a topic signal the signal itself; of an adjusting one how far it is from neutral; of the
-        must-haves the share that is missing.
+        must-haves the share that is missing; of stability the share of the loss that would be made up.
     weight : negative where the signal speaks against the profile.
     signal_value : what ``fusion.fuse`` was given: the adjusting signal itself, the share missing.
     """
@@ -124,7 +126,7 @@ def rank(
     n_missing = np.zeros_like(best.profile_rows)
     for column in has:
         n_missing += ~column
-    near = _within_reach(best, n_missing, top_k, weights)
+    near = _within_reach(best, n_missing, top_k, reach=2 * most_movement(weights) + circumstances.stability)
     leaders = np.array([best.passages[i][0] for i in near], dtype=np.int64)
     signals = signals[leaders]
     findings = _findings(prepared, snapshot, circumstances, rows[leaders])
@@ -132,16 +134,17 @@ def rank(
     nice = _has_topics(prepared.nice_to_have, with_nice, prepared, snapshot, best.profile_rows[near])
     values = _adjusting_values(findings, nice)
     share_missing = n_missing[near] / max(1, len(has))
-    fused = fuse(signals, values, share_missing, weights)
+    ids = [profile_id.decode() for profile_id in snapshot.profile_ids(best.profile_rows[near]).tolist()]
+    listed = np.array([circumstances.listed.get(profile_id, np.nan) for profile_id in ids], dtype=np.float64)
+    fused = fuse(signals, values, share_missing, weights, listed=listed, stability=circumstances.stability)
 
     ranked = []
-    ids = snapshot.profile_ids(best.profile_rows[near])
     for j in np.lexsort((ids, -fused.scores, n_missing[near]))[:top_k]:
         passages = best.passages[near[j]][:_N_EVIDENCE]
         enough = _EVIDENCE_SHARE * topic_scores[passages[0]]
         ranked.append(
             RankedProfile(
-                profile_id=ids[j].decode(),
+                profile_id=ids[j],
                 score=float(fused.scores[j]),
                 level=weights.floors.level_of(float(fused.scores[j])),
                 parts=_parts(
@@ -242,13 +245,12 @@ def _has_topics(
     ]
 
 
-def _within_reach(best: _Best, n_missing: IntArray, top_k: int, weights: Weights) -> IntArray:
-    """Places of the profiles that adjustments could still bring among the first ``top_k``."""
+def _within_reach(best: _Best, n_missing: IntArray, top_k: int, *, reach: float) -> IntArray:
+    """Places of the profiles that could still come among the first ``top_k``, scores being moved by up to ``reach``."""
     order = np.lexsort((-best.topic, n_missing))
     if len(order) <= top_k:
         return order
     last = order[top_k - 1]
-    reach = 2 * most_movement(weights)
     close = (n_missing == n_missing[last]) & (best.topic >= best.topic[last] - reach)
     return np.flatnonzero((n_missing < n_missing[last]) | close)
 
@@ -316,6 +318,9 @@ def _parts(
     if share_missing is not None:
         taken, missing = float(fused.deducted[place]), float(share_missing[place])
         parts.append(Part(MUST_HAVE, missing, taken / missing if missing else 0.0, taken, missing))
+    if (made_up := float(fused.steadied[place])) > 0:
+        share = made_up / float(fused.allowances[place])
+        parts.append(Part(STABILITY, share, float(fused.allowances[place]), made_up, share, _STEADIED))
     return tuple(parts)
 
 

@@ -1,13 +1,13 @@
 """embeddings
 
-Revision: 4b7f2a90c1d3, after 3f6b0c8a91d2.
+Revision: 4b7f2a90c1d3, after 5a0e7d42c6f9.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "4b7f2a90c1d3"
-down_revision = "3f6b0c8a91d2"
+down_revision = "5a0e7d42c6f9"
 branch_labels = None
 depends_on = None
 
