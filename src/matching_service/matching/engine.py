@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -100,14 +101,14 @@ class Engine:
         while True:
             try:
                 has_more = [await index.follow() for index in (self.demands, self.profiles)]
-                self._wanted.clear()
-                if not any(has_more):
-                    await asyncio.wait_for(self._wanted.wait(), _POLL_S)
-            except TimeoutError:
-                continue
             except Exception:
                 logger.exception("index_not_followed")
                 await asyncio.sleep(_RETRY_S)
+                continue
+            self._wanted.clear()
+            if not any(has_more):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), _POLL_S)
 
     async def view(self, *, newest: Mapping[str, int] | None = None, min_as_of: int | None = None) -> "View":
         """What every list of one answer is ranked with, up to the last commit; raises Unavailable while it loads.
