@@ -87,5 +87,6 @@ def reindex() -> None:
                     f"{name}: {snapshot.n_profiles} documents, {snapshot.n_passages} passages, "
                     f"as of {snapshot.as_of}, {perf_counter() - started:.1f} s"
                 )
+            stdout().print(f"vectors: {await engine.forget_unused_vectors()} forgotten")
 
     run(work())

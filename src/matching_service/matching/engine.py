@@ -89,6 +89,12 @@ class Engine:
         await self.profiles.refresh()
         await self.demands.refresh()
 
+    async def forget_unused_vectors(self) -> int:
+        """Delete the stored vectors of texts that nobody has any more, and of other encoders; returns how many."""
+        used = await self.profiles.vector_keys() | await self.demands.vector_keys()
+        async with self.database.transaction() as session:
+            return await self.vectors.forget_others(session, used)
+
     async def follow(self) -> None:
         """Keep both indexes in step beside the requests, for as long as the task lives; opens them first."""
         for index in (self.profiles, self.demands):
@@ -113,8 +119,8 @@ class Engine:
     async def view(self, *, newest: Mapping[str, int] | None = None, min_as_of: int | None = None) -> "View":
         """What every list of one answer is ranked with, up to the last commit; raises Unavailable while it loads.
 
-        ``newest`` is what ``last_seqs`` has just said, where that is known. ``min_as_of`` waits, up to a limit, for that
-        change, and for the vectors of what was changed; raises Unavailable when the change does not come.
+        ``newest`` is what ``last_seqs`` has just said, where that is known. ``min_as_of`` waits, up to a limit, for
+        that change, and for the vectors of what was changed; raises Unavailable when the change does not come.
         """
         if newest is None:
             async with self.database.reading() as session:
