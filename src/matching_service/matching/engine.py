@@ -84,6 +84,11 @@ class Engine:
         await self.profiles.complete()
         await self.demands.complete()
 
+    async def save(self) -> None:
+        """Write both snapshots as they are."""
+        await self.profiles.save()
+        await self.demands.save()
+
     async def refresh(self) -> None:
         """``complete``, with the frequencies of all terms counted anew."""
         await self.profiles.refresh()

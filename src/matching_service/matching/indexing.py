@@ -190,6 +190,10 @@ class LiveIndex:
         await to_thread.run_sync(snapshot.save, self._folder)
         self._saved, self._stamp = snapshot, stamp(self._folder)
 
+    def load_saved(self) -> Snapshot:
+        """The snapshot on disk as it is, neither brought up to date nor swapped in; raises SnapshotMismatch."""
+        return Snapshot.load(self._folder, self._versions)
+
     async def _apply_events(self) -> Snapshot:
         """Move the snapshot on by the outbox, in steps; one caller works, the others wait for it."""
         async with self._changing, self._database.reading() as session:
@@ -258,7 +262,7 @@ class LiveIndex:
     async def _adopt(self) -> None:
         """Take over the saved snapshot, brought up to what this process knew; raises SnapshotMismatch."""
         before = stamp(self._folder)
-        loaded = await to_thread.run_sync(Snapshot.load, self._folder, self._versions)
+        loaded = await to_thread.run_sync(self.load_saved)
         async with self._changing, self._database.reading() as session:
             newest = await last_seq(session, entity=self._source.entity)
             if loaded.as_of > newest:  # also for a snapshot that knows more than the database
