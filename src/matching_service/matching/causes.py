@@ -35,18 +35,19 @@ _MADE_WITH = {
     "weights_version": "weights_changed",
     "lexicon_version": "lexicon_changed",
     "encoder_version": "encoder_changed",
-    "frequencies_version": "frequencies_changed",
     "stability": "stability_changed",
 }
+_SAME_SCORE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A demand's new list beside the one before; ``exclusions`` are those of its organization."""
+    """A demand's new list, by its scores, beside the one before; ``exclusions`` are those of its organization."""
 
     demand: DemandRow
     exclusions: Exclusions
     previous: PreviousList | None
+    scores: Mapping[str, float]
     moves: Moves
 
 
@@ -137,6 +138,7 @@ class _Why:
         previous = compared.previous.run if compared.previous is not None else None
         self._previous = previous
         self._shared = self._of_demand(previous) + _of_runs(previous, run, on) if previous is not None else []
+        self._is_recounted = previous is not None and _differ(previous, run, "frequencies_version")
 
     def entered(self, profile_id: str) -> list[Cause]:
         if self._previous is None:
@@ -179,10 +181,16 @@ class _Why:
             codes.append("refused")
         if codes:
             return [Cause(code) for code in codes]
-        return self.moved(profile_id)
+        return self._with_shared(self._own(profile_id, self._events(profile_id)))
 
     def moved(self, profile_id: str) -> list[Cause]:
-        return self._with_shared(self._own(profile_id, self._events(profile_id)))
+        previous = self._compared.previous
+        if previous is not None and abs(self._compared.scores[profile_id] - previous.scores[profile_id]) < _SAME_SCORE:
+            return [Cause("others_moved")]
+        found = self._own(profile_id, self._events(profile_id)) + self._shared
+        if not found and self._is_recounted:
+            return [Cause("frequencies_changed")]
+        return found or [Cause("others_moved")]
 
     def _events(self, profile_id: str) -> list[OutboxRow]:
         """Those that this list knows and the one before did not."""
@@ -221,7 +229,9 @@ class _Why:
         return [*own, Cause("standing_changed")] if any(others) else own
 
     def _with_shared(self, own: list[Cause]) -> list[Cause]:
-        return own + self._shared or [Cause("others_moved")]
+        """Of who came or went one of the two scores is not known; without a cause it may be anything left."""
+        unexplained = [Cause("others_moved"), *([Cause("frequencies_changed")] if self._is_recounted else [])]
+        return own + self._shared or unexplained
 
     def _of_demand(self, previous: MatchRunRow) -> list[Cause]:
         events = self._history.demand_events.get(self._compared.demand.id, ())
@@ -232,9 +242,14 @@ class _Why:
 def _of_runs(before: MatchRunRow, run: MatchRunRow, on: date) -> list[Cause]:
     """What is another for every profile."""
     by_hand = [Cause("asked_by_hand")] if "demand" in {before.scope, run.scope} else []
-    pairs = [(getattr(before, name), getattr(run, name), code) for name, code in _MADE_WITH.items()]
-    made_with = [Cause(code) for old, new, code in pairs if None not in {old, new} and old != new]
+    made_with = [Cause(code) for name, code in _MADE_WITH.items() if _differ(before, run, name)]
     return by_hand + made_with + ([Cause("new_year")] if day_of(before.created_at).year != on.year else [])
+
+
+def _differ(before: MatchRunRow, run: MatchRunRow, name: str) -> bool:
+    """Whether two runs were made with another value; some have none."""
+    old, new = getattr(before, name), getattr(run, name)
+    return None not in {old, new} and old != new
 
 
 def _is_date_reached(profile: ProfileRow, *, after: date, on: date) -> bool:
