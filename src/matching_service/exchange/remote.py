@@ -5,7 +5,7 @@ where it was, and reading a page twice changes nothing.
 """
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -98,7 +98,7 @@ async def _feed(session: AsyncSession, name: str) -> FeedRow:
 
 
 @asynccontextmanager
-async def _reader(url: str, key: str | None) -> AsyncIterator[Callable[[str | None], Any]]:
+async def _reader(url: str, key: str | None) -> AsyncIterator[Callable[[str | None], Awaitable[_Page]]]:
     """A function that reads the page after a cursor; a page that is too large is asked for in halves."""
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     try:

@@ -120,12 +120,12 @@ async def _decisions(session: AsyncSession, ids: Sequence[str], audience: Audien
     decisions = await queries.get_decisions(session, sorted({row.demand_id for row in lists.values()}))
     found: _Found = dict.fromkeys(ids)
     for match in matches.values():
-        demand_id, profile = lists[match.list_id].demand_id, profiles[match.profile_id]
-        if profile.visibility not in NEVER_MATCHED:
-            decision = decisions[demand_id].get(profile.id)
+        match_list, profile = lists.get(match.list_id), profiles.get(match.profile_id)  # None: deleted since
+        if match_list is not None and profile is not None and profile.visibility not in NEVER_MATCHED:
+            decision = decisions[match_list.demand_id].get(profile.id)
             found[match.id] = {
                 "id": match.id,
-                "demand_id": demand_id,
+                "demand_id": match_list.demand_id,
                 **_match_values(match, profile, decision),
                 "decided_at": decision.at if decision is not None else None,
             }

@@ -49,10 +49,14 @@ class DeliveryRow(Identified, Table):
     """
 
     __tablename__ = "webhook_deliveries"
-    __table_args__ = (UniqueConstraint("webhook_id", "seq"), Index(None, "webhook_id", "state", "order_key", "seq"))
+    __table_args__ = (
+        UniqueConstraint("webhook_id", "seq"),
+        Index(None, "webhook_id", "state", "seq"),  # what is pending, in order
+        Index(None, "webhook_id", "order_key", "seq"),  # what comes before it
+    )
 
     webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
-    seq: Mapped[int] = mapped_column(_Seq, ForeignKey("outbox_events.seq"), index=True)
+    seq: Mapped[int] = mapped_column(_Seq, ForeignKey("outbox_events.seq"))
     event: Mapped[OutboxRow] = relationship(lazy="raise")
     order_key: Mapped[str] = mapped_column(String(100))
     state: Mapped[str] = mapped_column(String(10))

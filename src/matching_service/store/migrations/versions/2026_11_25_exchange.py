@@ -72,10 +72,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("webhook_id", "seq", name=op.f("uq_webhook_deliveries_webhook_id_seq")),
     )
     with op.batch_alter_table("webhook_deliveries", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_webhook_deliveries_seq"), ["seq"], unique=False)
         batch_op.create_index(
-            batch_op.f("ix_webhook_deliveries_webhook_id_state_order_key_seq"),
-            ["webhook_id", "state", "order_key", "seq"],
+            batch_op.f("ix_webhook_deliveries_webhook_id_state_seq"), ["webhook_id", "state", "seq"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_webhook_deliveries_webhook_id_order_key_seq"),
+            ["webhook_id", "order_key", "seq"],
             unique=False,
         )
 
@@ -113,8 +115,8 @@ def downgrade() -> None:
 
     op.drop_table("webhook_states")
     with op.batch_alter_table("webhook_deliveries", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_webhook_deliveries_webhook_id_state_order_key_seq"))
-        batch_op.drop_index(batch_op.f("ix_webhook_deliveries_seq"))
+        batch_op.drop_index(batch_op.f("ix_webhook_deliveries_webhook_id_order_key_seq"))
+        batch_op.drop_index(batch_op.f("ix_webhook_deliveries_webhook_id_state_seq"))
 
     op.drop_table("webhook_deliveries")
     op.drop_table("feed_rejections")
