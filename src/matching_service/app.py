@@ -29,7 +29,6 @@ from matching_service.store.migrate import check_schema
 from matching_service.suggestions.routes import router as suggestions
 
 logger = logging.getLogger(__name__)
-_RETRY_S = 5.0
 
 _DESCRIPTION = """Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams, laboratories and
 achievements, and explains every match. Every path under `/v1` needs `Authorization: Bearer <key>`."""
@@ -59,7 +58,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def create_engine(settings: Settings, database: Database) -> Engine:
     """Encoder and indexes over a database; the indexes still have to be opened."""
     return Engine.create(
-        database, load_encoder(settings.encoder), snapshots=settings.snapshot_dir, weights=settings.weights_dir
+        database,
+        load_encoder(settings.encoder),
+        snapshots=settings.snapshot_dir,
+        weights=settings.weights_dir,
+        stability=settings.stability,
     )
 
 
@@ -70,13 +73,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine = create_engine(app.state.settings, database)
     tasks: set[asyncio.Task[None]] = set()
 
-    async def start_run(run_id: str) -> None:  # async: a plain function would be called in a thread without a loop
-        _keep(tasks, asyncio.create_task(_work_off(engine, run_id)))
+    async def work_off(run_id: str, *, patience_s: float) -> None:  # async: a plain one would be called in a thread
+        _keep(tasks, asyncio.create_task(_work_off(engine, run_id, patience_s=patience_s)))
 
     app.state.database = database
     app.state.engine = engine
-    app.state.start_run = start_run
-    _keep(tasks, asyncio.create_task(_open(engine)))
+    app.state.work_off = work_off
+    _keep(tasks, asyncio.create_task(engine.follow()))
     try:
         yield
     finally:
@@ -91,24 +94,11 @@ def _keep(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
     task.add_done_callback(tasks.discard)
 
 
-async def _open(engine: Engine) -> None:
-    """Open the indexes beside the server, which is alive at once and ready when they are; tried until it works."""
-    for index in (engine.profiles, engine.demands):
-        while not index.is_open:
-            try:
-                await index.open()
-            except Exception:
-                logger.exception("index_not_opened")
-                await asyncio.sleep(_RETRY_S)
-
-
-async def _work_off(engine: Engine, run_id: str) -> None:
+async def _work_off(engine: Engine, run_id: str, *, patience_s: float) -> None:
     try:
-        await runs.work_off(engine, run_id)
+        await runs.work_off(engine, run_id, patience_s=patience_s)
     except Exception:
-        logger.exception("match_run_failed", extra={"run_id": run_id})
-        await runs.fail_run(engine, run_id)
-        raise
+        logger.exception("match_run_not_completed", extra={"run_id": run_id})
 
 
 def _describe_problems(app: FastAPI) -> None:

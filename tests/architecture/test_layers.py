@@ -101,7 +101,7 @@ def uses(name):
 def test_the_source_is_read():
     assert len(MODULES) > 50
     assert "index.snapshot" in MODULES
-    assert ("matching_service.index.sparse.SparseIndex", "index") in uses("index.snapshot")
+    assert ("matching_service.index.segment.Segment", "index") in uses("index.snapshot")
 
 
 def test_every_package_has_its_place():

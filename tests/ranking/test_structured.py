@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ranking.worlds import CIRCUMSTANCES, DOCUMENTS, QUERIES, TODAY
 
-from matching_service.index.snapshot import Facts
+from matching_service.index.contract import Facts
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import (
     SIGNAL_FUNCTIONS,

@@ -65,14 +65,12 @@ async def list_demands(
     return ListAnswer(items=[Demand.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
 
 
-@router.post("/bulk", dependencies=[Idempotent])
-async def upsert_demands(
-    body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep
-) -> BulkAnswer:
+@router.post("/bulk", dependencies=[Idempotent], response_model=BulkAnswer)
+async def upsert_demands(body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep) -> Response:
     """Create or update up to 1,000 by (`source`, `external_id`); valid items are stored even when others fail."""
     parsed = await to_thread.run_sync(parse_items, body.items, DemandCreate)
     stored = await service.upsert_demands(session, parsed.items, principal)
-    return bulk_answer(parsed.merge(stored), language)
+    return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
 
 
 @router.get("/{demand_id}", dependencies=[CanRead], responses=problem_responses(404))

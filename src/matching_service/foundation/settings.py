@@ -30,6 +30,12 @@ class Settings(BaseSettings):
     nudge_days: int = Field(default=9, ge=1, description="Days without a contact until staff are reminded of a demand.")
     last_chance_days: int = Field(default=21, ge=1, description="Days without a contact until its last chance.")
     abandon_days: int = Field(default=45, ge=1, description="Days without a contact after which it is abandoned.")
+    stability: float = Field(
+        default=0.01,
+        ge=0,
+        le=0.05,
+        description="The loss of score that a run does not follow for a profile that was on the list before; 0: none.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("database_url")

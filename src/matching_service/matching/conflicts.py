@@ -36,7 +36,7 @@ Code = Literal[
     "not_found",
 ]
 
-_WORDS: Mapping[Code, Text] = MappingProxyType(
+CONFLICT_WORDS: Mapping[Code, Text] = MappingProxyType(
     {
         "own_organization": Text("属于提出需求的机构。", "Belongs to the demanding organization."),
         "excluded_by_organization": Text(
@@ -116,7 +116,7 @@ def may_be_proposed(profile: ProfileRow, own: str | None, excluded: Exclusions, 
     own : the demanding organization, and ``excluded`` its exclusion list.
     """
     return not (
-        _reasons_of_profile(profile, on)
+        reasons_of_profile(profile, on)
         or profile.id in excluded.profile_ids
         or (profile.organization_id is not None and profile.organization_id in {own, *excluded.organization_ids})
     )
@@ -170,10 +170,10 @@ async def reasons_against(
     if demand is not None:
         row = (await session.execute(_facts(demand, on).where(ProfileRow.id == profile.id))).one()
         return _item(row, on).reasons
-    return [_reason(code, profile, on) for code in _reasons_of_profile(profile, on)]
+    return [_reason(code, profile, on) for code in reasons_of_profile(profile, on)]
 
 
-def _reasons_of_profile(profile: ProfileRow, on: date) -> list[Code]:
+def reasons_of_profile(profile: ProfileRow, on: date) -> list[Code]:
     """What speaks against a profile whoever asks."""
     start, end = profile.available_from, profile.available_until
     is_away = (start is not None and start > on) or (end is not None and end < on)
@@ -255,18 +255,18 @@ def _item(row: Row[*tuple[Any, ...]], on: date) -> ConflictItem:
     return ConflictItem(
         profile=MatchedProfile.model_validate(row),
         profile_id=row.id,
-        reasons=[_reason(code, row, on) for code in _WORDS if getattr(row, code, False)],
+        reasons=[_reason(code, row, on) for code in CONFLICT_WORDS if getattr(row, code, False)],
     )
 
 
 def _not_found(profile_id: str) -> ConflictItem:
-    detail = ReasonAnswer(**_WORDS["not_found"]._asdict())
+    detail = ReasonAnswer(**CONFLICT_WORDS["not_found"]._asdict())
     return ConflictItem(profile=None, profile_id=profile_id, reasons=[ConflictReason(code="not_found", detail=detail)])
 
 
 def _reason(code: Code, row: Row[*tuple[Any, ...]] | ProfileRow, on: date) -> ConflictReason:
     """The code in words, with what a person wrote about it or the dates that it rests on."""
-    zh, en = _WORDS[code]
+    zh, en = CONFLICT_WORDS[code]
     if code == "unavailable":
         dates = _dates(row.available_from, row.available_until)
         zh, en = f"{zh}可承接时间：{dates.zh}；今天是 {on}。", f"{en} Available {dates.en}; today is {on}."

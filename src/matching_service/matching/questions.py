@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.demands.queries import get_demand
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.index.filters import Filters
 from matching_service.matching import queries
 from matching_service.matching.conflicts import Exclusions, exclusions_of
 from matching_service.matching.documents import demand_query
@@ -17,7 +18,6 @@ from matching_service.matching.schemas import QuestionBody
 from matching_service.matching.standings import standings_for
 from matching_service.ranking.fusion import TOPIC_SIGNALS, Weights
 from matching_service.ranking.query import Query
-from matching_service.ranking.ranker import Filters
 from matching_service.ranking.structured import Circumstances
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from matching_service.foundation.errors import Text
-from matching_service.index.sparse import SparseIndex, impacts
+from matching_service.index.frequencies import Frequencies
+from matching_service.index.postings import impacts
 from matching_service.ranking.lexical import query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.ranker import RankedProfile
@@ -80,8 +81,8 @@ class Explanation:
 class Explainer:
     """Explains any number of profiles for one query; what depends on the query alone is computed once."""
 
-    def __init__(self, prepared: PreparedQuery, index: SparseIndex) -> None:
-        self._weights = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, index)
+    def __init__(self, prepared: PreparedQuery, frequencies: Frequencies) -> None:
+        self._weights = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, frequencies)
         asked = replace(prepared.query.topical(), nice_to_have=()).text  # what the weights were made of
         self._lone = _lone_characters(asked)
         self._surfaces = {

@@ -4,6 +4,7 @@ from matching_service.store.access import ApiKeyRow, IdempotentAnswerRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.base import Table
 from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
+from matching_service.store.embeddings import EmbeddingRow
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
@@ -20,6 +21,7 @@ __all__ = [
     "DemandContactRow",
     "DemandRow",
     "DemandTransitionRow",
+    "EmbeddingRow",
     "EngagementRow",
     "ExclusionRow",
     "IdempotentAnswerRow",
