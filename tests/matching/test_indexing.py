@@ -372,7 +372,7 @@ class TestVectors:
         await first.follow()
         await second.follow()
         assert (len(encoders[0].asked), encoders[1].asked) == (3, [])
-        await follow(first)
+        first.stop_encoding()
         same(first.snapshot, second.snapshot, encoders[0])
 
     async def test_when_that_process_has_nothing_to_encode_another_may(
@@ -385,7 +385,6 @@ class TestVectors:
         await follow(first)
         await store(database, profile(2))
         await follow(second)
-        await first.follow()
         assert [len(encoder.asked) for encoder in encoders] == [1, 1]
 
     async def test_a_text_that_changed_since_is_not_waited_for(self, database: Database, tmp_path: Path) -> None:
