@@ -33,12 +33,12 @@ from matching_service.matching.schemas import (
 router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
     return engine
 
 
-def _run_starter(request: Request) -> Callable[[str], Awaitable[None]]:
+async def _run_starter(request: Request) -> Callable[[str], Awaitable[None]]:
     starter: Callable[[str], Awaitable[None]] = request.app.state.start_run
     return starter
 
