@@ -36,12 +36,12 @@ from matching_service.matching.schemas import (
 router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
     return engine
 
 
-def _work_off(request: Request) -> Callable[..., Awaitable[None]]:
+async def _work_off(request: Request) -> Callable[..., Awaitable[None]]:
     work_off: Callable[..., Awaitable[None]] = request.app.state.work_off
     return work_off
 
