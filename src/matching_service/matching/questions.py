@@ -19,7 +19,6 @@ from matching_service.matching.standings import standings_for
 from matching_service.ranking.fusion import TOPIC_SIGNALS, Weights
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import Circumstances
-from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.matching import DecisionRow
 
@@ -52,13 +51,12 @@ class Question:
         )
 
 
-async def read_question(database: Database, body: QuestionBody) -> Question:
+async def read_question(session: AsyncSession, body: QuestionBody) -> Question:
     """Read the demand and what people decided about it; raises NotFound. A question of its own has neither."""
     if body.demand_id is None:
         assert body.query is not None  # noqa: S101  # QuestionBody allows exactly one of the two
         return Question(demand_query(body.query), None, {}, frozenset(), Exclusions(), Circumstances(today()))
-    async with database.reading() as session:
-        return (await _questions(session, [await get_demand(session, body.demand_id)]))[0]
+    return (await _questions(session, [await get_demand(session, body.demand_id)]))[0]
 
 
 async def demand_requests(session: AsyncSession, demands: Sequence[DemandRow], *, top_k: int) -> list[RankRequest]:

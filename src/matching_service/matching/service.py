@@ -46,6 +46,7 @@ from matching_service.ranking.ranker import RankedProfile
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import DecisionRow
+from matching_service.store.outbox import last_seqs
 from matching_service.store.profiles import ProfileRow
 
 _N_EARLIER = 5
@@ -62,8 +63,10 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
             "Only a stored demand's list can be kept; use demand_id.",
         )
         raise InvalidInput("store_needs_demand", message, errors=[FieldError("store_needs_demand", message, "/store")])
-    asked = await read_question(engine.database, body)
-    view = await engine.view(min_as_of=body.min_as_of)
+    async with engine.database.reading() as session:
+        asked = await read_question(session, body)
+        newest = await last_seqs(session)
+    view = await engine.view(newest=newest, min_as_of=body.min_as_of)
     request = RankRequest(
         query=asked.query,
         filters=filters_of(body, asked, candidates=body.candidates, keep_rejected=not body.store),
@@ -114,8 +117,8 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
 async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
     """Explain one pair, also one that is not ranked, and say why it is not; raises NotFound."""
     started = perf_counter()
-    asked = await read_question(engine.database, body)
     async with engine.database.reading() as session:
+        asked = await read_question(session, body)
         profile = await get_profile(session, body.profile_id)
         against = await reasons_against(session, asked.demand, profile, on=asked.circumstances.today)
     view = await engine.view(min_as_of=body.min_as_of)
