@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import httpx
 from conftest import Server
@@ -48,7 +49,7 @@ def create(http: httpx.Client, what: str, **fields: Any) -> dict[str, Any]:
     least: dict[str, Any] = {
         "demands": {"title": "谐波减速器柔轮疲劳开裂"},
         "profiles": {"kind": "expert", "name": "卓砺川"},
-        "organizations": {"name": "佛山市某精密传动有限公司"},
+        "organizations": {"name": f"某厂{uuid4().hex}"},  # no name like another: they would be taken for duplicates
     }[what]
     made: dict[str, Any] = http.post(f"/v1/{what}", json=least | fields).raise_for_status().json()
     return made

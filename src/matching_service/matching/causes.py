@@ -157,7 +157,8 @@ class _Why:
         if self._is_asked_again(profile_id):
             own.append(Cause("asked_again"))
         listed_by = self._history.organization_events.get(self._compared.demand.organization_id or "", ())
-        if any(event.seq > self._previous.events_as_of for event in listed_by):
+        named = [event.event for event in listed_by if event.seq > self._previous.events_as_of]
+        if "organization.exclusions_changed" in named:
             own.append(Cause("exclusions_changed"))
         return self._with_shared(own)
 
