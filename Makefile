@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+BENCH_READY := .venv/.bench-ready
 PYTEST_ARGS ?=
+ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test format lint types migrations check states bench quality lock clean
@@ -48,8 +50,12 @@ check: lint types migrations test ## everything that must hold before a change l
 states: setup ## write docs/states.md from the tables in the code
 	$(BIN)/python -m matching_service.jobs.states > docs/states.md
 
-bench: setup ## run benchmarks/ and write results as JSON and a table
-	$(BIN)/python -m benchmarks
+$(BENCH_READY): $(READY) requirements/bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+bench: $(BENCH_READY) ## our speed beside that of others, an hour; a few minutes with ARGS=--quick
+	$(BIN)/python -m benchmarks $(ARGS)
 
 quality: setup ## measure ranking quality anew: the tables of docs/quality.md
 	$(BIN)/python -m benchmarks.quality
@@ -59,6 +65,9 @@ lock: setup ## resolve the requirements anew (needs uv)
 		--no-annotate --no-header --quiet --upgrade --output-file requirements/runtime.txt
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --upgrade --output-file requirements/dev.txt
+	uv pip compile pyproject.toml --extra dev --extra bench --constraint requirements/dev.txt --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --upgrade \
+		--output-file requirements/bench.txt
 
 clean: ## remove what the targets made, except data/
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matching_service.index.snapshot import Snapshot, Versions
-from matching_service.matching.documents import profile_documents
+from matching_service.index.contract import Versions
+from matching_service.index.snapshot import Snapshot
+from matching_service.matching.documents import encoded_documents
 from matching_service.profiles.schemas import ProfileCreate
 from matching_service.profiles.societies import builtin_societies
 from matching_service.ranking.encoder import Encoder, load_encoder
@@ -94,7 +95,7 @@ def _snapshot(societies: Sequence[ProfileCreate], encoder: Encoder) -> Snapshot:
         for society in societies
     ]
     versions = Versions(default_lexicon().version, encoder.version, encoder.n_dimensions)
-    return Snapshot.empty(versions).apply(profile_documents(rows, encoder), as_of=0)
+    return Snapshot.build(encoded_documents(rows, encoder), versions)
 
 
 def _figures_by_group(papers: Sequence[Paper], snapshot: Snapshot) -> dict[str, Figures]:

@@ -29,9 +29,10 @@ from matching_service.demands.schemas import DemandImport
 from matching_service.evaluation.compare import Result, compare
 from matching_service.evaluation.judgements import read_judgements
 from matching_service.evaluation.measures import ndcg
-from matching_service.index.snapshot import Document, Passage, Snapshot, Versions
-from matching_service.index.sparse import SparseIndex
-from matching_service.matching.documents import demand_query, profile_documents
+from matching_service.index.contract import Document, Facts, Passage, Versions
+from matching_service.index.frequencies import Frequencies
+from matching_service.index.snapshot import Snapshot
+from matching_service.matching.documents import demand_query, encoded_documents
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.ranking.encoder import Encoder, load_encoder, unit_vector
 from matching_service.ranking.fusion import default_weights, known_weights
@@ -142,32 +143,35 @@ class Passages:
 
     def __init__(self, documents: Sequence[Document], encoder: Encoder) -> None:
         versions = Versions(default_lexicon().version, encoder.version, encoder.n_dimensions)
-        self.snapshot = Snapshot.empty(versions).apply(documents, as_of=0)
-        self._every = np.arange(len(self.snapshot.work_ids))
+        self.snapshot = Snapshot.build(documents, versions)
+        self.profile_ids = [self.snapshot.profile_id(profile) for profile in range(self.snapshot.n_profiles)]
+        self._every = np.arange(self.snapshot.n_passages)
         by_key = {(document.profile_id, p.work_id): p for document in documents for p in document.passages}
-        owners = (self.snapshot.profile_ids[row] for row in self.snapshot.profile_rows)
-        self._passages = [by_key[key] for key in zip(owners, self.snapshot.work_ids, strict=True)]
+        owners = (self.profile_ids[profile] for profile in self.snapshot.profile_rows)
+        self._passages = [by_key[owner, self.snapshot.work_id(row)] for row, owner in enumerate(owners)]
         has_words = np.array([passage.vector is not None for passage in self._passages])
         self.rows_of: Mapping[str, Rows] = {
-            profile_id: (rows := self.snapshot.passage_rows(row))[has_words[rows]]
-            for profile_id, row in self.snapshot.profile_row_of.items()
+            profile_id: (rows := self.snapshot.passages_of(np.array([profile])))[has_words[rows]]
+            for profile, profile_id in enumerate(self.profile_ids)
         }
         """Per profile those of its passages that have any words."""
 
     def ages(self) -> Array:
         """In years, NaN where it is not known."""
-        years = self.snapshot.years.astype(np.float64)
+        years = self.snapshot.years(self._every).astype(np.float64)
         return np.where(years > 0, np.maximum(THIS_YEAR - years, 0), np.nan)
 
-    def scores(self, prepared: PreparedQuery, index: SparseIndex | None = None) -> Array:
-        """Shape (n_passages,): the topic score that ``ranker.rank`` gives each. ``index`` says how rare words are."""
+    def scores(self, prepared: PreparedQuery, frequencies: Frequencies | None = None) -> Array:
+        """Shape (n_passages,): the topic score that ``ranker.rank`` gives each; ``frequencies`` instead of its own."""
         assert prepared.vector is not None
         snapshot, calibration = self.snapshot, prepared.calibration
-        query = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, index or snapshot.sparse)
-        lexical = lexical_value(snapshot.sparse.scores(query, self._every))
-        cosines = snapshot.dense.scores(prepared.vector, self._every)
-        semantic = semantic_value(cosines, prepared.language, snapshot.languages, calibration)
-        lexical[(snapshot.languages != prepared.language) & (lexical <= semantic)] = np.nan
+        counted = frequencies or snapshot.frequencies
+        query = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, counted)
+        lexical = lexical_value(snapshot.word_scores_of(query, self._every))
+        cosines = snapshot.cosines_of(prepared.vector, self._every)
+        languages = snapshot.languages(self._every)
+        semantic = semantic_value(cosines, prepared.language, languages, calibration)
+        lexical[(languages != prepared.language) & (lexical <= semantic)] = np.nan
         signals = np.stack([lexical, semantic], axis=1)
         weights = known_weights(signals, default_weights(calibration).topic())
         return np.asarray((weights * np.nan_to_num(signals)).sum(axis=1))
@@ -187,8 +191,7 @@ class Passages:
         vectors = [part.vector for part in parts if part.vector is not None]
         vector = unit_vector(np.sum(vectors, axis=0, dtype=np.float32)) if vectors else None
         language = Counter(part.language for part in parts).most_common(1)[0][0] if parts else "zh"
-        facts = self.snapshot.facts[0]  # no score here depends on them
-        return Document(profile_id, facts, (Passage(None, terms, vector, language),))
+        return Document(profile_id, Facts(kind="expert"), (Passage(None, terms, vector, language),))
 
 
 def run(encoder_name: str = "universal") -> list[dict[str, object]]:
@@ -244,7 +247,7 @@ class Papers:
             for asked in self.asked.values()
             for p in asked
         ]
-        self.passages = Passages(profile_documents(rows, encoder), encoder)
+        self.passages = Passages(encoded_documents(rows, encoder), encoder)
 
     def row_of(self, paper_id: str) -> int:
         return int(self.passages.rows_of[paper_id][0])
@@ -285,7 +288,7 @@ def one_perfect_work(papers: Papers, *, n_others: int) -> Values:
         long = papers.passages.long_documents([*generalists, *specialists], papers.encoder)
         for place, paper in enumerate(asked):
             prepared, scores = papers.scores(Query(paper["title"], keywords=tuple(paper["keywords"])))
-            of_long = long.scores(prepared, papers.passages.snapshot.sparse)
+            of_long = long.scores(prepared, papers.passages.snapshot.frequencies)
             of_long = of_long[[*range(N_GENERALISTS), N_GENERALISTS + place]]
             for name, found in _aggregated(scores, [*generalists, specialists[place]], of_long).items():
                 values[name][paper["id"]] = 1 / (1 + int((found[:-1] >= found[-1]).sum()))
@@ -306,7 +309,7 @@ def an_oeuvre(papers: Papers) -> Values:
             of_draws: dict[str, list[float]] = defaultdict(list)
             for disciplines, groups, long in draws:
                 grades = np.array([int(own == discipline) for own in disciplines])
-                of_long = long.scores(prepared, papers.passages.snapshot.sparse)
+                of_long = long.scores(prepared, papers.passages.snapshot.frequencies)
                 for name, found in _aggregated(scores, groups, of_long).items():
                     of_draws[name].append(_ndcg(found, grades))
             for name, each in of_draws.items():
@@ -317,13 +320,13 @@ def an_oeuvre(papers: Papers) -> Values:
 def sample_city(encoder: Encoder) -> Values:
     """nDCG@10 over the judged profiles of each demand, by topic scores alone: nothing adjusts them."""
     profiles = [ProfileImport.model_validate(line) for line in _lines(sample.PROFILES)]
-    passages = Passages(profile_documents([_profile_row(profile) for profile in profiles], encoder), encoder)
+    passages = Passages(encoded_documents([_profile_row(profile) for profile in profiles], encoder), encoder)
     demands = [DemandImport.model_validate(line) for line in _lines(sample.DEMANDS)]
     queries = {str(demand.external_id): demand_query(demand) for demand in demands}
-    asked = SparseIndex.build([passage_terms([q.topical().text], default_analyzer()) for q in queries.values()])
-    profile_ids = passages.snapshot.profile_ids
+    asked = Frequencies.count([passage_terms([q.topical().text], default_analyzer()) for q in queries.values()])
+    profile_ids = passages.profile_ids
     long = passages.long_documents([passages.rows_of[profile_id] for profile_id in profile_ids], encoder)
-    long_rows = passages.snapshot.profile_row_of
+    long_rows = {profile_id: row for row, profile_id in enumerate(profile_ids)}
     values: Values = defaultdict(dict)
     for demand_id, grade_of in read_judgements(sample.RELEVANCE).items():
         if not any(grade_of.values()):
@@ -333,7 +336,7 @@ def sample_city(encoder: Encoder) -> Values:
         prepared = prepare(queries[demand_id], encoder, asked=asked)
         scores = passages.scores(prepared)
         groups = [passages.rows_of[profile_id] for profile_id in judged]
-        of_long = long.scores(prepared, passages.snapshot.sparse)
+        of_long = long.scores(prepared, passages.snapshot.frequencies)
         of_all = _aggregated(scores, groups, of_long[[long_rows[profile_id] for profile_id in judged]])
         for name, weigh in AGEING.items():
             of_all[name] = Ladder.of(scores * weigh(passages.ages()), groups).best()

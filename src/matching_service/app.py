@@ -15,6 +15,7 @@ from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
 from matching_service.demands.routes import router as demands
+from matching_service.engagements.routes import router as engagements
 from matching_service.exchange.mapping import load_mappings
 from matching_service.exchange.routes import router as exchange
 from matching_service.exchange.sender import Sender
@@ -28,9 +29,9 @@ from matching_service.profiles.routes import router as profiles
 from matching_service.ranking.encoder import load_encoder
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
+from matching_service.suggestions.routes import router as suggestions
 
 logger = logging.getLogger(__name__)
-_RETRY_S = 5.0
 
 _DESCRIPTION = """Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams, laboratories and
 achievements, and explains every match. Every path under `/v1` needs `Authorization: Bearer <key>`."""
@@ -51,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
-    for router in (organizations, demands, profiles, matches, exchange):
+    for router in (organizations, demands, profiles, matches, suggestions, engagements, exchange):
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(health.router)
     _describe_problems(app)
@@ -61,7 +62,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def create_engine(settings: Settings, database: Database) -> Engine:
     """Encoder and indexes over a database; the indexes still have to be opened."""
     return Engine.create(
-        database, load_encoder(settings.encoder), snapshots=settings.snapshot_dir, weights=settings.weights_dir
+        database,
+        load_encoder(settings.encoder),
+        snapshots=settings.snapshot_dir,
+        weights=settings.weights_dir,
+        stability=settings.stability,
     )
 
 
@@ -72,14 +77,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine = create_engine(app.state.settings, database)
     tasks: set[asyncio.Task[None]] = set()
 
-    async def start_run(run_id: str) -> None:  # async: a plain function would be called in a thread without a loop
-        _keep(tasks, asyncio.create_task(_work_off(engine, run_id)))
+    async def work_off(run_id: str, *, patience_s: float) -> None:  # async: a plain one would be called in a thread
+        _keep(tasks, asyncio.create_task(_work_off(engine, run_id, patience_s=patience_s)))
 
     app.state.database = database
     app.state.engine = engine
-    app.state.start_run = start_run
+    app.state.work_off = work_off
     app.state.sender = Sender(database, app.state.settings, app.state.mappings)
-    _keep(tasks, asyncio.create_task(_open(engine)))
+    _keep(tasks, asyncio.create_task(engine.follow()))
     _keep(tasks, asyncio.create_task(app.state.sender.run()))
     try:
         yield
@@ -95,24 +100,11 @@ def _keep(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
     task.add_done_callback(tasks.discard)
 
 
-async def _open(engine: Engine) -> None:
-    """Open the indexes beside the server, which is alive at once and ready when they are; tried until it works."""
-    for index in (engine.profiles, engine.demands):
-        while not index.is_open:
-            try:
-                await index.open()
-            except Exception:
-                logger.exception("index_not_opened")
-                await asyncio.sleep(_RETRY_S)
-
-
-async def _work_off(engine: Engine, run_id: str) -> None:
+async def _work_off(engine: Engine, run_id: str, *, patience_s: float) -> None:
     try:
-        await runs.work_off(engine, run_id)
+        await runs.work_off(engine, run_id, patience_s=patience_s)
     except Exception:
-        logger.exception("match_run_failed", extra={"run_id": run_id})
-        await runs.fail_run(engine, run_id)
-        raise
+        logger.exception("match_run_not_completed", extra={"run_id": run_id})
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -12,8 +12,8 @@ SOURCE = Path(matching_service.__file__).parent
 
 PURE = {"text", "index", "ranking", "evaluation"}
 RECORDS = {"store", "audit", "access", "api"}
-ROOMS = {"organizations", "demands", "profiles"}
-BELOW_JOBS = {"foundation", "sample", "matching", "exchange"} | PURE | RECORDS | ROOMS
+ROOMS = {"organizations", "demands", "profiles", "engagements"}
+BELOW_JOBS = {"foundation", "sample", "matching", "suggestions", "exchange"} | PURE | RECORDS | ROOMS
 ROOF = {"app", "cli", "__main__"}
 
 MAY_IMPORT = {
@@ -33,7 +33,9 @@ MAY_IMPORT = {
     "organizations": {"foundation", "text"} | RECORDS,  # text: names are folded before they are compared
     "demands": {"foundation"} | RECORDS,
     "profiles": {"foundation"} | RECORDS,
+    "engagements": {"foundation"} | RECORDS,
     "matching": {"foundation"} | PURE | RECORDS | ROOMS,
+    "suggestions": {"foundation", "matching"} | RECORDS | ROOMS,
     "exchange": {"foundation", "matching"} | PURE | RECORDS | ROOMS,
     "jobs": BELOW_JOBS,
     # the roof
@@ -99,7 +101,7 @@ def uses(name):
 def test_the_source_is_read():
     assert len(MODULES) > 50
     assert "index.snapshot" in MODULES
-    assert ("matching_service.index.sparse.SparseIndex", "index") in uses("index.snapshot")
+    assert ("matching_service.index.segment.Segment", "index") in uses("index.snapshot")
 
 
 def test_every_package_has_its_place():

@@ -5,8 +5,7 @@ from functools import cache
 
 import pytest
 
-from matching_service.evaluation.baselines import bm25_scorer, naive_scorer
-from matching_service.text.segment import plain_tokenizer
+from matching_service.evaluation.baselines import bm25_scorer, naive_scorer, plain_tokenizer
 
 PROFILES = {
     "a": "谐波减速器柔轮，疲劳寿命与柔轮齿形",

@@ -1,373 +1,589 @@
-import dataclasses
+"""A snapshot that was moved on by changes answers as one that is built at once, bit by bit; and comes back from files."""
+
 import json
 import os
 import tempfile
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from contextlib import contextmanager
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from index.worlds import DOCUMENTS, N_DIMENSIONS, TERMS, VECTORS, VERSIONS, WEIGHTS, documents, in_order, vector
 
-from matching_service.index.snapshot import (
-    Document,
-    Facts,
-    Passage,
-    Removal,
-    Snapshot,
-    SnapshotMismatch,
-    Versions,
-)
+from matching_service.index import segment, snapshot
+from matching_service.index.contract import Document, Facts, Passage, Removal
+from matching_service.index.frequencies import Frequencies
+from matching_service.index.snapshot import Snapshot, SnapshotBuilder, SnapshotMismatch, best_rows, stamp
 
-N_DIMENSIONS = 4
-VERSIONS = Versions(lexicon="lexicon-1", encoder="encoder-1", n_dimensions=N_DIMENSIONS)
-TERMS = ("泵", "水泵", "plc", "~泵", "~水泵")
-FILES = (
-    "CURRENT",
-    "manifest.json",
-    "terms.json",
-    "profile_rows.npy",
-    "languages.npy",
-    "years.npy",
-    "impacts.npz",
-    "vectors.npy",
-)
+few = settings(deadline=None, max_examples=40)
+CHANGES = st.one_of(documents(), st.builds(Removal, st.sampled_from("abcdefghz")))
+STEPS = st.lists(st.lists(CHANGES, max_size=5), max_size=6)
+ARRIVALS = st.dictionaries(st.sampled_from([11, 12, 13, 99]), st.one_of(st.none(), VECTORS), max_size=4)
+SMALL = st.booleans()
+"""Whether segments are so small, and so seldom merged, that a few documents fill several."""
 
 
-def vector(seed):
-    drawn = np.random.default_rng(seed).normal(size=N_DIMENSIONS)
-    return (drawn / np.linalg.norm(drawn)).astype(np.float32)
+@contextmanager
+def small_segments(*, are_small):
+    with pytest.MonkeyPatch.context() as patch:
+        if are_small:
+            patch.setattr(segment, "MAX_ROWS", 9)
+            patch.setattr(snapshot, "_MERGE_AT_ONCE", 0)
+        yield
 
 
-TERM_COUNTS = st.dictionaries(st.sampled_from(TERMS), st.integers(1, 5), max_size=4)
-VECTORS = st.one_of(st.none(), st.integers(0, 9).map(vector))
-LANGUAGES = st.sampled_from(["zh", "en", "ja", "qqq"])
-YEARS = st.sampled_from([None, 1987, 2024])
-DATES = st.sampled_from([None, date(2025, 1, 31), date(2099, 12, 31)])
-FACTS = st.builds(
-    Facts,
-    kind=st.sampled_from(["expert", "team", "社"]),
-    region=st.sampled_from([None, "440600", "440605"]),
-    country=st.sampled_from(["CN", "DE"]),
-    clusters=st.sampled_from([(), ("新材料",), ("新材料", "装备制造")]),
-    fields=st.sampled_from([(), ("机械", "电气")]),
-    organization_id=st.sampled_from([None, "o1"]),
-    title=st.sampled_from([None, "教授"]),
-    honours=st.sampled_from([(), ("院士",)]),
-    capacity=st.sampled_from([None, 0, 3]),
-    available_from=DATES,
-    available_until=DATES,
-)
-
-
-@st.composite
-def documents(draw):
-    works = draw(st.lists(st.sampled_from(["w1", "w2", "w3", "w4"]), unique=True, max_size=3))
-    passages = tuple(
-        Passage(work_id, draw(TERM_COUNTS), draw(VECTORS), draw(LANGUAGES), draw(YEARS)) for work_id in (None, *works)
-    )
-    return Document(draw(st.sampled_from("abcdef")), draw(FACTS), tuple(draw(st.permutations(passages))))
-
-
-CHANGES = st.one_of(documents(), st.builds(Removal, st.sampled_from("abcdefg")))
-STEPS = st.lists(st.lists(CHANGES, max_size=5), max_size=5)
-
-
-def grow(steps):
+def grow(steps, *, are_small=False):
     """The snapshot after all steps, and what should be in it."""
-    snapshot, model = Snapshot.empty(VERSIONS), {}
-    for as_of, changes in enumerate(steps, start=1):
-        snapshot = snapshot.apply(changes, as_of=as_of)
-        for change in changes:
-            if isinstance(change, Document):
-                model[change.profile_id] = change
-            else:
-                model.pop(change.profile_id, None)
-    return snapshot, model
+    grown, model = Snapshot.empty(VERSIONS), {}
+    with small_segments(are_small=are_small):
+        for as_of, changes in enumerate(steps, start=1):
+            grown = grown.apply(changes, as_of=as_of)
+            for change in changes:
+                if isinstance(change, Document):
+                    model[change.profile_id] = change
+                else:
+                    model.pop(change.profile_id, None)
+    return grown, model
 
 
-def impacts_by_term(snapshot):
-    """float32, shape (n_passages, n_terms): every stored impact, by public means."""
-    every = np.arange(len(snapshot.sparse), dtype=np.int64)
-    return np.stack([snapshot.sparse.scores({term: 1.0}, every) for term in TERMS], axis=1)
+def rows_in_order(found):
+    """The rows that are there, in the order of profiles and works."""
+    rows = np.flatnonzero(found.alive_rows)
+    keys = [(found.profile_id(int(found.profile_rows[row])), found.work_id(int(row)) or "") for row in rows]
+    assert len(set(keys)) == len(keys)
+    return np.array([row for _, row in sorted(zip(keys, rows.tolist(), strict=True))], dtype=np.int64)
 
 
-def assert_same(snapshot, other):
-    """The two hold the same arrays and answer with the same bits."""
-    assert list(snapshot.profile_ids) == list(other.profile_ids)
-    assert list(snapshot.facts) == list(other.facts)
-    assert list(snapshot.work_ids) == list(other.work_ids)
-    np.testing.assert_array_equal(snapshot.profile_rows, other.profile_rows)
-    assert snapshot.profile_rows.dtype == other.profile_rows.dtype == np.int64
-    for name in ("languages", "years"):
-        np.testing.assert_array_equal(getattr(snapshot, name), getattr(other, name))
-        assert getattr(snapshot, name).dtype == getattr(other, name).dtype
-    np.testing.assert_array_equal(impacts_by_term(snapshot), impacts_by_term(other))
-    assert [snapshot.sparse.idf(term) for term in TERMS] == [other.sparse.idf(term) for term in TERMS]
-    every = np.arange(len(snapshot.work_ids), dtype=np.int64)
-    counts = {"水泵": 2, "plc": 1, "~泵": 3}
-    query = snapshot.sparse.weigh(counts)
-    assert query == other.sparse.weigh(counts)
-    np.testing.assert_array_equal(snapshot.sparse.scores(query, every), other.sparse.scores(query, every))
-    np.testing.assert_array_equal(snapshot.dense.scores(vector(3), every), other.dense.scores(vector(3), every))
+def best(found, scores, k):
+    """The best passages as ids, with their scores."""
+    rows = best_rows(scores, k=k, allowed=found.alive_rows)
+    names = [(found.profile_id(int(found.profile_rows[row])), found.work_id(int(row)) or "") for row in rows]
+    return sorted(zip(names, scores[rows].tolist(), strict=True))
+
+
+def assert_same(found, other):
+    """The two hold the same profiles and answer with the same bits, however they lie in segments."""
+    rows, others = rows_in_order(found), rows_in_order(other)
+    profiles, other_profiles = found.profile_rows[rows], other.profile_rows[others]
+    assert found.profile_ids(profiles).tolist() == other.profile_ids(other_profiles).tolist()
+    assert (found.n_profiles, found.n_passages, found.n_pending) == (
+        other.n_profiles,
+        other.n_passages,
+        other.n_pending,
+    )
+    everyone, everyone_there = ([one.profile_id(int(p)) for p in one.find(list("abcdefghz"))] for one in (found, other))
+    assert sorted(everyone) == sorted(everyone_there)
+    for profile_id in everyone:
+        (here,), (there,) = found.find([profile_id]), other.find([profile_id])
+        assert found.facts(int(here)) == other.facts(int(there))
+    for read in ("languages", "years"):
+        one, another = getattr(found, read)(rows), getattr(other, read)(others)
+        assert one.tolist() == another.tolist()
+        assert one.dtype == another.dtype
+    assert sorted(found.awaited(100)) == sorted(other.awaited(100))
+    for term in TERMS:
+        np.testing.assert_array_equal(found.containing([term])[rows], other.containing([term])[others])
+    assert_same_scores(found, other, found.frequencies.weigh({"水泵": 2, "plc": 1, "泵": 3}), vector(3))
+
+
+def assert_same_scores(found, other, weights, query):
+    rows, others = rows_in_order(found), rows_in_order(other)
+    words, other_words = (one.word_scores(weights, one.alive_rows) for one in (found, other))
+    cosines, other_cosines = (one.cosines(query, one.alive_rows) for one in (found, other))
+    np.testing.assert_array_equal(words[rows], other_words[others])
+    np.testing.assert_array_equal(cosines[rows], other_cosines[others])
+    np.testing.assert_array_equal(found.word_scores_of(weights, rows), words[rows])
+    np.testing.assert_array_equal(found.cosines_of(query, rows), cosines[rows])
     for k in (1, 3, 100):
-        for hits, expected in (
-            (snapshot.sparse.search(query, k=k), other.sparse.search(query, k=k)),
-            (snapshot.dense.search(vector(3), k=k), other.dense.search(vector(3), k=k)),
-        ):
-            np.testing.assert_array_equal(hits.rows, expected.rows)
-            np.testing.assert_array_equal(hits.scores, expected.scores)
+        assert best(found, words, k) == best(other, other_words, k)
+        assert best(found, cosines, k) == best(other, other_cosines, k)
 
 
-@settings(deadline=None, max_examples=80)
-@given(STEPS, st.randoms())
-def test_a_snapshot_that_grew_is_the_one_that_is_built_at_once(steps, random):
-    grown, model = grow(steps)
-    shuffled = list(model.values())
-    random.shuffle(shuffled)
-    assert_same(grown, Snapshot.empty(VERSIONS).apply(shuffled, as_of=9))
-    assert grown.as_of == len(steps)
+class TestGrowing:
+    @settings(deadline=None, max_examples=150)
+    @given(STEPS, SMALL, WEIGHTS, VECTORS)
+    def test_a_snapshot_that_grew_is_the_one_that_is_built_at_once(self, steps, are_small, weights, query):
+        """With the same frequencies: those stay as they were counted."""
+        grown, model = grow(steps, are_small=are_small)
+        built = replace(Snapshot.build(model.values(), VERSIONS), frequencies=grown.frequencies)
+        assert_same(grown, built)
+        assert_same_scores(grown, built, weights, query)
+        assert grown.as_of == len(steps)
+
+    @few
+    @given(STEPS, SMALL)
+    def test_it_holds_the_last_state_of_every_profile(self, steps, are_small):
+        grown, model = grow(steps, are_small=are_small)
+        rows, expected = rows_in_order(grown), in_order(model.values())
+        passages = [passage for _, passage in expected]
+        assert [grown.profile_id(int(p)) for p in grown.profile_rows[rows]] == [owner for owner, _ in expected]
+        assert [grown.work_id(int(row)) for row in rows] == [passage.work_id for passage in passages]
+        assert grown.languages(rows).tolist() == [passage.language for passage in passages]
+        assert grown.years(rows).tolist() == [passage.year or 0 for passage in passages]
+        assert (grown.n_profiles, grown.n_passages) == (len(model), len(passages))
+        assert grown.n_pending == sum(passage.awaits != 0 for passage in passages)
+        for profile_id, document in model.items():
+            (profile,) = grown.find([profile_id])
+            assert grown.profile_id(int(profile)) == profile_id
+            assert grown.facts(int(profile)) == document.facts
+            own = grown.passages_of(np.array([profile]))
+            assert [grown.work_id(int(row)) for row in own] == sorted(
+                (passage.work_id for passage in document.passages), key=lambda work_id: work_id or ""
+            )
+            assert set(grown.profile_rows[own].tolist()) <= {int(profile)}
+
+    @few
+    @given(STEPS, SMALL, st.lists(st.sampled_from([*"abcdefgh", "", "x" * 36, "x" * 37, "\ud800"]), unique=True))
+    def test_profiles_are_found_by_their_ids(self, steps, are_small, asked):
+        grown, model = grow(steps, are_small=are_small)
+        found = grown.find(asked)
+        assert sorted(grown.profile_id(int(profile)) for profile in found) == sorted(set(asked) & model.keys())
+        assert (np.diff(found) > 0).all()
+        assert (
+            grown.passages_of(found).tolist()
+            == np.flatnonzero(np.isin(grown.profile_rows, found) & grown.alive_rows).tolist()
+        )
+
+    @few
+    @given(STEPS, st.lists(CHANGES, min_size=1, max_size=5), ARRIVALS, SMALL)
+    def test_changes_leave_the_snapshot_they_start_from_as_it_was(self, steps, changes, vectors, are_small):
+        before, twin = (grow(steps, are_small=are_small)[0] for _ in range(2))
+        after = before.apply(changes, as_of=99).with_vectors(vectors)
+        assert_same(before, twin)
+        assert (before.as_of, before.version, after.as_of) == (len(steps), twin.version, 99)
+
+    def test_the_last_change_of_a_profile_counts(self):
+        changes = [
+            document("a", region="100000"),
+            Removal("a"),
+            document("a", region="200000"),
+            document("b"),
+            Removal("b"),
+        ]
+        grown = Snapshot.empty(VERSIONS).apply(changes, as_of=1)
+        assert grown.n_profiles == 1
+        assert grown.facts(int(grown.find(["a"])[0])).region == "200000"
+
+    def test_removing_what_is_not_there_is_harmless(self, saved):
+        assert_same(saved.apply([Removal("zz")], as_of=8), saved)
+
+    def test_it_cannot_be_changed_in_place(self, saved):
+        with pytest.raises(FrozenInstanceError):
+            saved.as_of = 8
+
+    def test_a_profile_without_passages_is_kept(self, tmp_path):
+        made = Snapshot.build([Document("a", Facts("expert"), ()), document("b")], VERSIONS)
+        assert made.n_profiles == 2
+        assert made.passages_of(made.find(["a"])).tolist() == []
+        made.save(tmp_path)
+        assert_same(Snapshot.load(tmp_path, VERSIONS), made)
+
+    def test_documents_may_come_in_any_portions(self):
+        everyone = [document(name) for name in "abcdefgh"]
+        builder = SnapshotBuilder(VERSIONS)
+        with small_segments(are_small=True):
+            for start in (0, 3, 4):
+                builder.add(everyone[start : {0: 3, 3: 4, 4: 8}[start]])
+            parts = builder.finish()
+        assert [part.segment.n_passages for part in parts] == [8, 8]
+        assert_same(Snapshot.of_parts(parts, VERSIONS, as_of=0), Snapshot.build(everyone, VERSIONS))
 
 
-@settings(deadline=None, max_examples=40)
-@given(STEPS)
-def test_a_snapshot_holds_the_last_state_of_every_profile_in_order(steps):
-    snapshot, model = grow(steps)
-    assert list(snapshot.profile_ids) == sorted(model)
-    assert list(snapshot.facts) == [model[profile_id].facts for profile_id in sorted(model)]
-    keys = [
-        (snapshot.profile_ids[row], work or "")
-        for row, work in zip(snapshot.profile_rows, snapshot.work_ids, strict=True)
-    ]
-    assert keys == sorted((d.profile_id, passage.work_id or "") for d in model.values() for passage in d.passages)
-    assert len(snapshot.sparse) == len(snapshot.dense) == len(snapshot.languages) == len(snapshot.years) == len(keys)
-    passages = {(d.profile_id, passage.work_id or ""): passage for d in model.values() for passage in d.passages}
-    assert snapshot.languages.tolist() == [passages[key].language for key in keys]
-    assert snapshot.years.tolist() == [passages[key].year or 0 for key in keys]
-    for row, profile_id in enumerate(snapshot.profile_ids):
-        assert snapshot.profile_row_of[profile_id] == row
-        expected = [i for i, (owner, _) in enumerate(keys) if owner == profile_id]
-        assert snapshot.passage_rows(row).tolist() == expected
+class TestScores:
+    @few
+    @given(STEPS, SMALL, WEIGHTS, VECTORS, st.data())
+    def test_a_segment_in_which_nothing_is_allowed_is_passed_over(self, steps, are_small, weights, query, data):
+        grown, _ = grow(steps, are_small=are_small)
+        n_rows = grown.row_offsets[-1]
+        allowed = np.array(data.draw(st.lists(st.booleans(), min_size=n_rows, max_size=n_rows)), dtype=np.bool_)
+        every = np.ones(n_rows, dtype=np.bool_)
+        np.testing.assert_array_equal(
+            grown.word_scores(weights, allowed)[allowed], grown.word_scores(weights, every)[allowed]
+        )
+        np.testing.assert_array_equal(grown.cosines(query, allowed)[allowed], grown.cosines(query, every)[allowed])
+        nobody = np.zeros(n_rows, dtype=np.bool_)
+        assert not grown.word_scores(weights, nobody).any()
+        assert np.isnan(grown.cosines(query, nobody)).all()
+
+    @few
+    @given(STEPS, SMALL, st.lists(st.sampled_from((*TERMS, "unseen")), max_size=4))
+    def test_passages_contain_every_term_that_is_asked_for(self, steps, are_small, terms):
+        grown, model = grow(steps, are_small=are_small)
+        present = grown.containing(terms)[rows_in_order(grown)]
+        assert present.tolist() == [set(terms) <= passage.terms.keys() for _, passage in in_order(model.values())]
+
+    @settings(deadline=None, max_examples=100)
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from([float("nan"), 0.0, 0.1, 0.25, 0.25, 0.5, 1.0]), st.booleans()), max_size=20
+        ),
+        st.integers(1, 22),
+    )
+    def test_the_best_rows_are_the_k_best_and_all_that_tie_with_the_last(self, scores, k):
+        values = np.array([score for score, _ in scores], dtype=np.float32)
+        allowed = np.array([is_allowed for _, is_allowed in scores], dtype=np.bool_)
+        candidates = sorted((score for score, is_allowed in scores if is_allowed and score > 0), reverse=True)
+        least = candidates[:k][-1] if candidates else 1
+        expected = [row for row, (score, is_allowed) in enumerate(scores) if is_allowed and score >= least]
+        rows = best_rows(values, k=k, allowed=allowed)
+        assert rows.dtype == np.int64
+        assert rows.tolist() == expected
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.integers(0, 10**6), st.integers(0, 4000), st.integers(1, 600), st.sampled_from([3, 100, 10**6]))
+    def test_the_best_of_thousands_are_those_of_a_sort(self, seed, n, k, n_different):
+        """With few different scores and many, some unknown, most allowed."""
+        generator = np.random.default_rng(seed)
+        scores = (generator.integers(0, n_different, n) / n_different).astype(np.float32)
+        scores[generator.random(n) < 0.1] = np.nan
+        allowed = generator.random(n) < 0.8
+        found = np.flatnonzero(allowed & (scores > 0))
+        least = np.sort(scores[found])[-k:].min(initial=2.0)
+        assert best_rows(scores, k=k, allowed=allowed).tolist() == found[scores[found] >= least].tolist()
 
 
-@settings(deadline=None, max_examples=40)
-@given(STEPS, st.lists(CHANGES, min_size=1, max_size=5))
-def test_changes_leave_the_snapshot_they_start_from_as_it_was(steps, changes):
-    before, twin = grow(steps)[0], grow(steps)[0]
-    after = before.apply(changes, as_of=99)
-    assert_same(before, twin)
-    assert (before.as_of, after.as_of) == (len(steps), 99)
-    assert after.version != before.version
+class TestFrequencies:
+    @few
+    @given(STEPS, SMALL)
+    def test_they_stay_as_counted_until_the_snapshot_has_outgrown_them(self, steps, are_small):
+        grown = Snapshot.empty(VERSIONS)
+        for n in range(1, len(steps) + 1):
+            before, (grown, model) = grown, grow(steps[:n], are_small=are_small)
+            passages = [passage.terms for _, passage in in_order(model.values())]
+            assert not grown.has_outgrown_frequencies
+            if len(before.frequencies) / 2 <= len(passages) <= 2 * len(before.frequencies):
+                assert grown.version == before.version
+                assert same_frequencies(grown.frequencies, before.frequencies)
+            else:
+                assert same_frequencies(grown.frequencies, Frequencies.count(passages))
+
+    @few
+    @given(STEPS, SMALL)
+    def test_counted_anew_they_are_those_of_a_full_build_and_so_is_the_version(self, steps, are_small):
+        grown, model = grow(steps, are_small=are_small)
+        recounted, built = grown.recounted(), Snapshot.build(model.values(), VERSIONS)
+        assert same_frequencies(recounted.frequencies, built.frequencies)
+        assert recounted.version == built.version
+        assert_same(recounted, built)
+        assert recounted.as_of == grown.as_of
+
+    @few
+    @given(DOCUMENTS, DOCUMENTS)
+    def test_equal_versions_mean_equal_frequencies(self, one, other):
+        built, another = (Snapshot.build(some, VERSIONS) for some in (one, other))
+        assert (built.version == another.version) == same_frequencies(built.frequencies, another.frequencies)
+
+    def test_another_lexicon_or_encoder_is_another_version(self):
+        versions = [VERSIONS, replace(VERSIONS, lexicon="2"), replace(VERSIONS, encoder="2")]
+        assert len({Snapshot.empty(each).version for each in versions}) == 3
+
+    def test_a_new_profile_moves_no_other_profile_s_score(self):
+        """Until they are counted anew: scores do not creep."""
+        before = Snapshot.build([document(name) for name in "abcd"], VERSIONS)
+        after = before.apply([Document("e", Facts("expert"), (Passage(None, {"水泵": 9}, None),))], as_of=2)
+        weights = after.frequencies.weigh({"水泵": 1, "plc": 1})
+        assert weights == before.frequencies.weigh({"水泵": 1, "plc": 1})
+        rows = before.passages_of(before.find(list("abcd")))
+        np.testing.assert_array_equal(
+            after.word_scores_of(weights, after.passages_of(after.find(list("abcd")))),
+            before.word_scores_of(weights, rows),
+        )
+        assert after.recounted().frequencies.weigh({"水泵": 1, "plc": 1}) != weights
 
 
-@settings(deadline=None, max_examples=40)
-@given(STEPS)
-def test_facts_are_given_by_column(steps):
-    snapshot, _ = grow(steps)
-    columns = snapshot.columns
-    assert columns.kinds.tolist() == [facts.kind for facts in snapshot.facts]
-    assert columns.regions.tolist() == [facts.region or "" for facts in snapshot.facts]
-    assert columns.organization_ids.tolist() == [facts.organization_id or "" for facts in snapshot.facts]
-    assert columns.available_from.tolist() == [facts.available_from for facts in snapshot.facts]
-    assert columns.available_until.tolist() == [facts.available_until for facts in snapshot.facts]
+def same_frequencies(one, other):
+    return (
+        len(one) == len(other) and np.array_equal(one.terms, other.terms) and np.array_equal(one.counts, other.counts)
+    )
 
 
-@settings(deadline=None, max_examples=40)
-@given(STEPS, st.lists(CHANGES, max_size=4))
-def test_a_saved_snapshot_is_loaded_as_it_was(steps, later):
-    snapshot, _ = grow(steps)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "not" / "yet" / "there"
-        snapshot.save(folder)
-        loaded = Snapshot.load(folder, VERSIONS)
-    assert_same(loaded, snapshot)
-    assert (loaded.version, loaded.as_of, loaded.versions) == (snapshot.version, snapshot.as_of, VERSIONS)
-    assert_same(loaded.apply(later, as_of=50), snapshot.apply(later, as_of=50))
+class TestParts:
+    @pytest.mark.parametrize("seed", range(2))
+    def test_their_number_stays_small_through_thousands_of_changes(self, seed, monkeypatch):
+        """Segments of 256 rows, 1,000 profiles, each changed about ten times, some removed and made again."""
+        monkeypatch.setattr(segment, "MAX_ROWS", 256)
+        monkeypatch.setattr(snapshot, "_MERGE_AT_ONCE", 4)
+        generator = np.random.default_rng(seed)
+
+        def one(number):
+            return Document(f"{number:04}", Facts("expert"), (Passage(None, {"泵": 1, f"t{number % 7}": 1}, None),))
+
+        grown = Snapshot.build([one(number) for number in range(1000)], VERSIONS)
+        most, model = 0, set(range(1000))
+        for step in range(600):
+            changed = generator.choice(1000, size=int(generator.integers(1, 33)), replace=False).tolist()
+            removed = set(changed[: len(changed) // 8])
+            model = model - removed | (set(changed) - removed)
+            changes = [Removal(f"{n:04}") if n in removed else one(n) for n in changed]
+            grown = grown.apply(changes, as_of=step)
+            most = max(most, len(grown.parts))
+            for part in grown.parts:
+                assert part.segment.n_passages <= 256
+                assert part.alive.mean() >= 0.75
+        assert most <= 16, "four full segments and their like, and halves of halves of one"
+        ids = sorted(grown.profile_id(int(p)) for p in grown.profile_rows[rows_in_order(grown)])
+        assert ids == [f"{n:04}" for n in sorted(model)]
+
+    def test_profiles_that_come_one_by_one_gather_in_one_segment(self):
+        grown = Snapshot.empty(VERSIONS)
+        for n in range(100):
+            grown = grown.apply([Document(f"{n:03}", Facts("expert"), (Passage(None, {"泵": 1}, None),))], as_of=n)
+        assert [part.segment.n_passages for part in grown.parts] == [100]
+
+    def test_a_segment_of_which_nobody_is_left_is_dropped(self):
+        built = Snapshot.build([document("a")], VERSIONS)
+        assert built.apply([Removal("a")], as_of=2).parts == ()
+
+
+class TestPendingVectors:
+    @few
+    @given(STEPS, ARRIVALS, SMALL)
+    def test_what_came_is_as_if_it_had_been_there(self, steps, vectors, are_small):
+        grown, model = grow(steps, are_small=are_small)
+        then = grown.with_vectors(vectors)
+        expected = [
+            replace(
+                each,
+                passages=tuple(
+                    replace(p, awaits=0, vector=vectors[p.awaits]) if p.awaits in vectors else p for p in each.passages
+                ),
+            )
+            for each in model.values()
+        ]
+        assert_same(then, replace(Snapshot.build(expected, VERSIONS), frequencies=grown.frequencies))
+        assert (then.as_of, then.version) == (grown.as_of, grown.version)
+
+    @few
+    @given(STEPS, SMALL, st.integers(0, 12), st.sets(st.sampled_from([11, 12, 13, 99])))
+    def test_what_is_awaited_is_named_with_its_owners(self, steps, are_small, n, keys):
+        grown, model = grow(steps, are_small=are_small)
+        awaited = [passage.awaits for _, passage in in_order(model.values()) if passage.awaits]
+        assert sorted(grown.awaited(10_000)) == sorted(awaited)
+        assert grown.awaited(n) == grown.awaited(10_000)[:n]
+        owners = {d.profile_id for d in model.values() if any(p.awaits in keys for p in d.passages)}
+        assert sorted(grown.owners_of_awaited(keys)) == sorted(owners)
 
 
 def document(profile_id="a", **facts):
-    passages = (Passage(None, {"水泵": 1, "~水泵": 1}, vector(1)), Passage("w1", {"plc": 2}, None, "en", 2024))
+    passages = (
+        Passage(None, {"水泵": 1, "~水泵": 1}, vector(1)),
+        Passage("w1", {"plc": 2}, None, "en", 2024, awaits=11),
+    )
     return Document(profile_id, Facts(kind="expert", **facts), passages)
 
 
 @pytest.fixture
-def snapshot():
-    return Snapshot.empty(VERSIONS).apply(
-        [document("a", region="440600", clusters=("新材料",)), document("b")], as_of=7
+def saved():
+    """With a segment in which somebody is gone, and another."""
+    with small_segments(are_small=True):
+        built = Snapshot.build([document(name, region="440600", clusters=("新材料",)) for name in "abcd"], VERSIONS)
+        changed = built.apply([document("d", region="440605"), document("e")], as_of=7)
+    assert [part.alive.tolist() for part in changed.parts] == [[True, True, True, False], [True, True]]
+    return changed
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def files_of(found):
+    return {f"{found.version}.frequencies", *(f"{part.segment.name}.segment" for part in found.parts)}
+
+
+class TestFiles:
+    @few
+    @given(STEPS, SMALL, st.lists(CHANGES, max_size=4))
+    def test_what_was_saved_is_loaded_as_it_was(self, steps, are_small, later):
+        """And is moved on as what was saved would be."""
+        grown, _ = grow(steps, are_small=are_small)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) / "not" / "yet" / "there"
+            grown.save(folder)
+            loaded = Snapshot.load(folder, VERSIONS)
+            assert_same(loaded, grown)
+            assert (loaded.version, loaded.as_of, loaded.versions) == (grown.version, grown.as_of, VERSIONS)
+            assert same_frequencies(loaded.frequencies, grown.frequencies)
+            assert len(loaded.parts) == len(grown.parts)
+            assert_same(loaded.apply(later, as_of=50), grown.apply(later, as_of=50))
+            loaded.apply(later, as_of=50).save(folder)
+            assert_same(Snapshot.load(folder, VERSIONS), grown.apply(later, as_of=50))
+
+    def test_an_empty_snapshot_has_nothing_and_can_be_saved(self, tmp_path):
+        empty = Snapshot.empty(VERSIONS)
+        assert (empty.n_profiles, empty.n_passages, empty.n_pending, empty.as_of) == (0, 0, 0, 0)
+        empty.save(tmp_path)
+        assert_same(Snapshot.load(tmp_path, VERSIONS), empty)
+
+    def test_arrays_lie_in_the_pages_of_the_files(self, saved, tmp_path):
+        saved.save(tmp_path)
+        loaded = Snapshot.load(tmp_path, VERSIONS)
+        for part in loaded.parts:
+            for array in segment.arrays_of(part.segment).values():
+                assert not array.flags.owndata
+                assert not array.flags.writeable
+
+    def test_a_segment_is_written_once(self, saved, tmp_path, monkeypatch):
+        saved.save(tmp_path)
+        written = []
+        monkeypatch.setattr(snapshot, "write_arrays", lambda path, arrays: written.append(path.name) or 0)
+        replace(saved, as_of=8).save(tmp_path)
+        assert written == [f"{saved.version}.frequencies"]
+
+    def test_a_later_save_clears_away_what_nobody_can_be_loading(self, saved, tmp_path):
+        saved.save(tmp_path)
+        later = saved.apply([Removal(name) for name in "abc"], as_of=8)
+        later.save(tmp_path)
+        assert names(tmp_path) == {"CURRENT", *files_of(saved), *files_of(later)}
+        (tmp_path / ".half.segment-1").write_bytes(b"a crash")
+        (tmp_path / "ENCODING").write_bytes(b"")
+        long_ago = time.time() - 7200
+        for path in tmp_path.iterdir():
+            os.utime(path, (long_ago, long_ago))
+        later.save(tmp_path)
+        assert names(tmp_path) == {"CURRENT", "ENCODING", *files_of(later)}, "a lock may be held for hours"
+        assert_same(Snapshot.load(tmp_path, VERSIONS), later)
+
+    def test_several_processes_may_save_at_once(self, saved, tmp_path):
+        snapshots = [saved.apply([document(f"z{n}")], as_of=n) for n in range(10, 18)]
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(one.save, tmp_path) for one in snapshots * 3]:
+                done.result()
+        loaded = Snapshot.load(tmp_path, VERSIONS)
+        assert_same(loaded, snapshots[loaded.as_of - 10])
+        assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+    def test_old_files_may_be_cleared_away_by_several_at_once(self, saved, tmp_path, monkeypatch):
+        monkeypatch.setattr(snapshot, "_KEPT_S", -60)
+        snapshots = [saved.apply([document(f"z{n}")], as_of=n) for n in range(10, 14)]
+        for one in snapshots:
+            one.save(tmp_path)
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(snapshot._remove_old, tmp_path, files_of(saved)) for _ in range(40)]:
+                done.result()
+        assert names(tmp_path) <= {"CURRENT", *files_of(saved)}
+
+    def test_the_stamp_changes_with_what_is_saved(self, saved, tmp_path):
+        assert stamp(tmp_path) is stamp(tmp_path / "nowhere") is None
+        saved.save(tmp_path)
+        first = stamp(tmp_path)
+        assert first == stamp(tmp_path)
+        os.utime(tmp_path / "CURRENT", (1, 1))  # the file system's clock may be coarse
+        assert stamp(tmp_path) != first
+
+    @pytest.mark.parametrize("n_written", range(4))
+    def test_a_crash_while_saving_leaves_the_earlier_snapshot(self, saved, tmp_path, monkeypatch, n_written):
+        saved.save(tmp_path)
+        left = n_written
+
+        def replace_or_crash(path, target, *, original=Path.replace):
+            nonlocal left
+            if left == 0:
+                raise OSError("disk full")
+            left -= 1
+            return original(path, target)
+
+        later = Snapshot.build([document("x")], VERSIONS, as_of=9).apply([document("y")], as_of=10)
+        monkeypatch.setattr(Path, "replace", replace_or_crash)
+        if n_written < 3:  # a segment, the frequencies, what points to them
+            with pytest.raises(OSError, match="disk full"):
+                later.save(tmp_path)
+            assert_same(Snapshot.load(tmp_path, VERSIONS), saved)
+        else:
+            later.save(tmp_path)
+            assert_same(Snapshot.load(tmp_path, VERSIONS), later)
+
+
+class TestRefusal:
+    def test_there_may_be_no_snapshot(self, tmp_path):
+        for folder in (tmp_path, tmp_path / "nowhere"):
+            with pytest.raises(SnapshotMismatch, match="no snapshot") as refused:
+                Snapshot.load(folder, VERSIONS)
+            assert not refused.value.is_damage
+
+    @pytest.mark.parametrize("name", ["lexicon", "encoder", "n_dimensions"])
+    def test_another_lexicon_or_encoder_is_refused(self, saved, tmp_path, name):
+        saved.save(tmp_path)
+        other = replace(VERSIONS, **{name: N_DIMENSIONS + 1 if name == "n_dimensions" else "another"})
+        with pytest.raises(SnapshotMismatch, match=f"made with .*expected .*{other.lexicon}"):
+            Snapshot.load(tmp_path, other)
+
+    def test_another_format_is_refused(self, saved, tmp_path, monkeypatch):
+        saved.save(tmp_path)
+        monkeypatch.setattr(snapshot, "FORMAT_VERSION", snapshot.FORMAT_VERSION + 1)
+        with pytest.raises(SnapshotMismatch, match="format"):
+            Snapshot.load(tmp_path, VERSIONS)
+
+    @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage", "null", "one bit"])
+    def test_any_file_that_is_damaged_or_missing_is_found(self, saved, tmp_path, damage):
+        saved.save(tmp_path)
+        assert len(names(tmp_path)) == 4
+        for path in tmp_path.iterdir():
+            content = path.read_bytes()
+            damaged = {
+                "empty": b"",
+                "cut": content[: len(content) // 2],
+                "garbage": b"\xff\xfe\x00garbage" * 20,
+                "null": b"null",
+                "one bit": content[:-1] + bytes([content[-1] ^ 1]),
+            }
+            path.write_bytes(damaged[damage]) if damage != "missing" else path.unlink()
+            with pytest.raises(SnapshotMismatch):
+                Snapshot.load(tmp_path, VERSIONS)
+            path.write_bytes(content)
+        assert_same(Snapshot.load(tmp_path, VERSIONS), saved)
+
+    def test_a_part_of_another_snapshot_is_found(self, saved, tmp_path):
+        other = Snapshot.build([document("x")], VERSIONS)
+        saved.save(tmp_path)
+        other.save(tmp_path / "other")
+        for suffix in (".segment", ".frequencies"):
+            path, theirs = (next(folder.glob(f"*{suffix}")) for folder in (tmp_path, tmp_path / "other"))
+            content = path.read_bytes()
+            path.write_bytes(theirs.read_bytes())
+            with pytest.raises(SnapshotMismatch, match="damaged"):
+                Snapshot.load(tmp_path, VERSIONS)
+            path.write_bytes(content)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"format": None},
+            {"versions": None},
+            {"versions": {}},
+            {"as_of": None},
+            {"segments": None},
+            {"segments": [{}]},
+            {"segments": [{"name": "nowhere", "checksum": 0, "gone": None}]},
+            {"frequencies": None},
+            {"version": "\0"},
+        ],
+        ids=str,
     )
+    def test_what_points_to_something_else_is_refused(self, saved, tmp_path, change):
+        """As a program of another time might write it, its checksum right."""
+        saved.save(tmp_path)
+        path = tmp_path / "CURRENT"
+        manifest = json.dumps(json.loads(path.read_bytes().partition(b"\n")[2]) | change).encode()
+        path.write_bytes(f"{zlib.crc32(manifest):08x}\n".encode() + manifest)
+        with pytest.raises(SnapshotMismatch):
+            Snapshot.load(tmp_path, VERSIONS)
 
-
-def test_an_empty_snapshot_has_nothing_and_can_be_saved(tmp_path):
-    empty = Snapshot.empty(VERSIONS)
-    assert (len(empty.profile_ids), len(empty.sparse), len(empty.dense), empty.as_of) == (0, 0, 0, 0)
-    empty.save(tmp_path)
-    assert_same(Snapshot.load(tmp_path, VERSIONS), empty)
-
-
-def test_the_last_change_of_a_profile_counts():
-    changes = [document("a", region="1"), Removal("a"), document("a", region="2"), document("b"), Removal("b")]
-    snapshot = Snapshot.empty(VERSIONS).apply(changes, as_of=1)
-    assert list(snapshot.profile_ids) == ["a"]
-    assert snapshot.facts[0].region == "2"
-
-
-def test_removing_what_is_not_there_is_harmless(snapshot):
-    assert_same(snapshot.apply([Removal("zz")], as_of=8), snapshot)
-
-
-def test_a_profile_without_passages_is_kept(tmp_path):
-    snapshot = Snapshot.empty(VERSIONS).apply([Document("a", Facts(kind="expert"), ()), document("b")], as_of=1)
-    assert list(snapshot.profile_ids) == ["a", "b"]
-    assert snapshot.passage_rows(0).tolist() == []
-    assert snapshot.passage_rows(1).tolist() == [0, 1]
-    snapshot.save(tmp_path)
-    assert_same(Snapshot.load(tmp_path, VERSIONS), snapshot)
-
-
-def test_a_snapshot_cannot_be_changed_in_place(snapshot):
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        snapshot.as_of = 8
-
-
-def test_a_later_save_replaces_the_earlier_and_clears_it_away_when_nobody_can_be_loading_it(snapshot, tmp_path):
-    snapshot.save(tmp_path)
-    later = snapshot.apply([Removal("a")], as_of=8)
-    later.save(tmp_path)
-    assert_same(Snapshot.load(tmp_path, VERSIONS), later)
-    assert {path.name for path in tmp_path.iterdir()} == {"CURRENT", snapshot.version, later.version}
-    long_ago = time.time() - 7200
-    os.utime(tmp_path / snapshot.version, (long_ago, long_ago))
-    later.save(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"CURRENT", later.version}
-
-
-def test_several_processes_may_save_at_once(snapshot, tmp_path):
-    snapshots = [snapshot.apply([], as_of=as_of) for as_of in range(10, 18)]
-    with ThreadPoolExecutor(4) as pool:
-        for one in snapshots * 3:
-            pool.submit(one.save, tmp_path).add_done_callback(lambda done: done.result())
-    assert Snapshot.load(tmp_path, VERSIONS).as_of in range(10, 18)
-    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
-
-
-def test_a_crash_while_saving_leaves_the_earlier_snapshot(snapshot, tmp_path, monkeypatch):
-    snapshot.save(tmp_path)
-
-    def crash(*_args, **_kwargs):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(type(snapshot.dense), "save", crash)
-    with pytest.raises(OSError, match="disk full"):
-        snapshot.apply([Removal("a")], as_of=8).save(tmp_path)
-    assert_same(Snapshot.load(tmp_path, VERSIONS), snapshot)
-
-
-def test_a_loaded_snapshot_knows_every_fact(tmp_path):
-    facts = {
-        "region": "440605",
-        "country": "DE",
-        "clusters": ("新材料",),
-        "fields": ("机械", "电气"),
-        "organization_id": "o1",
-        "title": "教授",
-        "honours": ("院士", "长江学者"),
-        "capacity": 0,
-        "available_from": date(2025, 1, 31),
-        "available_until": date(2099, 12, 31),
-    }
-    Snapshot.empty(VERSIONS).apply([document("a", **facts)], as_of=1).save(tmp_path)
-    loaded = Snapshot.load(tmp_path, VERSIONS)
-    assert dataclasses.asdict(loaded.facts[0]) == facts | {"kind": "expert"}
-    assert loaded.languages.tolist() == ["zh", "en"]
-    assert loaded.years.tolist() == [0, 2024]
-
-
-def test_there_may_be_no_snapshot(tmp_path):
-    for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(SnapshotMismatch, match="no snapshot"):
-            Snapshot.load(folder, VERSIONS)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        dataclasses.replace(VERSIONS, lexicon="lexicon-2"),
-        dataclasses.replace(VERSIONS, encoder="encoder-2"),
-        dataclasses.replace(VERSIONS, n_dimensions=N_DIMENSIONS + 1),
-    ],
-    ids=["lexicon", "encoder", "n_dimensions"],
-)
-def test_a_snapshot_of_another_lexicon_or_encoder_is_refused(snapshot, tmp_path, other):
-    snapshot.save(tmp_path)
-    with pytest.raises(SnapshotMismatch, match="made with"):
-        Snapshot.load(tmp_path, other)
-
-
-def find(folder, name):
-    (found,) = folder.rglob(name)
-    return found
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_snapshot_with_a_missing_file_is_refused(snapshot, tmp_path, name):
-    snapshot.save(tmp_path)
-    find(tmp_path, name).unlink()
-    with pytest.raises(SnapshotMismatch):
-        Snapshot.load(tmp_path, VERSIONS)
-
-
-@pytest.mark.parametrize(
-    "contents", [b"", b"\xff\xfe\x00garbage", b"1", b"null"], ids=["empty", "garbage", "1", "null"]
-)
-@pytest.mark.parametrize("name", FILES)
-def test_a_snapshot_with_an_overwritten_file_is_refused(snapshot, tmp_path, name, contents):
-    snapshot.save(tmp_path)
-    find(tmp_path, name).write_bytes(contents)
-    with pytest.raises(SnapshotMismatch):
-        Snapshot.load(tmp_path, VERSIONS)
-
-
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-@pytest.mark.parametrize("name", FILES)
-def test_a_snapshot_with_a_cut_file_is_refused(snapshot, tmp_path, name, share):
-    snapshot.save(tmp_path)
-    path = find(tmp_path, name)
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(SnapshotMismatch):
-        Snapshot.load(tmp_path, VERSIONS)
-
-
-@pytest.mark.parametrize("name", ["profile_rows.npy", "languages.npy", "years.npy", "impacts.npz", "vectors.npy"])
-def test_a_snapshot_with_a_part_of_another_is_refused(snapshot, tmp_path, name):
-    snapshot.save(tmp_path / "this")
-    snapshot.apply([Removal("a")], as_of=8).save(tmp_path / "other")
-    find(tmp_path / "this", name).write_bytes(find(tmp_path / "other", name).read_bytes())
-    with pytest.raises(SnapshotMismatch, match="damaged"):
-        Snapshot.load(tmp_path / "this", VERSIONS)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"format": 0},
-        {"format": "1"},
-        {"versions": None},
-        {"versions": {}},
-        {"facts": [{}]},
-        {"facts": 3},
-        {"facts": [{"kind": "expert", "clusters": [], "fields": [], "honours": []}]},
-        {"facts": [dataclasses.asdict(Facts("expert")) | {"available_from": "soon"}] * 2},
-        {"facts": [dataclasses.asdict(Facts("expert")) | {"language": "zh"}] * 2},
-        {"work_ids": []},
-    ],
-    ids=str,
-)
-def test_a_snapshot_of_another_form_is_refused(snapshot, tmp_path, change):
-    snapshot.save(tmp_path)
-    manifest = find(tmp_path, "manifest.json")
-    manifest.write_text(json.dumps(json.loads(manifest.read_text(encoding="utf-8")) | change), encoding="utf-8")
-    with pytest.raises(SnapshotMismatch):
-        Snapshot.load(tmp_path, VERSIONS)
+    @pytest.mark.parametrize("suffix", [".segment", ".frequencies"])
+    def test_what_is_built_and_saved_after_damage_can_be_loaded(self, saved, tmp_path, suffix):
+        """Also where the frequencies, and so the name of their file, are the same as before."""
+        saved = saved.recounted()
+        saved.save(tmp_path)
+        next(tmp_path.glob(f"*{suffix}")).write_bytes(b"")
+        with pytest.raises(SnapshotMismatch):
+            Snapshot.load(tmp_path, VERSIONS)
+        documents_again = [document(name, region="440600", clusters=("新材料",)) for name in "abc"]
+        rebuilt = Snapshot.build([*documents_again, document("d", region="440605"), document("e")], VERSIONS)
+        assert rebuilt.version == saved.version
+        rebuilt.save(tmp_path)
+        assert_same(Snapshot.load(tmp_path, VERSIONS), rebuilt)

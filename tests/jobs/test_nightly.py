@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import math
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,10 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, NotFound
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
+from matching_service.matching import chunks, queries, runs
 from matching_service.matching import engine as engines
-from matching_service.matching import queries, runs
 from matching_service.matching.engine import Engine
-from matching_service.matching.schemas import DecisionBody
+from matching_service.matching.schemas import DecisionBody, DemandChanges
 from matching_service.matching.service import latest_matches
 from matching_service.matching.weights import CrossValidation, WeightsFile, WeightsStore
 from matching_service.profiles.schemas import ProfileImport
@@ -59,8 +62,18 @@ async def engine(database: Database, tmp_path: Path) -> Engine:
     return made
 
 
-async def rerank(engine: Engine, *, resume: bool = False) -> nightly.NightReport:
-    return await nightly.rerank(engine, await nightly.begin(engine, resume=resume), lambda _n: None)
+@dataclass(frozen=True, slots=True)
+class Night:
+    """A run that has ended, and all that it changed."""
+
+    run: MatchRunRow
+    changes: Sequence[DemandChanges]
+
+
+async def rerank(engine: Engine, *, resume: bool = False, scope: str = "open") -> Night:
+    run = await nightly.begin(engine, resume=resume, scope=scope)
+    report = await nightly.rerank(engine, run, lambda _n: None, patience_s=0 if resume else math.inf)
+    return Night(report.run, await nightly.all_changes(engine, run.id))
 
 
 async def demand_ids(engine: Engine) -> dict[str, str]:
@@ -178,24 +191,25 @@ async def test_a_new_profile_enters_and_a_hidden_one_leaves(engine: Engine) -> N
     assert top in [entry.profile_id for entry in change.left]
 
 
-class Broken(Exception):
-    pass
+class Broken(BaseException):
+    """Not an error that somebody could handle, but the end of the process."""
 
 
 def break_off(monkeypatch: pytest.MonkeyPatch, *, after_chunks: int) -> None:
-    """The process dies when it would store the next chunk."""
+    """The process dies when it has stored the lists of the next chunk, but not committed them."""
     monkeypatch.setattr(runs, "DEMANDS_PER_CHUNK", 2)
-    stored = 0
-    original = runs.store_list
+    n_stored = 0
+    original = chunks.store_lists
 
-    async def store_list(*arguments: Any, **more: Any) -> dict[str, str]:
-        nonlocal stored
-        stored += 1
-        if stored > 2 * after_chunks + 1:  # in the middle of a chunk
+    async def store_lists(*arguments: Any) -> dict[tuple[str, str], str]:
+        nonlocal n_stored
+        stored = await original(*arguments)
+        n_stored += 1
+        if n_stored > after_chunks:
             raise Broken
-        return await original(*arguments, **more)
+        return stored
 
-    monkeypatch.setattr(runs, "store_list", store_list)
+    monkeypatch.setattr(chunks, "store_lists", store_lists)
 
 
 async def test_lists_become_visible_at_once_when_the_run_is_finished(
@@ -382,7 +396,7 @@ async def test_a_cancelled_run_shows_nothing_and_frees_the_way(engine: Engine) -
     async with engine.database.transaction() as session:
         await runs.cancel_run(session, run.id, COMMAND_LINE)
     report = await nightly.rerank(engine, run, lambda _n: None)
-    assert (report.run.state, list(report.changes)) == ("cancelled", [])
+    assert (report.run.state, report.clusters) == ("cancelled", [])
     assert await visible(engine) == {}
     async with engine.database.transaction() as session:
         with pytest.raises(Conflict, match="cancelled"):

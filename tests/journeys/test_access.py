@@ -30,12 +30,19 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.PROFILE_DELETE: ("DELETE", f"/v1/profiles/{UNKNOWN_ID}", None),
     Action.CONTACT_READ: ("GET", f"/v1/profiles/{UNKNOWN_ID}/contact", None),
     Action.CONTACT_WRITE: ("PUT", f"/v1/profiles/{UNKNOWN_ID}/contact", {}),
+    Action.SUGGESTION_READ: ("GET", f"/v1/suggestions/{UNKNOWN_ID}", None),
+    Action.SUGGESTION_WRITE: ("POST", "/v1/suggestions", {"demand_id": UNKNOWN_ID, "profile_id": UNKNOWN_ID}),
+    Action.ENGAGEMENT_READ: ("GET", f"/v1/engagements/{UNKNOWN_ID}", None),
+    Action.ENGAGEMENT_WRITE: ("PATCH", f"/v1/engagements/{UNKNOWN_ID}", {}),
     Action.MATCH: ("POST", "/v1/matches", {"demand_id": UNKNOWN_ID}),
     Action.MATCH_STORE: ("POST", "/v1/matches", {"demand_id": UNKNOWN_ID, "store": True}),
     Action.MATCH_READ: ("GET", f"/v1/demands/{UNKNOWN_ID}/matches", None),
     Action.MATCH_DECIDE: ("PUT", f"/v1/matches/{UNKNOWN_ID}/decision", {"decision": "pinned"}),
     Action.RUN_START: ("POST", f"/v1/match-runs/{UNKNOWN_ID}/cancel", None),
     Action.RUN_READ: ("GET", f"/v1/match-runs/{UNKNOWN_ID}", None),
+    Action.WEBHOOK_MANAGE: ("GET", f"/v1/webhooks/{UNKNOWN_ID}", None),
+    Action.FEED_READ: ("GET", "/v1/feed?cursor=nonsense", None),
+    Action.FEED_READ_OFFICE: ("GET", "/v1/feed?entity=match&mapping=none", None),
 }
 
 

@@ -1,7 +1,8 @@
-"""Match runs over HTTP: started, watched, cancelled, compared with the run before."""
+"""Match runs over HTTP: started, watched, cancelled, resumed, compared with the run before."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from http_checks import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.clock import now
+from matching_service.matching.queries import get_run
 from matching_service.store.matching import MatchListRow, MatchRunRow
 
 
@@ -34,15 +36,21 @@ def _changes(http: httpx.Client, run: dict[str, Any], demand_id: str) -> dict[st
     return changes.get(demand_id)
 
 
+_COPIED = (
+    "top_k", "events_as_of", "index_version", "index_as_of", "index_profiles", "lexicon_version", "encoder_version",
+    "weights_version", "frequencies_version", "stability",
+)  # fmt: skip
+
+
 @contextmanager
-def _stopped_run(server: Server, http: httpx.Client, demand_id: str) -> Iterator[str]:
-    """A run as a process that died leaves it: running, with one list."""
+def _stopped_run(server: Server, http: httpx.Client, finished: dict[str, Any], demand_id: str) -> Iterator[str]:
+    """A run as a process that died leaves it: running, made with the same as a finished one, and with one list."""
 
     async def insert(session: AsyncSession) -> str:
-        run = MatchRunRow(
-            scope="open", state="running", created_at=now(), n_demands=1, top_k=20, index_version="v", index_as_of=0,
-            index_profiles=0, lexicon_version="v", encoder_version="v", weights_version="v",
-        )  # fmt: skip
+        like = await get_run(session, finished["id"])
+        copied = {name: getattr(like, name) for name in _COPIED}
+        moment = now() - timedelta(minutes=1)
+        run = MatchRunRow(scope="open", state="running", created_at=moment, n_demands=9, **copied)
         session.add(run)
         await session.flush()
         session.add(MatchListRow(run_id=run.id, demand_id=demand_id, state="done"))
@@ -58,8 +66,10 @@ def _stopped_run(server: Server, http: httpx.Client, demand_id: str) -> Iterator
 def test_a_second_run_is_refused_naming_the_first_until_that_is_cancelled(server: Server, source: str) -> None:
     with server.client() as http:
         demand = create(http, "demands", source=source)["id"]
-        with _stopped_run(server, http, demand) as first:
-            assert first in assert_problem(http.post("/v1/match-runs", json={}), 409, "run_in_progress")["detail"]
+        with _stopped_run(server, http, _run(http), demand) as first:
+            refused = assert_problem(http.post("/v1/match-runs", json={}), 409, "run_in_progress")
+            assert f"/v1/match-runs/{first}/resume" in refused["detail"]
+            assert f"/v1/match-runs/{first}/cancel" in refused["detail"]
             assert_problem(http.get(f"/v1/demands/{demand}/matches"), 404, "no_match_run")
             cancelled = http.post(f"/v1/match-runs/{first}/cancel")
             assert cancelled.status_code == 200
@@ -71,12 +81,34 @@ def test_a_second_run_is_refused_naming_the_first_until_that_is_cancelled(server
         assert _run(http)["state"] == "finished"
 
 
-def test_a_finished_run_cannot_be_cancelled(server: Server) -> None:
+def test_a_run_that_was_broken_off_is_told_from_a_living_one_and_completed(server: Server, source: str) -> None:
+    with server.client("batch") as batch, server.client() as http:
+        text = f"谐波减速器 {source}"
+        profile = create(http, "profiles", source=source, summary=text)["id"]
+        done, left = (create(http, "demands", source=source, title=text)["id"] for _ in range(2))
+        for demand in (done, left):
+            publish(http, demand)
+        finished = _run(http)
+        with _stopped_run(server, http, finished, done) as run_id:
+            stopped = batch.get(f"/v1/match-runs/{run_id}").json()
+            assert (stopped["state"], stopped["is_interrupted"], stopped["remaining_s"]) == ("running", True, None)
+            resumed = batch.post(f"/v1/match-runs/{run_id}/resume")
+            assert resumed.status_code == 202
+            run = finished_run(batch, f"/v1/match-runs/{run_id}")
+            assert (run["state"], run["is_interrupted"], run["n_failed"]) == ("finished", False, 0)
+            assert run["n_demands"] == finished["n_demands"]
+            assert run["n_done"] == finished["n_demands"] - 1
+        assert http.get(f"/v1/demands/{done}/matches").json()["items"] == []  # as the first process left it
+        assert profile_ids(http.get(f"/v1/demands/{left}/matches").json())[0] == profile
+
+
+def test_a_finished_run_can_neither_be_cancelled_nor_resumed(server: Server) -> None:
     with server.client("batch") as http:
         run = _run(http)
-        problem = assert_problem(http.post(f"/v1/match-runs/{run['id']}/cancel"), 409, "run_not_running")
-    assert run["id"] in problem["detail"]
-    assert "finished" in problem["detail"]
+        for step in ("cancel", "resume"):
+            problem = assert_problem(http.post(f"/v1/match-runs/{run['id']}/{step}"), 409, "run_not_running")
+            assert run["id"] in problem["detail"]
+            assert "finished" in problem["detail"]
 
 
 def test_a_run_ranks_the_open_demands_and_says_how_far_it_is(server: Server, source: str) -> None:
@@ -91,7 +123,8 @@ def test_a_run_ranks_the_open_demands_and_says_how_far_it_is(server: Server, sou
         assert_problem(http.get(f"/v1/demands/{demands['draft']}/matches"), 404, "no_match_run")
     assert (run["scope"], run["state"], run["n_failed"]) == ("open", "finished", 0)
     assert run["n_done"] == run["n_demands"] >= 1
-    assert run["created_at"] <= run["finished_at"]
+    assert run["created_at"] <= run["heartbeat_at"] <= run["finished_at"]
+    assert (run["is_interrupted"], run["remaining_s"], run["estimated_finish_at"]) == (False, None, None)
     assert listed["run_id"] == run["id"]
     assert profile_ids(listed)[0] == profile
     assert profile_ids(listed) == profile_ids(now_ranked)
@@ -114,12 +147,36 @@ def test_a_run_says_what_changed_since_the_list_before(server: Server, source: s
         third = _changes(http, third_run, demand)
         listed = http.get(f"/v1/demands/{demand}/matches").json()
     assert first is not None
-    assert {"profile_id": first_profile, "rank": 1} in first["entered"]
+    assert (first["entered"][0]["profile_id"], first["entered"][0]["rank"]) == (first_profile, 1)
+    assert first["entered"][0]["causes"][0]["code"] == "first_list"
     assert (first["left"], first["moved"]) == ([], [])
     assert unchanged is None
     assert third is not None
-    assert third["entered"][0] == {"profile_id": second_profile, "rank": profile_ids(listed).index(second_profile) + 1}
-    assert first_profile not in str(third["entered"])
+    entered, left = third["entered"][0], third["left"][0]
+    assert (entered["profile_id"], entered["name"]) == (second_profile, text)
+    assert entered["rank"] == profile_ids(listed).index(second_profile) + 1
+    assert [cause["code"] for cause in entered["causes"]] == ["new_profile"]
+    assert (left["profile_id"], left["name"], left["rank"]) == (None, None, 1)
+    assert left["causes"] == [
+        {"code": "deleted", "fields": [], "works": [], "zh": "画像已删除。", "en": "The profile was deleted."}
+    ]
+    assert first_profile not in str(third)
+
+
+def test_a_run_over_what_changed_keeps_the_other_lists(server: Server, source: str) -> None:
+    with server.client() as http:
+        demand = create(http, "demands", source=source, title=f"谐波减速器 {source}")["id"]
+        publish(http, demand)
+        full = _run(http)
+        answer = http.post("/v1/match-runs", json={"scope": "changed"})
+        assert answer.status_code == 202
+        nothing_changed = finished_run(http, answer.headers["location"])
+        assert (nothing_changed["scope"], nothing_changed["state"]) == ("changed", "finished")
+        assert nothing_changed["n_demands"] == full["n_demands"]
+        assert (nothing_changed["n_done"], nothing_changed["n_kept"]) == (0, full["n_demands"])
+        assert http.get(f"/v1/demands/{demand}/matches").json()["run_id"] == full["id"]
+        assert read_all(http, f"/v1/match-runs/{nothing_changed['id']}/changes") == []
+        assert read_all(http, f"/v1/match-runs/{nothing_changed['id']}/failures") == []
 
 
 def test_the_changes_of_one_demands_own_list_are_read_too(server: Server, source: str) -> None:

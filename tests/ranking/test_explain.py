@@ -9,10 +9,11 @@ from ranking.worlds import BOTH, ENCODER, QUERIES, TEXTS, TODAY, YEARS, document
 from strategies import ANY_TEXT
 
 from matching_service import sample
+from matching_service.index.filters import Filters
 from matching_service.ranking.explain import Explainer, PassageText
 from matching_service.ranking.prepare import prepare
 from matching_service.ranking.query import Query
-from matching_service.ranking.ranker import Filters, rank
+from matching_service.ranking.ranker import rank
 from matching_service.ranking.structured import Circumstances
 from matching_service.text.normalise import fold
 from matching_service.text.terms import find_terms, is_ngram
@@ -31,7 +32,7 @@ def explain(query, passages, *, language=None):
     (ranked,) = rank(prepared, snapshot, top_k=1, filters=EVERYONE, weights=BOTH, circumstances=NOW)
     by_work = {passage.work_id: passage for passage in passages}
     shown = [by_work[work_id] for work_id in ranked.work_ids]
-    return ranked, shown, Explainer(prepared, snapshot.sparse).explain(ranked, shown)
+    return ranked, shown, Explainer(prepared, snapshot.frequencies).explain(ranked, shown)
 
 
 def lexical_part(ranked):
@@ -314,7 +315,7 @@ def test_without_passages_the_record_itself_is_named():
     prepared = prepare(Query("水泵"), ENCODER)
     snapshot = snapshot_of(document("a", "水泵"))
     (ranked,) = rank(prepared, snapshot, top_k=1)
-    explanation = Explainer(prepared, snapshot.sparse).explain(ranked, [])
+    explanation = Explainer(prepared, snapshot.frequencies).explain(ranked, [])
     assert (explanation.terms, explanation.evidence) == ((), ())
     assert explanation.reason.zh
     assert explanation.reason.en
@@ -394,7 +395,7 @@ def test_every_explanation_of_texts_that_people_wrote_is_sound(texts):
     n_with_terms = 0
     for query in drawn(demands, 25):
         prepared = prepare(query, ENCODER)
-        explainer = Explainer(prepared, snapshot.sparse)
+        explainer = Explainer(prepared, snapshot.frequencies)
         for ranked in rank(prepared, snapshot, top_k=10, circumstances=NOW):
             shown = [passages_of[ranked.profile_id][work_id] for work_id in ranked.work_ids]
             explanation = explainer.explain(ranked, shown)

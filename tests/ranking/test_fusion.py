@@ -15,7 +15,7 @@ from matching_service.ranking.fusion import (
     default_weights,
     fuse,
     known_weights,
-    most_movement,
+    score_bounds,
 )
 
 UNIT = st.floats(0, 1, width=32)
@@ -150,17 +150,19 @@ class TestAdjustments:
         assert DEFAULT_FLOORS.level_of(score(on, harming, weights)) != "none"
 
     @settings(deadline=None)
-    @given(UNIT, ADJUSTING_ROWS, WEIGHTS)
-    def test_a_score_moves_at_most_as_far_as_is_promised(self, topic, adjusting, weights):
-        assert abs(score(topic, adjusting, weights) - score(topic, UNKNOWN, weights)) <= most_movement(weights) + 1e-9
+    @given(UNIT, ADJUSTING_ROWS, WEIGHTS, st.lists(st.booleans(), min_size=N_ADJUSTING, max_size=N_ADJUSTING))
+    def test_a_score_stays_within_the_bounds_of_what_its_signals_can_say(self, topic, adjusting, weights, silent):
+        ranges = np.array([(0.5, 0.5) if quiet else (0.0, 1.0) for quiet in silent])
+        said = [math.nan if quiet else value for value, quiet in zip(adjusting, silent, strict=True)]
+        alone = np.array([score(topic, UNKNOWN, weights)])
+        (lowest,), (highest,) = score_bounds(alone, ranges, weights)
+        assert lowest - 1e-9 <= score(topic, said, weights) <= highest + 1e-9
 
-    def test_the_most_movement_is_reached_where_the_room_is_widest(self):
+    def test_the_bounds_are_reached(self):
         weights = default_weights(CALIBRATION)
-        middle = (1 + DEFAULT_FLOORS.weak) / 2
-        for values in (BEST, WORST):
-            moved = abs(score(middle, values, weights) - middle)
-            assert moved == pytest.approx(most_movement(weights), abs=1e-6)
-        assert most_movement(weights_of(1, 1)) == 0
+        (lowest,), (highest,) = score_bounds(np.array([0.5]), np.array([(0.0, 1.0)] * N_ADJUSTING), weights)
+        assert lowest == pytest.approx(score(0.5, WORST, weights), abs=1e-6)
+        assert highest == pytest.approx(score(0.5, BEST, weights), abs=1e-6)
 
     @settings(deadline=None)
     @given(
@@ -205,6 +207,58 @@ class TestDeduction:
 
     def test_nothing_is_taken_where_nothing_is_missing(self):
         assert fused([(0.5, 0.5, BEST, 0.0)], default_weights(CALIBRATION)).deducted.tolist() == [0]
+
+
+class TestStability:
+    """``listed`` is the score on the list before."""
+
+    @staticmethod
+    def steadied(topic, listed, *, stability=0.02, missing=0.0):
+        weights = weights_of(1, 1)
+        row = np.array([[topic, topic]], np.float32)
+        shares = np.array([missing])
+        return fuse(
+            row, np.array([UNKNOWN]), shares, weights, listed=np.array([listed], np.float64), stability=stability
+        )
+
+    @settings(deadline=None)
+    @given(CANDIDATES, WEIGHTS, st.floats(0, 0.05), st.data())
+    def test_a_score_moves_up_to_the_former_one_or_not_at_all(self, candidates, weights, stability, data):
+        plain = fused(candidates, weights)
+        topic = np.array([row[:2] for row in candidates], np.float32).reshape(-1, len(TOPIC_SIGNALS))
+        adjusting = np.array([row[2] for row in candidates], np.float64).reshape(-1, N_ADJUSTING)
+        missing = np.array([row[3] for row in candidates], np.float64)
+        near = [data.draw(st.sampled_from([math.nan, 0.0, 1.0, s, s + 0.001, s + 0.04])) for s in plain.scores]
+        listed = np.minimum(np.array(near, np.float64), 1.0)
+        result = fuse(topic, adjusting, missing, weights, listed=listed, stability=stability)
+        for score_, before, now, allowance in zip(plain.scores, listed, result.scores, result.allowances, strict=True):
+            is_noise = before > score_ and before - score_ <= allowance
+            assert now == (before if is_noise else score_)
+            assert 0 <= now - score_ <= stability + 1e-12
+            assert now <= 1
+        total = result.topic_parts.sum(axis=1) + result.adjusting_parts.sum(axis=1) + result.deducted + result.steadied
+        np.testing.assert_allclose(total, result.scores, atol=1e-9)
+        again = fuse(topic, adjusting, missing, weights, listed=result.scores, stability=stability)
+        assert again.scores.tolist() == result.scores.tolist()
+
+    def test_a_loss_within_noise_is_made_up_and_a_larger_one_stands(self):
+        middle = (1 + DEFAULT_FLOORS.weak) / 2
+        assert self.steadied(middle, middle + 0.019).scores[0] == middle + 0.019
+        assert self.steadied(middle, middle + 0.021).scores[0] == pytest.approx(middle)
+        assert self.steadied(middle, middle - 0.019).scores[0] == pytest.approx(middle)
+        assert self.steadied(middle, math.nan).scores[0] == pytest.approx(middle)
+        assert self.steadied(middle, middle + 0.001, stability=0.0).steadied[0] == 0
+
+    def test_the_noise_is_smaller_where_the_room_is_and_none_off_the_topic(self):
+        allowed = [self.steadied(topic, 0.5).allowances[0] for topic in (0.1, DEFAULT_FLOORS.weak, 0.3, 0.58, 0.9, 1.0)]
+        assert allowed[:2] == [0, pytest.approx(0, abs=1e-8)]
+        assert allowed[3] == pytest.approx(0.02)
+        assert 0 < allowed[2] < allowed[3] > allowed[4] > allowed[5] == 0
+
+    def test_it_comes_after_the_deduction(self):
+        halved = self.steadied(0.58, 0.30, missing=1.0)
+        assert halved.scores[0] == 0.30
+        assert halved.deducted[0] == pytest.approx(-0.29)
 
 
 class TestWeights:

@@ -6,8 +6,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ranking.worlds import ENCODER, QUERIES, TEXTS, document, snapshot_of
 
-from matching_service.index.sparse import SparseIndex
-from matching_service.ranking.lexical import lexical_value, passage_terms, query_terms, query_weights, rarity
+from matching_service.index.frequencies import Frequencies
+from matching_service.ranking.lexical import lexical_value, passage_terms, query_terms, query_weights, rarity_among
 from matching_service.ranking.prepare import prepare
 from matching_service.ranking.query import Query
 from matching_service.text.terms import count_terms, default_analyzer
@@ -19,13 +19,13 @@ def terms(**query):
     return query_terms(Query(**{"title": ""} | query), default_analyzer())
 
 
-def index_of(*texts):
-    return SparseIndex.build([count_terms(text) for text in texts])
+def frequencies_of(*texts):
+    return Frequencies.count([count_terms(text) for text in texts])
 
 
-def weights(query, index, asked=None):
+def weights(query, frequencies, asked=None):
     prepared = prepare(query, ENCODER, asked=asked)
-    return query_weights(prepared.terms, prepared.title_terms, prepared.rarity, index)
+    return query_weights(prepared.terms, prepared.title_terms, prepared.rarity, frequencies)
 
 
 class TestQueryTerms:
@@ -76,29 +76,29 @@ class TestQueryWeights:
     @few
     @given(QUERIES, st.lists(TEXTS, max_size=4), st.lists(TEXTS, max_size=3))
     def test_they_are_of_unit_length_or_there_are_none(self, query, texts, demands):
-        found = weights(query, index_of(*texts), index_of(*demands))
+        found = weights(query, frequencies_of(*texts), frequencies_of(*demands))
         assert set(found) == set(prepare(query, ENCODER).terms)
         assert math.fsum(weight**2 for weight in found.values()) == pytest.approx(1 if found else 0)
         assert all(weight > 0 for weight in found.values())
 
     def test_the_title_weighs_more_than_the_body_however_long_that_is(self):
         body = "。".join(["机器视觉缺陷检测"] * 40)
-        found = weights(Query("水泵", problem=body), index_of())
+        found = weights(Query("水泵", problem=body), frequencies_of())
         assert found["水泵"] > 0.15
-        assert found["水泵"] > weights(Query("", problem=f"水泵。{body}"), index_of())["水泵"] * 2
+        assert found["水泵"] > weights(Query("", problem=f"水泵。{body}"), frequencies_of())["水泵"] * 2
 
     def test_a_title_alone_weighs_like_its_own_terms(self):
-        index = index_of("水泵", "铝")
-        assert weights(Query("水泵叶轮"), index) == pytest.approx(index.weigh(count_terms("水泵叶轮")))
+        frequencies = frequencies_of("水泵", "铝")
+        assert weights(Query("水泵叶轮"), frequencies) == pytest.approx(frequencies.weigh(count_terms("水泵叶轮")))
 
     def test_without_words_there_is_nothing_to_weigh(self):
-        assert weights(Query("！"), index_of("水泵")) == {}
-        assert query_weights({}, {}, {}, index_of()) == {}
+        assert weights(Query("！"), frequencies_of("水泵")) == {}
+        assert query_weights({}, {}, {}, frequencies_of()) == {}
 
     def test_what_every_demand_says_weighs_less(self):
-        asked = index_of(*["降低成本"] * 200, "水泵叶轮")
-        query, index = Query("水泵 成本"), index_of("水泵", "成本")
-        even, uneven = weights(query, index), weights(query, index, asked)
+        asked = frequencies_of(*["降低成本"] * 200, "水泵叶轮")
+        query, frequencies = Query("水泵 成本"), frequencies_of("水泵", "成本")
+        even, uneven = weights(query, frequencies), weights(query, frequencies, asked)
         assert even["水泵"] == pytest.approx(even["成本"])
         assert uneven["水泵"] > 2 * uneven["成本"]
 
@@ -107,22 +107,23 @@ class TestRarity:
     @few
     @given(st.lists(TEXTS, max_size=6), TEXTS)
     def test_it_is_1_at_least(self, demands, text):
-        asked = index_of(*demands)
-        assert all(rarity(term, asked) >= 1 for term in (*count_terms(text), "unseen"))
+        found = rarity_among([*count_terms(text), "unseen"], frequencies_of(*demands))
+        assert set(found) == {*count_terms(text), "unseen"}
+        assert all(rarity >= 1 for rarity in found.values())
 
     def test_it_grows_the_fewer_demands_use_a_term(self):
-        asked = index_of(*["铝"] * 90, *["铝 水泵"] * 9, "铝 水泵 柔轮")
-        found = [rarity(term, asked) for term in ("铝", "水泵", "~柔轮", "unseen")]
+        asked = frequencies_of(*["铝"] * 90, *["铝 水泵"] * 9, "铝 水泵 柔轮")
+        found = list(rarity_among(["铝", "水泵", "~柔轮", "unseen"], asked).values())
         assert found == sorted(set(found))
         assert found[0] == pytest.approx(1)
 
     def test_it_is_1_while_there_are_no_demands(self):
-        assert rarity("水泵", index_of()) == 1
+        assert rarity_among(["水泵"], frequencies_of()) == {"水泵": 1}
         assert prepare(Query("水泵"), ENCODER).rarity == {}
-        assert set(prepare(Query("水泵"), ENCODER, asked=index_of()).rarity.values()) == {1.0}
+        assert set(prepare(Query("水泵"), ENCODER, asked=frequencies_of()).rarity.values()) == {1.0}
 
     def test_few_demands_cannot_tell(self):
-        few_demands = [rarity("柔轮", index_of(*["铝"] * n)) for n in (1, 10, 100, 1000)]
+        few_demands = [rarity_among(["柔轮"], frequencies_of(*["铝"] * n))["柔轮"] for n in (1, 10, 100, 1000)]
         assert few_demands == sorted(set(few_demands))
         assert few_demands[0] < 1.02
 
@@ -142,4 +143,5 @@ def test_the_signal_starts_at_zero_and_is_a_half_at_a_fifth():
 
 def test_an_empty_index_can_be_asked():
     snapshot = snapshot_of(document("a", ""))
-    assert snapshot.sparse.scores(weights(Query("水泵"), snapshot.sparse), np.arange(1)).tolist() == [0]
+    query = weights(Query("水泵"), snapshot.frequencies)
+    assert snapshot.word_scores(query, snapshot.alive_rows).tolist() == [0]

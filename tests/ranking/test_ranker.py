@@ -18,18 +18,20 @@ from ranking.worlds import (
     TODAY,
     SilentEncoder,
     document,
+    scattered_snapshot_of,
     snapshot_of,
     weights_of,
 )
 from strategies import ANY_TEXT
 
-from matching_service.index.snapshot import Document, Facts, Passage
+from matching_service.index.contract import Document, Facts, Passage
+from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.ranking.calibrate import LevelFloors
-from matching_service.ranking.fusion import ADJUSTING_SIGNALS, MUST_HAVE, TOPIC_SIGNALS, default_weights
+from matching_service.ranking.fusion import ADJUSTING_SIGNALS, MUST_HAVE, STABILITY, TOPIC_SIGNALS, default_weights
 from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.prepare import prepare
 from matching_service.ranking.query import Query
-from matching_service.ranking.ranker import Filters, rank
+from matching_service.ranking.ranker import rank
 from matching_service.ranking.structured import Circumstances, Standing
 from matching_service.text.terms import default_analyzer
 
@@ -76,6 +78,21 @@ class TestOrder:
         options = {"top_k": ALL, "weights": weights, "circumstances": circumstances}
         ranked = rank(prepared, snapshot_of(*documents), **options)
         assert rank(prepared, snapshot_of(*shuffled), **options) == ranked
+
+    @few
+    @given(DOCUMENTS, DOCUMENTS, QUERIES, ANY_WEIGHTS, st.integers(1, 4))
+    def test_it_does_not_depend_on_how_profiles_lie_in_segments(self, gone, documents, query, weights, n_together):
+        """Nor on those that are gone: the same list, bit by bit."""
+        together, scattered = (
+            snapshot_of(*documents),
+            scattered_snapshot_of(*documents, gone=gone, n_together=n_together),
+        )
+        assert scattered.version == together.version
+        prepared, options = prepare(query, ENCODER), {"weights": weights, "circumstances": NOW}
+        for filters in (NO_FILTERS, Filters(candidates=frozenset("abcdefgh"))):
+            for top_k in (2, ALL):
+                found = rank(prepared, scattered, top_k=top_k, filters=filters, **options)
+                assert found == rank(prepared, together, top_k=top_k, filters=filters, **options)
 
     @few
     @given(DOCUMENTS, QUERIES, ANY_WEIGHTS, CIRCUMSTANCES)
@@ -346,6 +363,53 @@ class TestCircumstances:
         assert part_of(profile, "recency").signal_value == pytest.approx(0.5**3)
         (profile,) = ask("谐波减速器柔轮", document("a", "谐波减速器柔轮", ["红烧肉"], years=[2025]))
         assert part_of(profile, "recency") is None
+
+
+class TestStability:
+    """Between two nights: who was listed keeps its former score where it has lost no more than noise."""
+
+    @staticmethod
+    def again(prepared, snapshot, ranked, **more):
+        after = Circumstances(TODAY, listed=scores(ranked), stability=0.05)
+        return rank(prepared, snapshot, circumstances=after, **more)
+
+    @few
+    @given(DOCUMENTS, DOCUMENTS, QUERIES, ANY_WEIGHTS, st.integers(1, 8))
+    def test_ranking_again_from_the_result_changes_nothing(self, before, documents, query, weights, top_k):
+        prepared = prepare(query, ENCODER)
+        more = {"top_k": top_k, "weights": weights}
+        last_night = rank(prepared, snapshot_of(*before), circumstances=NOW, **more)
+        tonight = self.again(prepared, snapshot_of(*documents), last_night, **more)
+        assert self.again(prepared, snapshot_of(*documents), tonight, **more) == tonight
+
+    @few
+    @given(DOCUMENTS, DOCUMENTS, QUERIES, ANY_WEIGHTS)
+    def test_must_haves_go_before_it_and_parts_sum_to_the_score(self, before, documents, query, weights):
+        prepared = prepare(query, ENCODER)
+        last_night = rank(prepared, snapshot_of(*before), top_k=ALL, weights=weights, circumstances=NOW)
+        tonight = self.again(prepared, snapshot_of(*documents), last_night, top_k=ALL, weights=weights)
+        assert [len(p.missing_must_have) for p in tonight] == sorted(len(p.missing_must_have) for p in tonight)
+        for profile in tonight:
+            assert sum(part.contribution for part in profile.parts) == pytest.approx(profile.score, abs=1e-9)
+            if (part := part_of(profile, STABILITY)) is not None:
+                assert profile.score == scores(last_night)[profile.profile_id]
+                assert part.value * part.weight == pytest.approx(part.contribution)
+                assert part.reason is not None
+
+    def test_neighbours_keep_their_places_and_a_better_one_comes_in(self):
+        prepared = prepare(Query("谐波减速器柔轮疲劳寿命"), ENCODER)
+        old = document("a", "谐波减速器柔轮疲劳"), document("b", "谐波减速器柔轮疲劳的")
+        last_night = rank(prepared, snapshot_of(*old), top_k=2, weights=LEXICAL_ONLY, circumstances=NOW)
+        assert ids(last_night) == ["a", "b"]
+        edited = snapshot_of(document("a", "谐波减速器柔轮疲劳，机器视觉"), old[1])
+        plain = rank(prepared, edited, top_k=2, weights=LEXICAL_ONLY, circumstances=NOW)
+        assert ids(plain) == ["b", "a"]
+        lost = scores(last_night)["a"] - scores(plain)["a"]
+        listed = {"a": scores(plain)["a"] + min(lost, 0.02), "b": scores(plain)["b"]}
+        kept = Circumstances(TODAY, listed=listed, stability=0.05)
+        assert scores(rank(prepared, edited, top_k=2, weights=LEXICAL_ONLY, circumstances=kept)) == listed
+        newcomer = snapshot_of(*old, document("n", "谐波减速器柔轮疲劳寿命"))
+        assert ids(self.again(prepared, newcomer, last_night, top_k=2, weights=LEXICAL_ONLY)) == ["n", "a"]
 
 
 class TestNiceToHave:

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from ranking.worlds import BOTH, DOCUMENTS, ENCODER, TEXTS, TODAY, document, snapshot_of
 
+from matching_service.index.filters import Filters
 from matching_service.ranking.prepare import prepare
 from matching_service.ranking.query import Query
-from matching_service.ranking.ranker import Filters, rank
+from matching_service.ranking.ranker import rank
 from matching_service.ranking.structured import Circumstances
 from matching_service.ranking.topics import passages_with, prepare_topics, profiles_with
 from matching_service.text.terms import default_analyzer
@@ -20,10 +20,10 @@ def topic_of(name):
 
 
 def has(name, *documents, semantic=0.0, language="zh"):
-    snapshot = snapshot_of(*documents)
-    rows = np.arange(len(snapshot.work_ids))
+    topic, snapshot = topic_of(name), snapshot_of(*documents)
+    rows, proven = np.arange(snapshot.n_passages), passages_with(topic, snapshot)
     signal = np.full(len(rows), semantic, dtype=np.float32)
-    return profiles_with(topic_of(name), snapshot, rows, semantic=signal, language=language).tolist()
+    return profiles_with(topic, snapshot, rows, proven=proven, semantic=signal, language=language).tolist()
 
 
 def missing(title, *documents, must_have, **query):
@@ -82,8 +82,8 @@ def test_any_one_passage_may_show_it_but_not_two_halves():
 
 def test_passages_are_told_apart():
     snapshot = snapshot_of(document("a", "铝", ["水泵", "园区"]), document("b", "水泵"))
-    assert passages_with(topic_of("水泵"), snapshot, np.array([3, 2, 1, 0])).tolist() == [True, False, True, False]
-    assert passages_with(topic_of("水泵"), snapshot, np.array([], dtype=np.int64)).tolist() == []
+    assert passages_with(topic_of("水泵"), snapshot).tolist() == [False, True, False, True]
+    assert passages_with(topic_of("水泵"), snapshot_of()).tolist() == []
 
 
 @settings(deadline=None, max_examples=60)
@@ -94,17 +94,18 @@ def test_who_says_the_topic_itself_has_it(documents, topic):
 
 
 @settings(deadline=None, max_examples=60)
-@given(DOCUMENTS, TEXTS, st.sampled_from([0.0, 0.9, float("nan")]))
-def test_only_the_given_rows_count(documents, topic, semantic):
+@given(DOCUMENTS, TEXTS)
+def test_only_the_given_rows_count(documents, topic):
     snapshot = snapshot_of(*documents)
     nobody = profiles_with(
         topic_of(topic),
         snapshot,
         np.array([], dtype=np.int64),
+        proven=np.array([], dtype=np.bool_),
         semantic=np.array([], dtype=np.float32),
         language="zh",
     )
-    assert nobody.tolist() == [not topic_of(topic).alternatives] * len(snapshot.profile_ids)
+    assert nobody.tolist() == [not topic_of(topic).alternatives] * snapshot.n_profiles
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from functools import lru_cache
 import numpy as np
 from hypothesis import strategies as st
 
-from matching_service.index.snapshot import Document, Facts, Passage, Snapshot, Versions
+from matching_service.index.contract import Document, Facts, Passage, Versions
+from matching_service.index.segment import Segment
+from matching_service.index.snapshot import Part, Snapshot
 from matching_service.ranking.encoder import Calibration
 from matching_service.ranking.explain import PassageText
 from matching_service.ranking.fusion import ADJUSTING_SIGNALS, SIGNALS, Weights
@@ -63,6 +65,7 @@ def _direction(character):
 
 
 ENCODER = HashEncoder()
+VERSIONS = Versions("lexicon-1", ENCODER.version, N_DIMENSIONS)
 
 
 def document(profile_id, text, works=(), *, encoder=ENCODER, kind="expert", language=None, years=(), **facts):
@@ -84,7 +87,18 @@ def document(profile_id, text, works=(), *, encoder=ENCODER, kind="expert", lang
 
 
 def snapshot_of(*documents):
-    return Snapshot.empty(Versions("lexicon-1", ENCODER.version, N_DIMENSIONS)).apply(documents, as_of=1)
+    return Snapshot.build(documents, VERSIONS, as_of=1)
+
+
+def scattered_snapshot_of(*documents, gone, n_together):
+    """The same, ``n_together`` profiles in a segment, before one of profiles that are gone."""
+    groups = [documents[start : start + n_together] for start in range(0, len(documents), n_together)]
+    lost = Segment.build(gone, n_dimensions=N_DIMENSIONS)
+    parts = [
+        *(Part.of(Segment.build(group, n_dimensions=N_DIMENSIONS)) for group in groups),
+        Part.of(lost, np.zeros(lost.n_profiles, dtype=np.bool_)),
+    ]
+    return Snapshot.of_parts(tuple(parts), VERSIONS, as_of=1)
 
 
 def own_text(text, field="summary"):

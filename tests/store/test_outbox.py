@@ -84,7 +84,7 @@ async def test_a_reader_misses_no_event_of_transactions_that_overlap(database: D
     async def slow() -> None:
         async with database.transaction() as session:
             record_event(session, "profile.created", entity="profile", entity_id="slow")
-            await database._write_outbox(session)
+            await database._write_journal(session)
             slow_has_number.set()
             await slow_may_commit.wait()
 

@@ -49,7 +49,7 @@ def test_parsing_empty_files_gives_an_empty_lexicon():
 
 
 @pytest.mark.parametrize(
-    "line", ["谐波减速器", "谐波减速器 n", "谐波减速器 n 3", "谐波减速器 -3 n", "谐波减速器 3.5 n"]
+    "line", ["谐波减速器", "谐波减速器 n", "谐波减速器 n 3", "谐波减速器 -3 n", "谐波减速器 0 n", "谐波减速器 3.5 n"]
 )
 def test_a_bad_line_of_the_user_dictionary_is_named(line):
     with pytest.raises(ValueError, match=line):

@@ -7,13 +7,22 @@ from strategies import ANY_TEXT
 
 from matching_service.text.lexicon import default_lexicon, parse_lexicon
 from matching_service.text.normalise import fold
-from matching_service.text.segment import Segmenter, han_runs
+from matching_service.text.segment import Segmenter, Word, han_runs
 
 SEGMENTER = Segmenter(default_lexicon())
 
 
-def words(text):
-    return [word.text for word in SEGMENTER.words(fold(text))]
+def found(folded, segmenter=SEGMENTER):
+    """The words of a text, each with its place in it."""
+    start = 0
+    for piece in segmenter.cut(folded):
+        for word in segmenter.words_in(piece):
+            yield Word(word.text, start + word.start, start + word.end)
+        start += len(piece)
+
+
+def words(text, segmenter=SEGMENTER):
+    return [word.text for word in found(fold(text), segmenter)]
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +34,8 @@ def small_segmenter():
 @settings(deadline=None, max_examples=300)
 @given(ANY_TEXT)
 def test_every_word_stands_where_it_says_and_is_no_stop_word(text):
-    folded, segmenter = fold(text), SEGMENTER
-    for word in segmenter.words(folded):
+    folded = fold(text)
+    for word in found(folded):
         assert 0 <= word.start < word.end <= len(folded)
         assert folded[word.start : word.end] == word.text
         assert word.text not in default_lexicon().stop_words
@@ -35,7 +44,14 @@ def test_every_word_stands_where_it_says_and_is_no_stop_word(text):
 @settings(deadline=None)
 @given(ANY_TEXT)
 def test_words_do_not_hold_blanks_or_sentence_marks(text):
-    assert all(not set(word.text) & set(" \t\n。；，！？") for word in SEGMENTER.words(fold(text)))
+    assert all(not set(word) & set(" \t\n。；，！？") for word in words(text))
+
+
+@settings(deadline=None, max_examples=300)
+@given(ANY_TEXT)
+def test_the_pieces_of_a_text_are_the_text(text):
+    assert "".join(SEGMENTER.cut(text)) == text
+    assert all(SEGMENTER.cut(text))
 
 
 @settings(deadline=None)
@@ -95,7 +111,7 @@ def test_a_stop_word_takes_the_words_inside_it_along():
 
 def test_a_segmenter_knows_its_own_lexicon_only(small_segmenter):
     def cut(text):
-        return [word.text for word in small_segmenter.words(fold(text))]
+        return words(text, small_segmenter)
 
     assert "谐减器" in cut("谐减器")
     assert "谐减器" not in words("谐减器")

@@ -1,15 +1,26 @@
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import ANY_TEXT
 
+from matching_service import sample
+from matching_service.text import terms
 from matching_service.text.lexicon import default_lexicon
 from matching_service.text.normalise import fold
 from matching_service.text.quantities import find_quantities
-from matching_service.text.segment import han_runs
-from matching_service.text.terms import NGRAM_MARK, SYNONYM_MARK, count_terms, find_terms, is_ngram
+from matching_service.text.segment import Segmenter, han_runs
+from matching_service.text.terms import (
+    NGRAM_MARK,
+    SYNONYM_MARK,
+    Analyzer,
+    count_terms,
+    default_analyzer,
+    find_terms,
+    is_ngram,
+)
 
 TRADITIONAL = str.maketrans("机视觉测试检铝轮减谐泵压电热锂", "機視覺測試檢鋁輪減諧泵壓電熱鋰")
 FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
@@ -34,6 +45,20 @@ SPELLINGS = {
     leader: [word for word, other in default_lexicon().canonical.items() if other == leader]
     for leader in set(default_lexicon().canonical.values())
 }
+MEASURES = (
+    "10毫米",
+    "3 dB",
+    "85％",
+    "1,000mm以下",
+    "5吨水",
+    "0.5小时内",
+    "10-20mm",
+    "35℃",
+    "公司",
+    "企业",
+    "高新技术企业",
+)
+SEGMENTER = Segmenter(default_lexicon())
 SENTENCES = st.lists(st.sampled_from((*WORDS, "的", "，", "。", "12")), max_size=12).map("".join)
 
 
@@ -47,6 +72,36 @@ def test_counting_is_finding_without_the_places(text):
     assert Counter(occurrence.term for occurrence in occurrences) == count_terms(text)
     places = [(occurrence.start, -occurrence.end, occurrence.term) for occurrence in occurrences]
     assert places == sorted(places)
+
+
+def plain_terms(text):
+    """The terms of a folded text by their definition, one after the other: quantities, words outside them, n-grams."""
+    segmenter, lexicon, covered, start = SEGMENTER, default_lexicon(), set(), 0
+    quantities = list(find_quantities(text))
+    taken = {place for quantity in quantities for place in range(quantity.start, quantity.end)}
+    yield from quantities
+    for piece in segmenter.cut(text):
+        for word in segmenter.words_in(piece):
+            if start + word.start not in taken:
+                canonical = lexicon.canonical.get(word.text)
+                yield (SYNONYM_MARK + canonical if canonical else word.text), start + word.start, start + word.end
+                if word.text not in lexicon.bare_words:
+                    covered.update(range(start + word.start, start + word.end))
+        start += len(piece)
+    for run in han_runs(text):
+        for place in covered.intersection(range(*run.span())):
+            yield NGRAM_MARK + text[place], place, place + 1
+            if place + 1 < run.end() and place + 1 in covered:
+                yield NGRAM_MARK + text[place : place + 2], place, place + 2
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.one_of(ANY_TEXT, st.lists(st.sampled_from((*WORDS, *MEASURES, "的", "，", " ", "a", "7"))).map("".join)))
+@example("10毫米波公司的水泵")
+def test_the_terms_are_those_of_the_plain_definition(text):
+    folded = fold(text)
+    expected = sorted(plain_terms(folded), key=lambda place: (place[1], -place[2], place[0]))
+    assert find_terms(folded) == expected
 
 
 @settings(deadline=None, max_examples=300)
@@ -176,3 +231,23 @@ def test_a_traditional_text_is_found_by_its_own_places():
 def test_a_word_of_two_scripts_is_found_in_running_text(word):
     canonical = default_lexicon().canonical.get(fold(word))
     assert (SYNONYM_MARK + canonical if canonical else fold(word)) in count_terms(f"采用{word}的设备")
+
+
+def test_what_is_remembered_changes_nothing_and_is_bounded(monkeypatch):
+    monkeypatch.setattr(terms, "_MAX_KNOWN_PIECES", 5)
+    analyzer = Analyzer(default_lexicon())
+    long = "x" * 1000
+    for text in ("谐波减速器的柔轮在8000小时后齿根开裂", "水泵与电机", long, "水泵与电机", f"{long}水泵"):
+        assert analyzer.count_terms(text) == count_terms(text)
+        assert len(analyzer._known) <= 5
+        assert long not in analyzer._known
+
+
+def test_threads_may_share_an_analyzer(monkeypatch):
+    monkeypatch.setattr(terms, "_MAX_KNOWN_PIECES", 500)  # so that it often begins anew
+    texts = sample.PROFILES.read_text(encoding="utf-8").splitlines()[:40]
+    alone = [default_analyzer().find_terms(text) for text in texts]
+    analyzer = Analyzer(default_lexicon())
+    with ThreadPoolExecutor(4) as pool:
+        rounds = [pool.map(analyzer.find_terms, texts) for _ in range(3)]
+        assert all(list(found) == alone for found in rounds)

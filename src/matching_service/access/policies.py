@@ -31,6 +31,10 @@ class Action(StrEnum):
     PROFILE_DELETE = "profile:delete"
     CONTACT_READ = "contact:read"
     CONTACT_WRITE = "contact:write"
+    SUGGESTION_READ = "suggestion:read"
+    SUGGESTION_WRITE = "suggestion:write"
+    ENGAGEMENT_READ = "engagement:read"
+    ENGAGEMENT_WRITE = "engagement:write"
     MATCH = "match:rank"
     MATCH_STORE = "match:store"
     MATCH_READ = "match:read"
@@ -76,6 +80,10 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.PROFILE_DELETE: _OFFICE,
         Action.CONTACT_READ: _OFFICE,
         Action.CONTACT_WRITE: _OFFICE,
+        Action.SUGGESTION_READ: _OFFICE_AND_BATCH,
+        Action.SUGGESTION_WRITE: _OFFICE,
+        Action.ENGAGEMENT_READ: _OFFICE,
+        Action.ENGAGEMENT_WRITE: _OFFICE,
         Action.MATCH: _OFFICE_AND_BATCH,
         Action.MATCH_STORE: _OFFICE_AND_BATCH,
         Action.MATCH_READ: _OFFICE_AND_BATCH,

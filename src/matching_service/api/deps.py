@@ -12,7 +12,7 @@ from matching_service.access.service import authenticate
 from matching_service.api.problems import language_of
 from matching_service.foundation.errors import Language, PreconditionFailed, Text
 from matching_service.foundation.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, decode_cursor
-from matching_service.store.database import Database
+from matching_service.store.database import LAST_SEQ, Database
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, made by `matching-service keys create`.")
 
@@ -25,9 +25,10 @@ def get_database(request: Request) -> Database:
 DatabaseDep = Annotated[Database, Depends(get_database)]
 
 
-async def _write_session(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
+async def _write_session(request: Request, database: DatabaseDep) -> AsyncIterator[AsyncSession]:
     async with database.transaction() as session:
         yield session
+    request.state.as_of = session.info.get(LAST_SEQ)  # for the middleware: a header of the answer
 
 
 async def _read_session(database: DatabaseDep) -> AsyncIterator[AsyncSession]:

@@ -33,6 +33,7 @@ class Ready(BaseModel):
     index_as_of: int | None = None
     index_behind: int | None = None
     index_profiles: int | None = None
+    index_pending_vectors: int | None = None
 
 
 @router.get("/health/live")
@@ -67,7 +68,8 @@ async def ready(request: Request, response: Response, database: DatabaseDep) -> 
         index=index,
         index_as_of=snapshot.as_of,
         index_behind=behind,
-        index_profiles=len(snapshot.profile_ids),
+        index_profiles=snapshot.n_profiles,
+        index_pending_vectors=snapshot.n_pending,
     )
 
 

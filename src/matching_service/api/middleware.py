@@ -43,7 +43,10 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = current
+                answer_headers = MutableHeaders(scope=message)
+                answer_headers["X-Request-ID"] = current
+                if (as_of := scope.get("state", {}).get("as_of")) is not None:
+                    answer_headers["X-As-Of"] = str(as_of)  # what a later match may ask to include
             await send(message)
 
         language = language_of(headers.get("accept-language"))

@@ -5,9 +5,10 @@ from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.clock import now
+from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.logs import request_id
 from matching_service.store.audit import AuditRow
+from matching_service.store.journal import append
 
 
 class Actor(Protocol):
@@ -25,14 +26,15 @@ def record_audit(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Add one row. ``detail`` names fields and states, never their texts: the audit log is no second copy."""
-    session.add(
-        AuditRow(
-            at=now(),
-            actor_id=actor.id,
-            action=action,
-            entity=entity,
-            entity_id=entity_id,
-            request_id=request_id.get(),
-            detail=dict(detail or {}),
-        )
+    append(
+        session,
+        AuditRow,
+        id=new_id(),
+        at=now(),
+        actor_id=actor.id,
+        action=action,
+        entity=entity,
+        entity_id=entity_id,
+        request_id=request_id.get(),
+        detail=dict(detail or {}),
     )

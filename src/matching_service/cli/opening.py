@@ -64,10 +64,11 @@ async def open_database(
 async def open_engine(
     settings: Settings | None = None, *, indexed: bool = True, created: bool = True
 ) -> AsyncIterator[Engine]:
-    """The engine over that database; ``indexed`` loads or builds its indexes."""
+    """The engine over that database; ``indexed`` loads or builds its indexes, with all vectors."""
     chosen = settings or Settings()
     async with open_database(chosen, created=created) as database:
         engine = create_engine(chosen, database)
         if indexed:
             await engine.open()
+            await engine.complete()
         yield engine

@@ -1,47 +1,86 @@
 """``rerank`` and ``reindex``: lists and indexes made anew."""
 
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
 from time import perf_counter
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
+from matching_service.app import create_engine
 from matching_service.cli.opening import open_engine, run
-from matching_service.cli.output import AsJson, print_json, print_rows, progress, stdout
+from matching_service.cli.output import AsJson, print_json, print_rows, progress, stderr, stdout
+from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
-
-_MAX_ROWS_SHOWN = 20
+from matching_service.jobs.processes import MIN_DEMANDS, ranking_processes
+from matching_service.matching.chunks import RankMany
+from matching_service.matching.engine import rank_many
+from matching_service.matching.runs import RESUME_PATIENCE_S, START_PATIENCE_S
+from matching_service.matching.schemas import DemandChanges
 
 
 def rerank(
+    changed: Annotated[
+        bool,
+        typer.Option(
+            "--changed",
+            help="只重排自身或其候选有变化的需求。Only demands for which something changed since the last run.",
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="续跑中断的任务。Complete an interrupted run.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """重排全部开放需求，保存并报告变化。Rank all open demands, store the run, print what changed."""
+    """重排开放需求，保存并报告变化。Rank open demands, store the run, print what changed."""
+    if changed and resume:
+        raise typer.BadParameter("--changed 与 --resume 不能同用。Not both: a run is resumed as it was started.")
 
-    async def work() -> nightly.NightReport:
+    async def work() -> tuple[nightly.NightReport, Sequence[DemandChanges]]:
         async with open_engine(created=False) as engine:
-            begun = await nightly.begin(engine, resume=resume)
-            with progress("rerank", total=begun.n_demands) as advance:
-                return await nightly.rerank(engine, begun, advance)
+            begun = await nightly.begin(engine, resume=resume, scope="changed" if changed else "open")
+            patience_s = RESUME_PATIENCE_S if resume else START_PATIENCE_S
+            with ExitStack() as stack:
+                rank: RankMany = rank_many
+                if begun.scope == "open" and begun.n_demands >= MIN_DEMANDS:
+                    await engine.save()  # what the other processes map
+                    rank = stack.enter_context(ranking_processes(Settings(), create_engine)).rank
+                advance = stack.enter_context(progress("rerank", total=begun.n_demands))
+                report = await nightly.rerank(engine, begun, advance, patience_s=patience_s, rank=rank)
+            return report, await nightly.all_changes(engine, begun.id) if as_json else []
 
-    report = run(work())
+    report, changes = run(work())
     if as_json:
-        changes = [change.model_dump() for change in report.changes]
-        summary = {name: getattr(report.run, name) for name in ("id", "state", "n_demands", "n_done", "n_failed")}
-        print_json(summary | {"changes": changes})
+        print_json(_summary(report) | {"changes": [change.model_dump() for change in changes]})
     else:
-        out = stdout()
-        out.print(
-            f"任务 {report.run.id}：{report.run.state}，完成 {report.run.n_done}，失败 {report.run.n_failed}；"
-            f"{len(report.changes)} 个需求的名单有变化。"
-        )
-        rows = [(c.demand_id, len(c.entered), len(c.left), len(c.moved)) for c in report.changes]
-        if rows:
-            print_rows(("demand", "entered", "left", "moved"), rows[:_MAX_ROWS_SHOWN])
-        if len(rows) > _MAX_ROWS_SHOWN:
-            out.print(f"……另有 {len(rows) - _MAX_ROWS_SHOWN} 个，全部见 --json。 More with --json.")
+        _print_report(report)
     if report.run.n_failed or report.run.state != "finished":
         raise typer.Exit(1)
+
+
+def _summary(report: nightly.NightReport) -> dict[str, object]:
+    counts = ("id", "scope", "state", "n_demands", "n_done", "n_kept", "n_failed")
+    return {name: getattr(report.run, name) for name in counts} | {
+        "failures": [{"demand_id": row.demand_id, "error": row.error} for row in report.failures],
+        "clusters": [asdict(cluster) for cluster in report.clusters],
+    }
+
+
+def _print_report(report: nightly.NightReport) -> None:
+    run = report.run
+    n_changed = sum(cluster.n_demands for cluster in report.clusters)
+    stdout().print(
+        f"任务 {run.id}：{run.state}，重排 {run.n_done}，沿用 {run.n_kept}，失败 {run.n_failed}；"
+        f"{n_changed} 个需求的名单有变化。"
+    )
+    if report.clusters:
+        print_rows(
+            ("产业集群 cluster", "需求 demands", "新进 entered", "退出 left", "移动 moved"),
+            [(c.cluster or "-", c.n_demands, c.n_entered, c.n_left, c.n_moved) for c in report.clusters],
+        )
+        stdout().print(f"逐个原因见 GET /v1/match-runs/{run.id}/changes 或 --json。Why: there, or with --json.")
+    for row in report.failures:
+        stderr().print(escape(f"需求 demand {row.demand_id}: {row.error}"))
 
 
 def reindex() -> None:
@@ -52,11 +91,13 @@ def reindex() -> None:
             for name, index in (("profiles", engine.profiles), ("demands", engine.demands)):
                 started = perf_counter()
                 with progress(f"reindex {name}", total=None) as advance:
-                    snapshot = await index.rebuild(advance)
+                    await index.rebuild(advance)
+                    snapshot = await index.complete()
                     await index.save()
                 stdout().print(
-                    f"{name}: {len(snapshot.profile_ids)} documents, {len(snapshot.work_ids)} passages, "
+                    f"{name}: {snapshot.n_profiles} documents, {snapshot.n_passages} passages, "
                     f"as of {snapshot.as_of}, {perf_counter() - started:.1f} s"
                 )
+            stdout().print(f"vectors: {await engine.forget_unused_vectors()} forgotten")
 
     run(work())

@@ -24,6 +24,7 @@ from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
 from matching_service.demands import queries, service, transitions
 from matching_service.demands.schemas import (
+    DeadlineNotice,
     Demand,
     DemandContact,
     DemandCreate,
@@ -64,14 +65,12 @@ async def list_demands(
     return ListAnswer(items=[Demand.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
 
 
-@router.post("/bulk", dependencies=[Idempotent])
-async def upsert_demands(
-    body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep
-) -> BulkAnswer:
+@router.post("/bulk", dependencies=[Idempotent], response_model=BulkAnswer)
+async def upsert_demands(body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep) -> Response:
     """Create or update up to 1,000 by (`source`, `external_id`); valid items are stored even when others fail."""
     parsed = await to_thread.run_sync(parse_items, body.items, DemandCreate)
     stored = await service.upsert_demands(session, parsed.items, principal)
-    return bulk_answer(parsed.merge(stored), language)
+    return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
 
 
 @router.get("/{demand_id}", dependencies=[CanRead], responses=problem_responses(404))
@@ -131,6 +130,14 @@ async def read_history(demand_id: str, session: ReadSession) -> ListAnswer[Trans
     await queries.get_demand(session, demand_id)
     rows = await queries.list_transitions(session, demand_id)
     return ListAnswer(items=[Transition.model_validate(row) for row in rows], next_cursor=None)
+
+
+@router.get("/{demand_id}/notices", dependencies=[CanRead], responses=problem_responses(404))
+async def read_notices(demand_id: str, session: ReadSession) -> ListAnswer[DeadlineNotice]:
+    """Reminders that nobody was contacted about this demand for long, oldest first."""
+    await queries.get_demand(session, demand_id)
+    rows = await queries.list_notices(session, demand_id)
+    return ListAnswer(items=[DeadlineNotice.model_validate(row) for row in rows], next_cursor=None)
 
 
 @router.get("/{demand_id}/contact", responses=problem_responses(404))

@@ -162,6 +162,12 @@ class Transition(Answer):
     at: datetime
 
 
+class DeadlineNotice(Answer):
+    kind: Literal["nudge", "last_chance"]
+    silent_since: date = Field(description="The day of publication or of the last contact.")
+    at: datetime
+
+
 class DemandContact(Body):
     """Whom to reach about a demand. Reading it writes an audit row."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal, Role
@@ -14,8 +15,9 @@ from matching_service.demands.states import EDITABLE, DemandStatus
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, external_id_taken
 from matching_service.store.affiliation import Affiliations, present_organization
+from matching_service.store.batch import Batch, new_row, write_rows
 from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
-from matching_service.store.lookup import ExistingRows, rows_by_external_id
+from matching_service.store.lookup import rows_by_external_id
 from matching_service.store.outbox import record_event
 
 _DEMAND = Text("需求", "Demand")
@@ -28,7 +30,8 @@ async def create_demand(session: AsyncSession, data: DemandCreate, actor: Princi
     if data.external_id is not None:
         for row in (await rows_by_external_id(session, DemandRow, [(data.source, data.external_id)])).values():
             raise external_id_taken(_DEMAND, data.external_id, row.id)
-    row = _insert(session, _values(data, await Affiliations.load(session, [data])), actor)
+    row = _new(session, data, _values(data, await Affiliations.load(session, [data])), actor)
+    session.add_all((row, _first_transition(row, actor)))
     await session.flush()
     return row
 
@@ -46,24 +49,29 @@ async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatc
 
 async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], actor: Principal) -> list[Stored]:
     """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
-    existing = await ExistingRows.load(session, DemandRow, items)
+    batch = await Batch.load(session, DemandRow, items)
     affiliations = await Affiliations.load(session, items)
-    results: list[Stored] = []
-    for item in items:
-        row = existing.find(item)
+    transitions: list[DemandTransitionRow] = []
+
+    def judge(item: DemandCreate) -> Stored:
+        row = batch.find(item)
         try:
             values = _values(item, affiliations)
             if row is None:
-                row = _insert(session, values, actor, row_id=item.row_id)
-                results.append(Stored("created", row.id))
+                row = _new(session, item, values, actor)
+                transitions.append(_first_transition(row, actor))
+                result = Stored("created", row.id)
             else:
                 is_changed = _update(session, row, item.sent(values), actor)
-                results.append(Stored("updated" if is_changed else "unchanged", row.id))
+                result = Stored("updated" if is_changed else "unchanged", row.id)
         except (InvalidInput, Conflict) as error:
-            results.append(rejected(error))
-            continue
-        existing.add(item, row)
-    await session.flush()
+            return rejected(error)
+        batch.add(row)
+        return result
+
+    results = await to_thread.run_sync(lambda: [judge(item) for item in items])
+    await write_rows(session, DemandRow, batch.rows)
+    await write_rows(session, DemandTransitionRow, transitions)
     return results
 
 
@@ -82,15 +90,15 @@ async def write_contact(session: AsyncSession, row: DemandRow, contact: DemandCo
     record_audit(session, actor, "write_contact", entity="demand", entity_id=row.id)
 
 
-def _insert(session: AsyncSession, values: dict[str, Any], actor: Principal, *, row_id: str | None = None) -> DemandRow:
-    row = DemandRow(id=row_id or new_id(), **values, status=DemandStatus.DRAFT.value)
-    session.add(row)
-    session.add(
-        DemandTransitionRow(demand_id=row.id, from_status=None, to_status=row.status, actor_id=actor.id, at=now())
-    )
+def _new(session: AsyncSession, data: DemandCreate, values: dict[str, Any], actor: Principal) -> DemandRow:
+    row = new_row(DemandRow, values | {"id": data.row_id or new_id(), "status": DemandStatus.DRAFT.value})
     record_audit(session, actor, "create", entity="demand", entity_id=row.id)
     record_event(session, "demand.created", entity="demand", entity_id=row.id)
     return row
+
+
+def _first_transition(row: DemandRow, actor: Principal) -> DemandTransitionRow:
+    return DemandTransitionRow(demand_id=row.id, from_status=None, to_status=row.status, actor_id=actor.id, at=now())
 
 
 def _update(session: AsyncSession, row: DemandRow, values: dict[str, Any], actor: Principal) -> bool:

@@ -8,7 +8,6 @@ import jieba
 import numpy as np
 
 from matching_service.evaluation.compare import Scorer
-from matching_service.text.segment import plain_tokenizer
 
 
 def naive_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, str]) -> Scorer:
@@ -64,3 +63,14 @@ def _lower_words(text: str) -> list[str]:
 def _tokenizer() -> jieba.Tokenizer:
     """One for both baselines: each would read jieba's dictionary for a second."""
     return plain_tokenizer()
+
+
+def plain_tokenizer() -> jieba.Tokenizer:
+    """A jieba as it comes, but without the prefix dictionary that it keeps in the shared folder for temporary files,
+    where another user of the machine could plant one; reading the text costs the same.
+    """
+    jieba.setLogLevel(logging.WARNING)
+    tokenizer = jieba.Tokenizer()
+    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+    tokenizer.initialized = True
+    return tokenizer

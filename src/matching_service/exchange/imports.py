@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, parse_items
-from matching_service.demands.queries import get_demand
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
 from matching_service.demands.transitions import adopt_status
@@ -20,6 +19,8 @@ from matching_service.foundation.errors import FieldError, IllegalTransition, Te
 from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.service import upsert_profiles
 from matching_service.store.database import Database
+from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_by_ids
 
 _ROWS_PER_TRANSACTION = 500
 
@@ -105,12 +106,13 @@ async def _store_chunk(
 async def _upsert_demands(session: AsyncSession, items: Sequence[DemandImport], actor: Principal) -> list[Stored]:
     """Store demands, then give each the state that its row names."""
     results = await upsert_demands(session, items, actor)
+    stated = {result.id for item, result in zip(items, results, strict=True) if item.status is not None and result.id}
+    demands = await get_by_ids(session, DemandRow, stated)
     for place, (item, result) in enumerate(zip(items, results, strict=True)):
         if item.status is None or result.id is None:
             continue
-        demand = await get_demand(session, result.id)
         try:
-            is_moved = await adopt_status(session, demand, item.status, actor=actor)
+            is_moved = await adopt_status(session, demands[result.id], item.status, actor=actor)
         except IllegalTransition as error:
             message = Text(f"{error.detail.zh}其余各列已保存。", f"{error.detail.en} The other columns are stored.")
             results[place] = Stored("invalid", result.id, (FieldError(error.code, message, "/status"),))

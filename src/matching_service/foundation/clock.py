@@ -18,5 +18,10 @@ def new_id() -> str:
 
 
 def today() -> date:
-    """The present day in China, where the people live who are asked: UTC+8 all year round."""
-    return datetime.now(_CHINA).date()
+    """The present day in China, where the people live who are asked."""
+    return day_of(now())
+
+
+def day_of(moment: datetime) -> date:
+    """The day in China at that moment: UTC+8 all year round."""
+    return moment.astimezone(_CHINA).date()

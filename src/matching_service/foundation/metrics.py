@@ -13,6 +13,10 @@ INDEX_AS_OF = Gauge(
     "matching_index_as_of",
     "Sequence number of the last change that the index includes.",
 )
+INDEX_PENDING = Gauge(
+    "matching_index_pending_vectors",
+    "Passages in the index of this process that are found by their words, but not yet by their meaning.",
+)
 RUN_DEMANDS = Counter("matching_run_demands_total", "Demands ranked by match runs.", ("outcome",))
 WEBHOOK_ATTEMPTS = Counter("matching_webhook_attempts_total", "Attempts to deliver an event.", ("outcome",))
 WEBHOOK_DELIVERIES = Gauge("matching_webhook_deliveries", "Events that are not delivered, by state.", ("state",))

@@ -1,33 +1,59 @@
-"""A snapshot is all that ranking reads: passages, whose they are, and both indexes over them.
+"""A snapshot is all that ranking reads: segments of passages, who in them is still there, and the terms' frequencies.
 
-It is immutable. A process keeps one and swaps it by reference, so a reader never sees half a change.
+It is immutable. A process keeps one and swaps it by reference, so a reader never sees half a change. A change makes a
+new small segment and marks what it replaces as gone; small segments are merged into larger ones as they gather.
+
+Rows and profiles are counted through all segments, with those that are gone. Ties are broken by ids, never by rows.
 """
 
+import base64
+import hashlib
 import json
-import shutil
+import logging
 import time
+import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import date
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from matching_service.foundation.clock import new_id
-from matching_service.index.contract import FloatArray, IntArray, RowChanges
-from matching_service.index.dense import DenseIndex
-from matching_service.index.sparse import SparseIndex, TermCounts
+from matching_service.index import kernels
+from matching_service.index.contract import (
+    BoolArray,
+    Document,
+    Facts,
+    FloatArray,
+    IntArray,
+    Removal,
+    TermWeights,
+    Versions,
+)
+from matching_service.index.files import DamagedFile, checksum_of, map_arrays, write_arrays, write_whole
+from matching_service.index.frequencies import Frequencies
+from matching_service.index.postings import TermQuery, term_keys
+from matching_service.index.segment import Segment, arrays_of, columns_from, fits, id_column
+from matching_service.index.vectors import VectorQuery
 
-FORMAT_VERSION = 2
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 3
 _CURRENT = "CURRENT"
-_ARRAYS = ("profile_rows", "languages", "years")
-_DATES = ("available_from", "available_until")
-_LANGUAGE = "<U8"
 _KEPT_S = 3600
-"""Older snapshots are kept this long: another process may be about to load one."""
+"""Older files are kept this long: another process may be about to load them."""
+_GROWTH = 2
+"""Frequencies are counted anew when there are so many times more passages, or fewer, than when they were counted."""
+_MERGE_RATIO = 2
+_MERGE_AT_ONCE = 256
+"""Neighbouring segments are merged when the older has at most twice as many passages as the newer, or this many."""
+_GONE_SHARE = 0.25
+"""A segment is written anew when more than this share of its profiles is gone."""
 
 
 class SnapshotMismatch(Exception):
@@ -39,256 +65,416 @@ class SnapshotMismatch(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """One text of a profile. ``work_id`` is None for the profile's own text.
-    ``vector`` is float32 of unit length, shape (n_dimensions,), or None for a text without one. ``year`` is that of the
-    work; None where it is not known.
-    """
+class Part:
+    """A segment and what of it is still there. alive : shape (n_profiles,); alive_rows : shape (n_passages,)."""
 
-    work_id: str | None
-    terms: TermCounts
-    vector: FloatArray | None
-    language: str = "zh"
-    year: int | None = None
+    segment: Segment
+    alive: BoolArray
+    alive_rows: BoolArray
 
+    @classmethod
+    def of(cls, segment: Segment, alive: BoolArray | None = None) -> Self:
+        if alive is None:
+            alive = np.ones(segment.n_profiles, dtype=np.bool_)
+        return cls(segment, alive, alive[segment.passages.profile_rows])
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What filters and signals ask about a profile; unknown is None or empty."""
-
-    kind: str
-    region: str | None = None
-    country: str = "CN"
-    clusters: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
-    organization_id: str | None = None
-    title: str | None = None
-    honours: tuple[str, ...] = ()
-    capacity: int | None = None
-    available_from: date | None = None
-    available_until: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A profile as the index sees it."""
-
-    profile_id: str
-    facts: Facts
-    passages: tuple[Passage, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """The profile is gone, or must not be found any more."""
-
-    profile_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Versions:
-    """What a snapshot was made with. Another lexicon or encoder makes other terms and vectors."""
-
-    lexicon: str
-    encoder: str
-    n_dimensions: int
-
-
-@dataclass(frozen=True, slots=True)
-class FactColumns:
-    """Facts as arrays of shape (n_profiles,), for filters; an unknown value is an empty string or not a time."""
-
-    kinds: NDArray[np.str_]
-    regions: NDArray[np.str_]
-    organization_ids: NDArray[np.str_]
-    available_from: NDArray[np.datetime64]
-    available_until: NDArray[np.datetime64]
+    def find(self, ids: NDArray[np.bytes_]) -> tuple[IntArray, IntArray]:
+        """Where the ids are that are alive here: their places in ``ids``, and the rows of the profiles."""
+        rows = np.searchsorted(self.segment.profiles.ids, ids)
+        places = np.flatnonzero(rows < self.segment.n_profiles)
+        found = places[self.segment.profiles.ids[rows[places]] == ids[places]]
+        found = found[self.alive[rows[found]]]
+        return found, rows[found]
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Passages in the order of (profile id, work id); ``profile_rows[i]`` is the profile of passage i.
-
-    ``languages`` and ``years`` are of shape (n_passages,); year 0 is not known.
-
-    ``as_of`` is the sequence number of the last change that is included.
+    """``as_of`` is the sequence number of the last change that is included. ``version`` is a digest of all that scores
+    depend on beside the passages themselves: equal versions, equal scores.
     """
 
     versions: Versions
     as_of: int
-    profile_ids: Sequence[str]
-    facts: Sequence[Facts]
-    profile_rows: IntArray
-    work_ids: Sequence[str | None]
-    languages: NDArray[np.str_]
-    years: NDArray[np.int16]
-    sparse: SparseIndex
-    dense: DenseIndex
-    version: str = field(default_factory=new_id)
+    parts: tuple[Part, ...]
+    frequencies: Frequencies
+    version: str
 
     @classmethod
     def empty(cls, versions: Versions) -> Self:
         """A snapshot without profiles, from which every other one grows by ``apply``."""
-        return cls(
-            versions=versions,
-            as_of=0,
-            profile_ids=(),
-            facts=(),
-            profile_rows=np.zeros(0, dtype=np.int64),
-            work_ids=(),
-            languages=np.zeros(0, dtype=_LANGUAGE),
-            years=np.zeros(0, dtype=np.int16),
-            sparse=SparseIndex.build([]),
-            dense=DenseIndex.build([], n_dimensions=versions.n_dimensions),
-        )
+        return cls.of_parts((), versions, as_of=0)
+
+    @classmethod
+    def build(cls, documents: Iterable[Document], versions: Versions, *, as_of: int = 0) -> Self:
+        """A snapshot of different profiles, with their frequencies."""
+        builder = SnapshotBuilder(versions)
+        builder.add(documents)
+        return cls.of_parts(builder.finish(), versions, as_of=as_of)
+
+    @classmethod
+    def of_parts(cls, parts: tuple["Part", ...], versions: Versions, *, as_of: int) -> Self:
+        """A snapshot with the frequencies of these parts."""
+        lists = [
+            (part.segment.postings.terms, part.segment.postings.document_counts(part.alive_rows)) for part in parts
+        ]
+        frequencies = Frequencies.of(lists, sum(int(part.alive_rows.sum()) for part in parts))
+        digest = hashlib.sha256(json.dumps([FORMAT_VERSION, asdict(versions)]).encode())
+        for array in arrays_of(frequencies).values():
+            digest.update(array.data)
+        return cls(versions, as_of, parts, frequencies, digest.hexdigest()[:16])
+
+    # What is in it
 
     @cached_property
-    def profile_row_of(self) -> Mapping[str, int]:
-        """The row of each profile by its id."""
-        return {profile_id: row for row, profile_id in enumerate(self.profile_ids)}
+    def n_profiles(self) -> int:
+        return sum(int(part.alive.sum()) for part in self.parts)
 
     @cached_property
-    def columns(self) -> FactColumns:
-        """The facts of all profiles, by column."""
-        return FactColumns(
-            kinds=np.array([facts.kind for facts in self.facts], dtype=np.str_),
-            regions=np.array([facts.region or "" for facts in self.facts], dtype=np.str_),
-            organization_ids=np.array([facts.organization_id or "" for facts in self.facts], dtype=np.str_),
-            available_from=np.array([facts.available_from for facts in self.facts], dtype="datetime64[D]"),
-            available_until=np.array([facts.available_until for facts in self.facts], dtype="datetime64[D]"),
-        )
+    def n_passages(self) -> int:
+        return sum(int(part.alive_rows.sum()) for part in self.parts)
 
-    def passage_rows(self, profile_row: int) -> IntArray:
-        """Rows of one profile's passages, which stand together."""
-        first, last = np.searchsorted(self.profile_rows, [profile_row, profile_row + 1])
-        return np.arange(first, last, dtype=np.int64)
+    @cached_property
+    def n_pending(self) -> int:
+        """Passages whose vectors are still to come."""
+        return sum(int(((part.segment.passages.awaits != 0) & part.alive_rows).sum()) for part in self.parts)
+
+    @cached_property
+    def row_offsets(self) -> Sequence[int]:
+        """Where each segment's rows begin, and after the last one where they end."""
+        return list(accumulate((part.segment.n_passages for part in self.parts), initial=0))
+
+    @cached_property
+    def profile_offsets(self) -> Sequence[int]:
+        return list(accumulate((part.segment.n_profiles for part in self.parts), initial=0))
+
+    @cached_property
+    def alive_rows(self) -> BoolArray:
+        """bool, shape (n_rows,)."""
+        return _joined([part.alive_rows for part in self.parts], np.bool_)
+
+    @cached_property
+    def profile_rows(self) -> IntArray:
+        """int32, shape (n_rows,): the profile of each row."""
+        offsets = zip(self.parts, self.profile_offsets, strict=False)
+        return _joined([part.segment.passages.profile_rows + np.int32(n) for part, n in offsets], np.int32)
+
+    def profile_id(self, profile: int) -> str:
+        number, row = self._place(profile, self.profile_offsets)
+        return bytes(self.parts[number].segment.profiles.ids[row]).decode()
+
+    def profile_ids(self, profiles: IntArray) -> NDArray[np.bytes_]:
+        """Ids as bytes, by which ties are broken; shape (len(profiles),)."""
+        ids = np.empty(len(profiles), dtype="S36")
+        for number, inside, rows in self._split(profiles, self.profile_offsets):
+            ids[inside] = self.parts[number].segment.profiles.ids[rows]
+        return ids
+
+    def facts(self, profile: int) -> Facts:
+        number, row = self._place(profile, self.profile_offsets)
+        return self.parts[number].segment.profiles.facts_of(row)
+
+    def work_id(self, row: int) -> str | None:
+        number, local = self._place(row, self.row_offsets)
+        return bytes(self.parts[number].segment.passages.work_ids[local]).decode() or None
+
+    def languages(self, rows: IntArray) -> NDArray[np.str_]:
+        """Of the passages; shape (len(rows),)."""
+        languages = np.zeros(len(rows), dtype="S8")
+        for number, inside, local in self._split(rows, self.row_offsets):
+            languages[inside] = self.parts[number].segment.passages.languages[local]
+        return languages.astype(np.str_)
+
+    def years(self, rows: IntArray) -> NDArray[np.int16]:
+        """Years of works, 0 where not known; shape (len(rows),)."""
+        years = np.zeros(len(rows), dtype=np.int16)
+        for number, inside, local in self._split(rows, self.row_offsets):
+            years[inside] = self.parts[number].segment.passages.years[local]
+        return years
+
+    def find(self, profile_ids: Iterable[str]) -> IntArray:
+        """The profiles with these ids, rising; an id that is not there gives none."""
+        ids = np.array([profile_id.encode("utf-8", "replace")[:37] for profile_id in profile_ids], dtype="S37")
+        places = zip(self.parts, self.profile_offsets, strict=False)
+        return np.sort(_joined([part.find(ids)[1] + n for part, n in places], np.int64))
+
+    def passages_of(self, profiles: IntArray) -> IntArray:
+        """The rows of all passages of these profiles, profile by profile."""
+        found = [np.zeros(0, dtype=np.int64)]
+        for number, _, rows in self._split(profiles, self.profile_offsets):
+            owners = self.parts[number].segment.passages.profile_rows
+            firsts, lasts = np.searchsorted(owners, rows), np.searchsorted(owners, rows, side="right")
+            found += [
+                np.arange(first, last) + self.row_offsets[number] for first, last in zip(firsts, lasts, strict=True)
+            ]
+        return np.concatenate(found)
+
+    def awaited(self, n: int) -> list[int]:
+        """Keys of the first ``n`` vectors that are still to come."""
+        keys: list[int] = []
+        for part in self.parts:
+            awaits = part.segment.passages.awaits
+            keys += awaits[np.flatnonzero((awaits != 0) & part.alive_rows)[: n - len(keys)]].tolist()
+        return keys
+
+    def owners_of_awaited(self, keys: Iterable[int]) -> list[str]:
+        """Ids of the profiles whose passages await these vectors."""
+        wanted = np.fromiter(keys, dtype=np.int64)
+        ids: list[str] = []
+        for part in self.parts:
+            rows = np.flatnonzero(np.isin(part.segment.passages.awaits, wanted) & part.alive_rows)
+            profiles = np.unique(part.segment.passages.profile_rows[rows])
+            ids += [profile_id.decode() for profile_id in part.segment.profiles.ids[profiles].tolist()]
+        return ids
+
+    # What a query scores
+
+    def word_scores(self, weights: TermWeights, allowed: BoolArray) -> FloatArray:
+        """float32, shape (n_rows,), in [0, 1]; a segment in which nothing is allowed is passed over and has 0."""
+        return self.scores(TermQuery.of(weights), allowed)
+
+    def scores(self, query: TermQuery, allowed: BoolArray) -> FloatArray:
+        """``word_scores`` of a query that is ready."""
+        scores = np.zeros(self.row_offsets[-1], dtype=np.float32)
+        for part, (first, last) in zip(self.parts, pairwise(self.row_offsets), strict=True):
+            if allowed[first:last].any():
+                part.segment.postings.scores(query, scores[first:last])
+        return scores
+
+    def word_scores_of(self, weights: TermWeights, rows: IntArray) -> FloatArray:
+        """float32, shape (len(rows),): the same bits for some rows."""
+        query = TermQuery.of(weights)
+        scores = np.zeros(len(rows), dtype=np.float32)
+        for number, inside, local in self._split(rows, self.row_offsets):
+            scores[inside] = self.parts[number].segment.postings.scores_of(query, local)
+        return scores
+
+    def cosines(self, vector: FloatArray, allowed: BoolArray) -> FloatArray:
+        """float32, shape (n_rows,), in [0, 1], negative ones as 0; NaN where there is no vector."""
+        query = VectorQuery.of(vector)
+        cosines = np.full(self.row_offsets[-1], np.nan, dtype=np.float32)
+        for part, (first, last) in zip(self.parts, pairwise(self.row_offsets), strict=True):
+            if allowed[first:last].any():
+                part.segment.vectors.cosines(query, cosines[first:last])
+        return cosines
+
+    def cosines_of(self, vector: FloatArray, rows: IntArray) -> FloatArray:
+        """float32, shape (len(rows),): the same bits for some rows."""
+        query = VectorQuery.of(vector)
+        cosines = np.empty(len(rows), dtype=np.float32)
+        for number, inside, local in self._split(rows, self.row_offsets):
+            cosines[inside] = self.parts[number].segment.vectors.cosines_of(query, local)
+        return cosines
+
+    def containing(self, terms: Iterable[str]) -> BoolArray:
+        """bool, shape (n_rows,): which passages use every one of the terms."""
+        keys = np.unique(term_keys(terms))
+        return _joined([part.segment.postings.containing(keys) for part in self.parts], np.bool_)
+
+    # How it becomes the next one
 
     def apply(self, changes: Iterable[Document | Removal], *, as_of: int) -> Self:
-        """The snapshot after the changes, the last one per profile counting; this one stays as it is."""
-        latest = {change.profile_id: change for change in changes}
-        replaced = np.array([profile_id in latest for profile_id in self.profile_ids], dtype=np.bool_)
-        documents = [change for change in latest.values() if isinstance(change, Document)]
-        kept = np.flatnonzero(~replaced[self.profile_rows]) if len(self.profile_rows) else self.profile_rows
+        """The snapshot after the changes, the last one per profile counting; this one stays as it is.
 
-        facts = {
-            profile_id: facts
-            for profile_id, facts, gone in zip(self.profile_ids, self.facts, replaced, strict=True)
-            if not gone
-        } | {document.profile_id: document.facts for document in documents}
-        profile_ids = sorted(facts)
-        added = [(document.profile_id, passage) for document in documents for passage in document.passages]
-        keys = [(self.profile_ids[self.profile_rows[row]], self.work_ids[row]) for row in kept]
-        keys += [(profile_id, passage.work_id) for profile_id, passage in added]
-        order = np.array(
-            sorted(range(len(keys)), key=lambda i: (keys[i][0], keys[i][1] or "")),
-            dtype=np.int64,
-        )
-        row_of = {profile_id: row for row, profile_id in enumerate(profile_ids)}
-        return type(self)(
-            versions=self.versions,
-            as_of=as_of,
-            profile_ids=profile_ids,
-            facts=[facts[profile_id] for profile_id in profile_ids],
-            profile_rows=np.array([row_of[keys[i][0]] for i in order], dtype=np.int64),
-            work_ids=[keys[i][1] for i in order],
-            languages=np.append(
-                self.languages[kept], np.array([passage.language for _, passage in added], dtype=_LANGUAGE)
-            )[order],
-            years=np.append(self.years[kept], np.array([passage.year or 0 for _, passage in added], dtype=np.int16))[
-                order
-            ],
-            sparse=self.sparse.apply(RowChanges(kept, [passage.terms for _, passage in added], order)),
-            dense=self.dense.apply(RowChanges(kept, [passage.vector for _, passage in added], order)),
-        )
+        The work is that of the changes, not of the snapshot, but for merges that pay for themselves.
+        """
+        latest = {change.profile_id: change for change in changes}
+        ids = id_column(latest)
+        parts = [_without(part, part.find(ids)[1]) for part in self.parts]
+        documents = [change for change in latest.values() if isinstance(change, Document)]
+        builder = SnapshotBuilder(self.versions)
+        builder.add(documents)
+        parts += builder.finish()
+        parts = _merged([part for part in parts if part.alive.any()])
+        changed = type(self)(self.versions, as_of, tuple(parts), self.frequencies, self.version)
+        return changed.recounted() if changed.has_outgrown_frequencies else changed
+
+    def with_vectors(self, vectors: Mapping[int, FloatArray | None]) -> Self:
+        """The snapshot after vectors came, by key; None for a text that has none."""
+        parts = tuple(replace(part, segment=part.segment.with_vectors(vectors)) for part in self.parts)
+        return type(self)(self.versions, self.as_of, parts, self.frequencies, self.version)
+
+    @property
+    def has_outgrown_frequencies(self) -> bool:
+        """True when there are twice as many passages as were counted, or half as many."""
+        counted = len(self.frequencies)
+        return self.n_passages > _GROWTH * counted or _GROWTH * self.n_passages < counted
+
+    def recounted(self) -> Self:
+        """The same passages with fresh frequencies, and so another version where they have changed."""
+        return self.of_parts(self.parts, self.versions, as_of=self.as_of)
+
+    # Files
 
     def save(self, folder: Path) -> None:
-        """Write to a folder of its own inside ``folder``, then point to it: a crash leaves the old one.
+        """Write what is not there yet, then point to it: a crash leaves the old snapshot.
 
         Several processes may save at once: none touches what another may be writing or reading.
         """
-        target = folder / self.version
-        if not target.exists():
-            part = folder / f".part-{new_id()}"
-            part.mkdir(parents=True)
-            self._write(part)
-            try:
-                part.rename(target)
-            except OSError:  # another thread saved the very same snapshot in between
-                if not target.is_dir():
-                    raise
-                shutil.rmtree(part)
-        pointer = folder / f".{_CURRENT}-{new_id()}"
-        pointer.write_text(self.version, encoding="utf-8")
-        pointer.replace(folder / _CURRENT)
-        long_ago = time.time() - _KEPT_S
-        for other in folder.iterdir():
-            if other.is_dir() and other != target and other.stat().st_mtime < long_ago:
-                shutil.rmtree(other, ignore_errors=True)
-
-    def _write(self, target: Path) -> None:
-        self.sparse.save(target)
-        self.dense.save(target)
-        for name in _ARRAYS:
-            np.save(target / f"{name}.npy", getattr(self, name), allow_pickle=False)
-        manifest = {
-            "format": FORMAT_VERSION,
-            "version": self.version,
-            "as_of": self.as_of,
-            "versions": asdict(self.versions),
-            "profile_ids": list(self.profile_ids),
-            "facts": [_facts_to_json(facts) for facts in self.facts],
-            "work_ids": list(self.work_ids),
-        }
-        (target / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        segments = []
+        for part in self.parts:
+            checksum = _write_once(folder / f"{part.segment.name}.segment", part.segment)
+            gone = None if part.alive.all() else base64.b64encode(np.packbits(~part.alive).tobytes()).decode()
+            segments.append({"name": part.segment.name, "checksum": checksum, "gone": gone})
+        # Always anew: it has the same name after a rebuild, which may be because this very file is damaged.
+        frequencies = write_arrays(folder / f"{self.version}.frequencies", arrays_of(self.frequencies))
+        manifest = json.dumps(
+            {
+                "format": FORMAT_VERSION,
+                "version": self.version,
+                "as_of": self.as_of,
+                "versions": asdict(self.versions),
+                "segments": segments,
+                "frequencies": frequencies,
+            }
+        ).encode()
+        write_whole(folder / _CURRENT, f"{zlib.crc32(manifest):08x}\n".encode(), manifest)
+        used = {f"{self.version}.frequencies", *(f"{part.segment.name}.segment" for part in self.parts)}
+        _remove_old(folder, used)
 
     @classmethod
     def load(cls, folder: Path, versions: Versions) -> Self:
-        """The snapshot that was saved last; raises SnapshotMismatch when it is not usable."""
+        """The snapshot that was saved last, mapped into memory; raises SnapshotMismatch when it is not usable."""
         try:
-            source = folder / (folder / _CURRENT).read_text(encoding="utf-8")
-            manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
-            _check_versions(manifest, versions)
-            snapshot = cls(
-                versions=versions,
-                as_of=manifest["as_of"],
-                profile_ids=manifest["profile_ids"],
-                facts=[_facts_from_json(facts) for facts in manifest["facts"]],
-                work_ids=manifest["work_ids"],
-                **{name: np.load(source / f"{name}.npy", allow_pickle=False) for name in _ARRAYS},
-                sparse=SparseIndex.load(source),
-                dense=DenseIndex.load(source),
-                version=manifest["version"],
-            )
+            manifest = _read_manifest(folder)
+            _check_manifest(manifest, versions)
+            parts = [_load_part(folder, entry) for entry in manifest["segments"]]
+            arrays = map_arrays(folder / f"{manifest['version']}.frequencies", manifest["frequencies"])
+            frequencies = columns_from(Frequencies, arrays)
+            as_of, version = int(manifest["as_of"]), str(manifest["version"])
         except FileNotFoundError as error:
-            raise SnapshotMismatch("no snapshot", is_damage=False) from error
-        except SnapshotMismatch:
-            raise
-        except Exception as error:  # what a damaged file makes numpy, zipfile and json raise has no common base
-            raise SnapshotMismatch(f"damaged: {error!r}") from error
-        n_passages, n_profiles = len(snapshot.work_ids), len(snapshot.profile_ids)
-        lengths = {len(part) for part in (snapshot.sparse, snapshot.dense, *(getattr(snapshot, a) for a in _ARRAYS))}
-        if lengths != {n_passages}:
-            raise SnapshotMismatch("damaged: its parts differ in length")
-        if n_passages and not 0 <= snapshot.profile_rows.min() <= snapshot.profile_rows.max() < n_profiles:
-            raise SnapshotMismatch("damaged: a passage belongs to no profile")
-        if snapshot.dense.n_dimensions != versions.n_dimensions or len(snapshot.facts) != n_profiles:
-            raise SnapshotMismatch("damaged: a part has the wrong shape")
-        return snapshot
+            raise SnapshotMismatch(f"no snapshot: {error}", is_damage=False) from error
+        except (OSError, DamagedFile, ValueError, KeyError, TypeError) as error:
+            raise SnapshotMismatch(f"damaged: {type(error).__name__}: {error}") from error
+        return cls(versions, as_of, tuple(parts), frequencies, version)
+
+    # Inside
+
+    def _split(self, numbers: IntArray, offsets: Sequence[int]) -> Iterable[tuple[int, IntArray, IntArray]]:
+        """Per segment that has any of them: its number, their places in ``numbers``, their local numbers."""
+        owners = np.searchsorted(offsets, numbers, side="right") - 1
+        for number in np.unique(owners):
+            inside = np.flatnonzero(owners == number)
+            yield int(number), inside, numbers[inside] - offsets[number]
+
+    def _place(self, number: int, offsets: Sequence[int]) -> tuple[int, int]:
+        """The segment of a row or profile, and its local number there."""
+        segment = bisect_right(offsets, number) - 1
+        return segment, number - offsets[segment]
 
 
-def _check_versions(manifest: Mapping[str, Any], versions: Versions) -> None:
+class SnapshotBuilder:
+    """Takes documents in any portions, and keeps no more of them than a segment holds."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._n_dimensions = versions.n_dimensions
+        self._waiting: list[Document] = []
+        self._n_waiting = 0
+        self._parts: list[Part] = []
+
+    def add(self, documents: Iterable[Document]) -> None:
+        for document in documents:
+            if not fits(self._n_waiting + len(document.passages)):
+                self._close_segment()
+            self._waiting.append(document)
+            self._n_waiting += len(document.passages)
+
+    def finish(self) -> tuple[Part, ...]:
+        if self._waiting:
+            self._close_segment()
+        return tuple(self._parts)
+
+    def _close_segment(self) -> None:
+        self._parts.append(Part.of(Segment.build(self._waiting, n_dimensions=self._n_dimensions)))
+        self._waiting, self._n_waiting = [], 0
+
+
+def stamp(folder: Path) -> int | None:
+    """Changes when another snapshot is saved; None when there is none."""
+    try:
+        return (folder / _CURRENT).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def best_rows(scores: FloatArray, *, k: int, allowed: BoolArray) -> IntArray:
+    """The rows of the ``k`` best positive scores that are allowed, and all that tie with the last of them; rising.
+
+    scores, allowed : shape (n_rows,).
+    """
+    return kernels.best(scores, allowed, k)
+
+
+def _joined(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype=dtype), *arrays]) if len(arrays) != 1 else arrays[0]
+
+
+def _without(part: Part, rows: IntArray) -> Part:
+    if not len(rows):
+        return part
+    alive = part.alive.copy()
+    alive[rows] = False
+    return Part.of(part.segment, alive)
+
+
+def _merged(parts: list[Part]) -> list[Part]:
+    """Fewer segments: neighbours of like size together, and any in which many are gone.
+
+    All neighbours, not the newest alone: what was large shrinks as its profiles are changed.
+    """
+    parts = [
+        Part.of(Segment.merge([part.segment], [part.alive])) if 1 - part.alive.mean() > _GONE_SHARE else part
+        for part in parts
+    ]
+    for place in range(len(parts) - 2, -1, -1):
+        two = parts[place : place + 2]
+        older, newer = (int(part.alive_rows.sum()) for part in two)
+        if older <= max(_MERGE_RATIO * newer, _MERGE_AT_ONCE) and fits(older + newer):
+            merged = Segment.merge([part.segment for part in two], [part.alive for part in two])
+            parts[place : place + 2] = [Part.of(merged)]
+    return parts
+
+
+def _write_once(path: Path, segment: Segment) -> int:
+    """Write the file of a segment, which nobody ever changes, unless it is there; returns its checksum."""
+    try:
+        checksum = checksum_of(path)
+    except FileNotFoundError:
+        return write_arrays(path, arrays_of(segment))
+    path.touch()  # not old yet
+    return checksum
+
+
+def _remove_old(folder: Path, used: set[str]) -> None:
+    """Remove what saving leaves behind, also where it was stopped; locks stay, which may be held for hours."""
+    long_ago = time.time() - _KEPT_S
+    for path in folder.iterdir():
+        is_left = path.suffix in {".segment", ".frequencies"} or path.name.startswith(".")
+        if is_left and path.name not in used:
+            with suppress(FileNotFoundError):  # another process may be at it
+                if path.stat().st_mtime < long_ago:
+                    path.unlink()
+
+
+def _read_manifest(folder: Path) -> Any:
+    content = (folder / _CURRENT).read_bytes()
+    checksum, _, manifest = content.partition(b"\n")
+    if f"{zlib.crc32(manifest):08x}".encode() != checksum:
+        raise DamagedFile(f"{_CURRENT}: its checksum is wrong")
+    return json.loads(manifest)
+
+
+def _check_manifest(manifest: Any, versions: Versions) -> None:
     if manifest["format"] != FORMAT_VERSION:
         raise SnapshotMismatch(f"format {manifest['format']}, expected {FORMAT_VERSION}")
     if Versions(**manifest["versions"]) != versions:
         raise SnapshotMismatch(f"made with {manifest['versions']}, expected {asdict(versions)}")
 
 
-def _facts_to_json(facts: Facts) -> dict[str, Any]:
-    values = asdict(facts)
-    return values | {name: values[name] and values[name].isoformat() for name in _DATES}
-
-
-def _facts_from_json(values: Mapping[str, Any]) -> Facts:
-    lists = {name: tuple(values[name]) for name in ("clusters", "fields", "honours")}
-    dates = {name: values[name] and date.fromisoformat(values[name]) for name in _DATES}
-    return Facts(**{**values, **lists, **dates})
+def _load_part(folder: Path, entry: Any) -> Part:
+    arrays = map_arrays(folder / f"{entry['name']}.segment", entry["checksum"])
+    segment: Segment = columns_from(Segment, arrays, name=entry["name"])
+    if entry["gone"] is None:
+        return Part.of(segment)
+    bits = np.frombuffer(base64.b64decode(entry["gone"]), dtype=np.uint8)
+    return Part.of(segment, ~np.unpackbits(bits, count=segment.n_profiles).astype(np.bool_))

@@ -42,7 +42,7 @@ async def load_sample_city(engine: Engine, on_step: Callable[[str, int], None]) 
         stored = await upsert_profiles(session, list(builtin_societies()), COMMAND_LINE)
     on_step("societies", len(stored))
     for index in (engine.profiles, engine.demands):
-        await index.catch_up()
+        await index.complete()
         await index.save()
 
 

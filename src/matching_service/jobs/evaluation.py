@@ -15,10 +15,12 @@ from matching_service.evaluation.judgements import MIN_DEMANDS, Judgements, read
 from matching_service.exchange.files import read_rows
 from matching_service.exchange.headings import FORMS
 from matching_service.foundation.errors import InvalidInput, Text
-from matching_service.index.snapshot import Snapshot, Versions
-from matching_service.index.sparse import SparseIndex
+from matching_service.index.contract import Versions
+from matching_service.index.filters import Filters
+from matching_service.index.frequencies import Frequencies
+from matching_service.index.snapshot import Snapshot
 from matching_service.jobs.judged import judged_pairs
-from matching_service.matching.documents import demand_query, profile_documents
+from matching_service.matching.documents import demand_query, encoded_documents
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.ranking.calibrate import LEVEL_NAMES, Level
 from matching_service.ranking.encoder import Encoder
@@ -26,7 +28,7 @@ from matching_service.ranking.fusion import SIGNALS, TOPIC_SIGNALS, Weights, def
 from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.prepare import PreparedQuery, prepare
 from matching_service.ranking.query import Query
-from matching_service.ranking.ranker import Filters, rank
+from matching_service.ranking.ranker import rank
 from matching_service.store.profiles import ProfileRow, WorkRow
 from matching_service.text.lexicon import default_lexicon
 from matching_service.text.terms import Analyzer, Occurrence, default_analyzer, is_ngram
@@ -191,8 +193,8 @@ class _Corpus:
     ) -> _Setup:
         analyzer = analyzer or default_analyzer()
         versions = Versions(default_lexicon().version, self._encoder.version, self._encoder.n_dimensions)
-        documents = profile_documents(self.rows, self._encoder, analyzer)
-        asked = SparseIndex.build([passage_terms([query.topical().text], analyzer) for query in self.queries.values()])
+        documents = encoded_documents(self.rows, self._encoder, analyzer)
+        asked = Frequencies.count([passage_terms([query.topical().text], analyzer) for query in self.queries.values()])
         prepared = {
             key: prepare(
                 rewrite(self.queries[key]),
@@ -202,7 +204,7 @@ class _Corpus:
             )
             for key in self.judgements
         }
-        return _Setup(prepared, Snapshot.empty(versions).apply(documents, as_of=0))
+        return _Setup(prepared, Snapshot.build(documents, versions))
 
 
 class _Remembering:

@@ -6,10 +6,11 @@ import numpy as np
 
 from matching_service.evaluation.fit import JudgedPairs
 from matching_service.evaluation.judgements import Judgements
+from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
 from matching_service.ranking.fusion import ADJUSTING_SIGNALS, MUST_HAVE, TOPIC_SIGNALS
 from matching_service.ranking.prepare import PreparedQuery
-from matching_service.ranking.ranker import Filters, rank
+from matching_service.ranking.ranker import rank
 from matching_service.ranking.structured import Circumstances
 from matching_service.text.normalise import fold
 

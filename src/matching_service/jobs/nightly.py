@@ -1,30 +1,36 @@
-"""The nightly re-rank: all open demands, resumable, with a report of what changed."""
+"""The nightly re-rank: open demands, all or those that something changed for, with a report of what changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.foundation.errors import NotFound, Text
+from matching_service.foundation.paging import MAX_LIMIT, PageRequest, decode_cursor
 from matching_service.matching import queries, runs
-from matching_service.matching.engine import Engine
+from matching_service.matching.chunks import RankMany
+from matching_service.matching.engine import Engine, rank_many
+from matching_service.matching.queries import ClusterChanges
 from matching_service.matching.runs import Progress
 from matching_service.matching.schemas import DemandChanges
-from matching_service.store.matching import MatchRunRow
+from matching_service.store.matching import MatchListRow, MatchRunRow
+
+_MAX_FAILURES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class NightReport:
-    """A run that has ended, and what it changed."""
+    """A run that has ended, what it changed in each cluster, and the first demands that could not be ranked."""
 
     run: MatchRunRow
-    changes: Sequence[DemandChanges]
+    clusters: Sequence[ClusterChanges]
+    failures: Sequence[MatchListRow]
 
 
-async def begin(engine: Engine, *, resume: bool) -> MatchRunRow:
+async def begin(engine: Engine, *, resume: bool, scope: str = "open") -> MatchRunRow:
     """A new run, or with ``resume`` the one that was broken off; raises Conflict or NotFound."""
     if not resume:
         async with engine.database.transaction() as session:
-            return await runs.start_run(engine, session, COMMAND_LINE)
+            return await runs.start_run(engine, session, COMMAND_LINE, scope=scope)
     async with engine.database.reading() as session:
         run = await queries.running_run(session)
     if run is None:
@@ -33,9 +39,31 @@ async def begin(engine: Engine, *, resume: bool) -> MatchRunRow:
     return run
 
 
-async def rerank(engine: Engine, run: MatchRunRow, on_progress: Progress) -> NightReport:
-    """Work the run off and compare its lists with those before."""
-    ended = await runs.work_off(engine, run.id, on_progress)
+async def rerank(
+    engine: Engine,
+    run: MatchRunRow,
+    on_progress: Progress,
+    *,
+    patience_s: float = runs.START_PATIENCE_S,
+    rank: RankMany = rank_many,
+) -> NightReport:
+    """Work the run off and sum up what it changed; raises Conflict when another process works on it."""
+    ended = await runs.work_off(engine, run.id, on_progress, patience_s=patience_s, rank=rank)
     async with engine.database.reading() as session:
-        changes = await runs.all_changes_of_run(session, run.id) if ended.state == "finished" else []
-    return NightReport(ended, changes)
+        failures = await queries.list_failed_lists(session, ended.id, PageRequest(_MAX_FAILURES))
+        clusters = await queries.changes_by_cluster(session, ended.id) if ended.state == "finished" else []
+    return NightReport(ended, clusters, failures.items)
+
+
+async def all_changes(engine: Engine, run_id: str) -> Sequence[DemandChanges]:
+    """Every demand's changes."""
+    changes: list[DemandChanges] = []
+    after: str | None = None
+    async with engine.database.reading() as session:
+        while True:
+            page = await runs.changes_of_run(session, run_id, PageRequest(MAX_LIMIT, after))
+            changes += page.items
+            if page.next_cursor is None:
+                return changes
+            after = decode_cursor(page.next_cursor)
+            session.expunge_all()

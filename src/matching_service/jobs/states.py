@@ -6,6 +6,8 @@ python -m matching_service.jobs.states > docs/states.md
 import sys
 
 from matching_service.demands.states import LIFE, EndReason
+from matching_service.suggestions.states import LIFE as SUGGESTION
+from matching_service.suggestions.states import RefusalReason
 
 _HEAD = """# States 状态
 
@@ -20,7 +22,13 @@ enterprises' portal, `batch` the nightly job.
 
 def states_document() -> str:
     """The whole document, as Markdown with Mermaid diagrams."""
-    return "\n".join([_HEAD, "## A demand 需求", "", LIFE.markdown(), "", f"Reasons: {', '.join(EndReason)}.", ""])
+    parts = [_HEAD]
+    for heading, life, reasons in (
+        ("A demand 需求", LIFE, EndReason),
+        ("A suggestion 推荐: a profile that is proposed for a demand", SUGGESTION, RefusalReason),
+    ):
+        parts += [f"## {heading}", "", life.markdown(), "", f"Reasons: {', '.join(reasons)}. `other` needs words.", ""]
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,186 @@
-"""What changed between two lists of one demand. Pure."""
+"""What changed between two lists of one demand, and in words why. Pure.
 
-from collections.abc import Mapping
+Stored with a list are places, profile ids and the codes of causes. Names and sentences are added when it is read, so
+that a report names nobody who was deleted since.
+"""
 
-from matching_service.matching.schemas import DemandChanges, MovedProfile, PlacedProfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matching_service.foundation.errors import Text
+from matching_service.matching.conflicts import CONFLICT_WORDS
+from matching_service.matching.schemas import CauseAnswer, DemandChanges, MovedProfile, PlacedProfile
 
 MOVED_AT_LEAST = 3
 """Places; smaller moves are noise that nobody acts on."""
+_MAX_WORKS = 5
+
+_WORDS: Mapping[str, Text] = {
+    "first_list": Text("这是该需求的第一份名单。", "It is the demand's first list."),
+    "new_profile": Text("新增画像。", "A new profile."),
+    "profile_changed": Text("画像有改动：{zh}。", "The profile changed: {en}."),
+    "availability_changed": Text("可承接时间到了界限。", "A date of its availability was reached."),
+    "standing_changed": Text(
+        "其他需求对其的入选、否决或在手项目有变化。", "Decisions about it for other demands, or its load, changed."
+    ),
+    "pinned": Text("工作人员为本需求固定了它。", "Staff pinned it for this demand."),
+    "shortlisted": Text("工作人员为本需求选中了它。", "Staff shortlisted it for this demand."),
+    "exclusions_changed": Text(
+        "需求机构的排除名单有改动。", "The exclusion list of the demanding organization changed."
+    ),
+    "deleted": Text("画像已删除。", "The profile was deleted."),
+    **{str(code): words for code, words in CONFLICT_WORDS.items()},
+    "unavailable": Text("当日不能承接。", "It was not available on that day."),
+    "demand_changed": Text("需求有改动：{zh}。", "The demand changed: {en}."),
+    "asked_by_hand": Text(
+        "两份名单中有一份是按单独的条件即时生成的。",
+        "One of the two lists was asked for by hand, with its own conditions.",
+    ),
+    "weights_changed": Text("匹配权重有变。", "The weights changed."),
+    "lexicon_changed": Text("词库有变。", "The lexicon changed."),
+    "encoder_changed": Text("语义模型有变。", "The encoder changed."),
+    "frequencies_changed": Text("词频统计已更新。", "The index counted its words anew."),
+    "stability_changed": Text("稳定度设置有变。", "The setting for stability changed."),
+    "new_year": Text("新的一年，成果的新近程度有变。", "A new year: works are a year older."),
+    "others_moved": Text(
+        "自身无变化，因其他画像的变化而移动。", "Nothing of its own changed; others came, went or moved."
+    ),
+}
+_FIELDS: Mapping[str, Text] = {
+    "name": Text("名称", "name"),
+    "kind": Text("类别", "kind"),
+    "summary": Text("简介", "summary"),
+    "keywords": Text("关键词", "keywords"),
+    "fields": Text("领域", "fields"),
+    "organization_id": Text("所属机构", "organization"),
+    "region": Text("地区", "region"),
+    "country": Text("国家", "country"),
+    "language": Text("语言", "language"),
+    "title": Text("标题或职称", "title"),
+    "honours": Text("荣誉", "honours"),
+    "clusters": Text("产业集群", "clusters"),
+    "capacity": Text("承接上限", "capacity"),
+    "available_from": Text("可承接起始日", "available from"),
+    "available_until": Text("可承接截止日", "available until"),
+    "visibility": Text("可见性", "visibility"),
+    "works": Text("成果", "works"),
+    "problem": Text("主要问题", "problem"),
+    "key_technology": Text("关键技术", "key technology"),
+    "expected_goal": Text("预期目标", "expected goal"),
+    "must_have": Text("必备条件", "must-haves"),
+    "nice_to_have": Text("优先条件", "nice-to-haves"),
+    "cluster": Text("产业集群", "cluster"),
+}
 
 
-def compare_lists(demand_id: str, before: Mapping[str, int], after: Mapping[str, int]) -> DemandChanges | None:
-    """Ranks by profile id, before and after; None when nothing came, went or moved far."""
-    entered = sorted((rank, profile_id) for profile_id, rank in after.items() if profile_id not in before)
-    left = sorted((rank, profile_id) for profile_id, rank in before.items() if profile_id not in after)
-    moved = sorted(
-        (rank, profile_id, before[profile_id])
-        for profile_id, rank in after.items()
-        if profile_id in before and abs(rank - before[profile_id]) >= MOVED_AT_LEAST
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a profile came, went or moved. ``fields`` that changed; ``works``: titles of those that did."""
+
+    code: str
+    fields: tuple[str, ...] = ()
+    works: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.code not in _WORDS:
+            raise ValueError(f"no words for the cause {self.code!r}")
+
+    def stored(self) -> dict[str, Any]:
+        """Plain JSON, without what is empty."""
+        parts = {"fields": list(self.fields), "works": list(self.works[:_MAX_WORKS])}
+        return {"code": self.code} | {name: values for name, values in parts.items() if values}
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Who came, went and moved far, each with its rank, by rank. A profile that was deleted since left as None."""
+
+    entered: Sequence[tuple[int, str]]
+    left: Sequence[tuple[int, str | None]]
+    moved: Sequence[tuple[int, int, str]]
+    """Rank before, rank now, profile id; by the rank now."""
+
+    def __bool__(self) -> bool:
+        return bool(self.entered or self.left or self.moved)
+
+    def stored(
+        self,
+        *,
+        entered: Callable[[str], Sequence[Cause]],
+        left: Callable[[str | None], Sequence[Cause]],
+        moved: Callable[[str], Sequence[Cause]],
+    ) -> dict[str, Any]:
+        """Plain JSON for ``MatchListRow.changes``, with the causes that the functions give for each profile."""
+        return {
+            "entered": [
+                {"profile_id": profile_id, "rank": rank, "causes": [cause.stored() for cause in entered(profile_id)]}
+                for rank, profile_id in self.entered
+            ],
+            "left": [
+                {"profile_id": profile_id, "rank": rank, "causes": [cause.stored() for cause in left(profile_id)]}
+                for rank, profile_id in self.left
+            ],
+            "moved": [
+                {
+                    "profile_id": profile_id,
+                    "from_rank": before,
+                    "to_rank": now,
+                    "causes": [cause.stored() for cause in moved(profile_id)],
+                }
+                for before, now, profile_id in self.moved
+            ],
+        }
+
+
+def compare_lists(before: Mapping[str, int], after: Mapping[str, int], *, n_before: int | None = None) -> Moves:
+    """Ranks by profile id, before and after. ``n_before``: how long the list was, where profiles of it are deleted."""
+    left: list[tuple[int, str | None]] = [(rank, key) for key, rank in before.items() if key not in after]
+    places = set(range(1, (n_before if n_before is not None else len(before)) + 1))
+    left += [(rank, None) for rank in places - set(before.values())]
+    return Moves(
+        entered=sorted((rank, key) for key, rank in after.items() if key not in before),
+        left=sorted(left, key=lambda place: place[0]),
+        moved=[
+            (before[key], rank, key)
+            for key, rank in sorted(after.items(), key=lambda place: place[1])
+            if key in before and abs(rank - before[key]) >= MOVED_AT_LEAST
+        ],
     )
-    if not (entered or left or moved):
-        return None
+
+
+def profile_ids_of(stored: Mapping[str, Any]) -> Iterator[str]:
+    """The profiles that stored changes speak of."""
+    for entries in stored.values():
+        yield from (entry["profile_id"] for entry in entries if entry["profile_id"] is not None)
+
+
+def read_changes(demand_id: str, stored: Mapping[str, Any], names: Mapping[str, str]) -> DemandChanges:
+    """Stored changes as an answer. ``names`` of the profiles that exist; of others nothing is told but the place."""
+
+    def told(entry: Mapping[str, Any]) -> dict[str, Any]:
+        name = names.get(entry["profile_id"] or "")
+        return {"name": name, "causes": [_cause_answer(cause, is_known=name is not None) for cause in entry["causes"]]}
+
     return DemandChanges(
         demand_id=demand_id,
-        entered=[PlacedProfile(profile_id=profile_id, rank=rank) for rank, profile_id in entered],
-        left=[PlacedProfile(profile_id=profile_id, rank=rank) for rank, profile_id in left],
-        moved=[
-            MovedProfile(profile_id=profile_id, from_rank=from_rank, to_rank=rank)
-            for rank, profile_id, from_rank in moved
-        ],
+        entered=[PlacedProfile.model_validate(dict(entry) | told(entry)) for entry in stored["entered"]],
+        left=[PlacedProfile.model_validate(dict(entry) | told(entry)) for entry in stored["left"]],
+        moved=[MovedProfile.model_validate(dict(entry) | told(entry)) for entry in stored["moved"]],
+    )
+
+
+def _cause_answer(stored: Mapping[str, Any], *, is_known: bool) -> CauseAnswer:
+    fields = stored.get("fields", [])
+    works = stored.get("works", []) if is_known else []
+    names = [_FIELDS.get(field, Text(field, field)) for field in fields if field != "works" or not works]
+    zh = [name.zh for name in names] + [f"成果《{title}》" for title in works]
+    en = [name.en for name in names] + [f"the work “{title}”" for title in works]
+    words = _WORDS[stored["code"]]
+    return CauseAnswer(
+        code=stored["code"],
+        fields=fields,
+        works=works,
+        zh=words.zh.format(zh="、".join(zh)),
+        en=words.en.format(en=", ".join(en)),
     )

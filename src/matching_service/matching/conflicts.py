@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Row, Select, and_, false, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -22,6 +22,7 @@ from matching_service.store.lookup import is_id
 from matching_service.store.matching import DecisionRow
 from matching_service.store.organizations import ExclusionRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.suggestions import REFUSED, SuggestionRow
 
 Code = Literal[
     "own_organization",
@@ -31,10 +32,11 @@ Code = Literal[
     "hidden",
     "withdrawn",
     "rejected",
+    "refused",
     "not_found",
 ]
 
-_WORDS: Mapping[Code, Text] = MappingProxyType(
+CONFLICT_WORDS: Mapping[Code, Text] = MappingProxyType(
     {
         "own_organization": Text("属于提出需求的机构。", "Belongs to the demanding organization."),
         "excluded_by_organization": Text(
@@ -48,6 +50,10 @@ _WORDS: Mapping[Code, Text] = MappingProxyType(
         "hidden": Text("画像已隐藏。", "The profile is hidden."),
         "withdrawn": Text("本人已撤回同意。", "The person has withdrawn consent."),
         "rejected": Text("工作人员已为本需求否决。", "Staff have rejected it for this demand."),
+        "refused": Text(
+            "曾为本需求推荐而未成（婉拒、无回应或不合适）。",
+            "Was suggested for this demand before, and it came to nothing.",
+        ),
         "not_found": Text("没有该编号的画像。", "There is no profile with this id."),
     }
 )
@@ -110,7 +116,7 @@ def may_be_proposed(profile: ProfileRow, own: str | None, excluded: Exclusions, 
     own : the demanding organization, and ``excluded`` its exclusion list.
     """
     return not (
-        _reasons_of_profile(profile, on)
+        reasons_of_profile(profile, on)
         or profile.id in excluded.profile_ids
         or (profile.organization_id is not None and profile.organization_id in {own, *excluded.organization_ids})
     )
@@ -164,10 +170,10 @@ async def reasons_against(
     if demand is not None:
         row = (await session.execute(_facts(demand, on).where(ProfileRow.id == profile.id))).one()
         return _item(row, on).reasons
-    return [_reason(code, profile, on) for code in _reasons_of_profile(profile, on)]
+    return [_reason(code, profile, on) for code in reasons_of_profile(profile, on)]
 
 
-def _reasons_of_profile(profile: ProfileRow, on: date) -> list[Code]:
+def reasons_of_profile(profile: ProfileRow, on: date) -> list[Code]:
     """What speaks against a profile whoever asks."""
     start, end = profile.available_from, profile.available_until
     is_away = (start is not None and start > on) or (end is not None and end < on)
@@ -191,6 +197,7 @@ def _conditions(demand: DemandRow, on: date) -> dict[Code, ColumnElement[bool]]:
         "hidden": ProfileRow.visibility == "hidden",
         "withdrawn": ProfileRow.visibility == "withdrawn",
         "rejected": DecisionRow.id.is_not(None),
+        "refused": SuggestionRow.id.is_not(None),
     }
 
 
@@ -212,6 +219,7 @@ def _facts(demand: DemandRow, on: date) -> Select[*tuple[Any, ...]]:
             _ListedProfile.reason.label("excluded_by_organization_reason"),
             _ListedOrganization.reason.label("excluded_organization_reason"),
             DecisionRow.reason.label("rejected_reason"),
+            func.coalesce(SuggestionRow.note, SuggestionRow.reason).label("refused_reason"),
         )
         .outerjoin(
             _ListedProfile,
@@ -232,6 +240,14 @@ def _facts(demand: DemandRow, on: date) -> Select[*tuple[Any, ...]]:
                 DecisionRow.decision == "rejected",
             ),
         )
+        .outerjoin(
+            SuggestionRow,
+            and_(
+                SuggestionRow.demand_id == demand.id,
+                SuggestionRow.profile_id == ProfileRow.id,
+                SuggestionRow.status.in_(REFUSED),
+            ),
+        )
     )
 
 
@@ -239,18 +255,18 @@ def _item(row: Row[*tuple[Any, ...]], on: date) -> ConflictItem:
     return ConflictItem(
         profile=MatchedProfile.model_validate(row),
         profile_id=row.id,
-        reasons=[_reason(code, row, on) for code in _WORDS if getattr(row, code, False)],
+        reasons=[_reason(code, row, on) for code in CONFLICT_WORDS if getattr(row, code, False)],
     )
 
 
 def _not_found(profile_id: str) -> ConflictItem:
-    detail = ReasonAnswer(**_WORDS["not_found"]._asdict())
+    detail = ReasonAnswer(**CONFLICT_WORDS["not_found"]._asdict())
     return ConflictItem(profile=None, profile_id=profile_id, reasons=[ConflictReason(code="not_found", detail=detail)])
 
 
 def _reason(code: Code, row: Row[*tuple[Any, ...]] | ProfileRow, on: date) -> ConflictReason:
     """The code in words, with what a person wrote about it or the dates that it rests on."""
-    zh, en = _WORDS[code]
+    zh, en = CONFLICT_WORDS[code]
     if code == "unavailable":
         dates = _dates(row.available_from, row.available_until)
         zh, en = f"{zh}可承接时间：{dates.zh}；今天是 {on}。", f"{en} Available {dates.en}; today is {on}."

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Protocol
 
-from matching_service.index.snapshot import Document, Facts, Passage
-from matching_service.ranking.encoder import Encoder
+from matching_service.index.contract import Document, Facts, Passage
+from matching_service.matching.vectors import Vectors, encode_texts
+from matching_service.ranking.encoder import EncodableText, Encoder
 from matching_service.ranking.explain import PassageText
 from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.query import Query
+from matching_service.ranking.semantic import query_texts
 from matching_service.store.demands import DemandRow
 from matching_service.store.profiles import ProfileRow, WorkRow
 from matching_service.text.language import language_of
@@ -55,16 +57,27 @@ def profile_query(profile: ProfileRow) -> Query:
     return Query(title=heading, problem=profile.summary or "", key_technology=titles)
 
 
+def profile_texts(profile: ProfileRow) -> list[EncodableText]:
+    """The texts of a profile's passages, its own first; its works have to be loaded."""
+    texts = ["。".join(passage.fields.values()) for passage in _passages(profile)]
+    return [EncodableText(text, language_of(text, profile.language)) for text in texts]
+
+
+def demand_texts(demand: DemandRow) -> list[EncodableText]:
+    """The text by which a demand is found by others like it, and what is encoded when it is asked itself."""
+    query = demand_query(demand)
+    topical = query.topical()
+    return [
+        EncodableText(topical.text, language_of(topical.text)),
+        *query_texts(topical, language_of(query.text)),
+    ]
+
+
 def profile_documents(
-    profiles: Sequence[ProfileRow], encoder: Encoder, analyzer: Analyzer | None = None
+    profiles: Sequence[ProfileRow], vectors: Vectors, encoder: Encoder, analyzer: Analyzer | None = None
 ) -> list[Document]:
-    """Profiles with their works loaded, as documents; all texts are encoded in one batch."""
+    """Profiles with their works loaded, as documents; a passage whose vector is not known awaits it."""
     analyzer = analyzer or default_analyzer()
-    passages = [[own_passage(profile), *(work_passage(work) for work in profile.works)] for profile in profiles]
-    texts = ["。".join(p.fields.values()) for group in passages for p in group]
-    declared = [profile.language for profile, group in zip(profiles, passages, strict=True) for _ in group]
-    languages = [language_of(text, code) for text, code in zip(texts, declared, strict=True)]
-    encoded = iter(zip(languages, encoder.encode(texts, languages), strict=True))
     return [
         Document(
             profile_id=profile.id,
@@ -82,21 +95,27 @@ def profile_documents(
                 available_until=profile.available_until,
             ),
             passages=tuple(
-                Passage(p.work_id, passage_terms(p.fields.values(), analyzer), vector, language, p.year)
-                for p, (language, vector) in zip(group, encoded, strict=False)
+                _passage(p, text, analyzer, vectors, encoder)
+                for p, text in zip(_passages(profile), profile_texts(profile), strict=True)
             ),
         )
-        for profile, group in zip(profiles, passages, strict=True)
+        for profile in profiles
     ]
 
 
-def demand_documents(demands: Sequence[DemandRow], encoder: Encoder) -> list[Document]:
+def encoded_documents(
+    profiles: Sequence[ProfileRow], encoder: Encoder, analyzer: Analyzer | None = None
+) -> list[Document]:
+    """``profile_documents`` with all vectors, made here: for measuring, without a database."""
+    vectors = encode_texts((text for profile in profiles for text in profile_texts(profile)), encoder)
+    return profile_documents(profiles, vectors, encoder, analyzer)
+
+
+def demand_documents(demands: Sequence[DemandRow], vectors: Vectors, encoder: Encoder) -> list[Document]:
     """Demands as documents, for finding similar ones; the kind is the demand's state.
 
     What introduces the company is left out: two demands that share only that are not similar.
     """
-    texts = [demand_query(demand).topical().text for demand in demands]
-    languages = [language_of(text) for text in texts]
     return [
         Document(
             profile_id=demand.id,
@@ -106,12 +125,24 @@ def demand_documents(demands: Sequence[DemandRow], encoder: Encoder) -> list[Doc
                 clusters=(demand.cluster,) if demand.cluster else (),
                 organization_id=demand.organization_id,
             ),
-            passages=(Passage(None, passage_terms([text], default_analyzer()), vector, language),),
+            passages=(_passage(PassageText(None, {"text": text.text}), text, default_analyzer(), vectors, encoder),),
         )
-        for demand, text, language, vector in zip(
-            demands, texts, languages, encoder.encode(texts, languages), strict=True
-        )
+        for demand in demands
+        for text in demand_texts(demand)[:1]
     ]
+
+
+def _passage(
+    texts: PassageText, text: EncodableText, analyzer: Analyzer, vectors: Vectors, encoder: Encoder
+) -> Passage:
+    key = text.key(encoder)
+    terms = passage_terms(texts.fields.values(), analyzer)
+    awaits = 0 if key in vectors else key
+    return Passage(texts.work_id, terms, vectors.get(key), text.language, texts.year, awaits)
+
+
+def _passages(profile: ProfileRow) -> list[PassageText]:
+    return [own_passage(profile), *(work_passage(work) for work in profile.works)]
 
 
 def own_passage(profile: ProfileRow) -> PassageText:

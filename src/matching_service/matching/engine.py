@@ -1,32 +1,46 @@
 """The engine: what ranking needs in a process, and one path through it for one list and for many."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
+from matching_service.foundation.errors import Text, Unavailable
+from matching_service.index.filters import Filters
+from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
-from matching_service.index.sparse import SparseIndex
 from matching_service.matching.documents import own_passage, work_passage
-from matching_service.matching.indexing import LiveIndex, demand_index, profile_index
+from matching_service.matching.indexing import DEMANDS, PROFILES, LiveIndex
 from matching_service.matching.schemas import explanation_body
+from matching_service.matching.vectors import RecallingEncoder, VectorStore
 from matching_service.matching.weights import WeightsStore
 from matching_service.ranking.encoder import Encoder
 from matching_service.ranking.explain import Explainer, PassageText
 from matching_service.ranking.fusion import Weights
 from matching_service.ranking.prepare import PreparedQuery, prepare
 from matching_service.ranking.query import Query
-from matching_service.ranking.ranker import Filters, RankedProfile, rank
+from matching_service.ranking.ranker import RankedProfile, rank
+from matching_service.ranking.semantic import query_texts
 from matching_service.ranking.structured import Circumstances
 from matching_service.store.database import Database
 from matching_service.store.lookup import get_by_ids
+from matching_service.store.outbox import last_seqs
 from matching_service.store.profiles import ProfileRow, WorkRow
+from matching_service.text.language import language_of
 
 logger = logging.getLogger(__name__)
+_POLL_S = 0.25
+_RETRY_S = 5.0
+_MIN_AS_OF_S = 5.0
+"""How long an answer waits for the change that a client has asked to see."""
+_WAIT_STEP_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +49,28 @@ class Engine:
 
     database: Database
     encoder: Encoder
+    vectors: VectorStore
     profiles: LiveIndex
     demands: LiveIndex
     weights: WeightsStore
+    stability: float
     cpu: CapacityLimiter
+    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    def create(cls, database: Database, encoder: Encoder, *, snapshots: Path, weights: Path) -> "Engine":
+    def create(
+        cls, database: Database, encoder: Encoder, *, snapshots: Path, weights: Path, stability: float
+    ) -> "Engine":
         """An engine whose indexes still have to be opened; ``snapshots`` and ``weights`` are their folders."""
+        vectors = VectorStore(database, encoder)
         return cls(
             database,
             encoder,
-            profile_index(database, encoder, snapshots),
-            demand_index(database, encoder, snapshots),
+            vectors,
+            LiveIndex(PROFILES, database, encoder, vectors, folder=snapshots / "profiles"),
+            LiveIndex(DEMANDS, database, encoder, vectors, folder=snapshots / "demands"),
             WeightsStore(weights, encoder),
+            stability,
             CapacityLimiter(os.cpu_count() or 1),
         )
 
@@ -57,18 +79,104 @@ class Engine:
         await self.profiles.open()
         await self.demands.open()
 
-    async def view(self) -> "View":
-        """What every list of one answer is ranked with, up to the last commit; raises Unavailable while it loads."""
-        return View(await self.profiles.catch_up(), (await self.demands.catch_up()).sparse, self.weights.active())
+    async def complete(self) -> None:
+        """Wait until both indexes know all changes and all vectors, making these here."""
+        await self.profiles.complete()
+        await self.demands.complete()
+
+    async def save(self) -> None:
+        """Write both snapshots as they are."""
+        await self.profiles.save()
+        await self.demands.save()
+
+    async def refresh(self) -> None:
+        """``complete``, with the frequencies of all terms counted anew."""
+        await self.profiles.refresh()
+        await self.demands.refresh()
+
+    async def forget_unused_vectors(self) -> int:
+        """Delete the stored vectors of texts that nobody has any more, and of other encoders; returns how many."""
+        used = await self.profiles.vector_keys() | await self.demands.vector_keys()
+        async with self.database.transaction() as session:
+            return await self.vectors.forget_others(session, used)
+
+    async def follow(self) -> None:
+        """Keep both indexes in step beside the requests, for as long as the task lives; opens them first."""
+        for index in (self.profiles, self.demands):
+            while not index.is_open:
+                try:
+                    await index.open()
+                except Exception:
+                    logger.exception("index_not_opened")
+                    await asyncio.sleep(_RETRY_S)
+        while True:
+            try:
+                has_more = [await index.follow() for index in (self.demands, self.profiles)]
+            except Exception:
+                logger.exception("index_not_followed")
+                await asyncio.sleep(_RETRY_S)
+                continue
+            self._wanted.clear()
+            if not any(has_more):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), _POLL_S)
+
+    async def view(self, *, newest: Mapping[str, int] | None = None, min_as_of: int | None = None) -> "View":
+        """What every list of one answer is ranked with, up to the last commit; raises Unavailable while it loads.
+
+        ``newest`` is what ``last_seqs`` has just said, where that is known. ``min_as_of`` waits, up to a limit, for
+        that change, and for the vectors of what was changed; raises Unavailable when the change does not come.
+        """
+        if newest is None:
+            async with self.database.reading() as session:
+                newest = await last_seqs(session)
+        if min_as_of is not None:
+            newest = await self._wait_for(min_as_of, newest)
+        profiles, demands = await self._caught_up(newest)
+        return View(profiles, demands, self.weights.active())
+
+    async def _wait_for(self, seq: int, newest: Mapping[str, int]) -> Mapping[str, int]:
+        deadline = monotonic() + _MIN_AS_OF_S
+        while True:
+            is_there = max(newest.values(), default=0) >= seq
+            if is_there:
+                profiles, demands = await self._caught_up(newest)
+                if not profiles.n_pending and not demands.n_pending:
+                    return newest
+            if monotonic() > deadline:
+                if is_there:
+                    return newest  # the answer says how many vectors are still to come
+                message = Text(f"索引尚未包含第 {seq} 号变更。", f"The index does not include change {seq} yet.")
+                raise Unavailable("index_behind", message)
+            self._wanted.set()
+            await asyncio.sleep(_WAIT_STEP_S)
+            async with self.database.reading() as session:
+                newest = await last_seqs(session)
+
+    async def _caught_up(self, newest: Mapping[str, int]) -> tuple[Snapshot, Snapshot]:
+        return (
+            await self.profiles.catch_up_to(newest.get("profile", 0)),
+            await self.demands.catch_up_to(newest.get("demand", 0)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A snapshot of the profiles, the words of all demands, and the weights in force: they stay as they are."""
+    """Snapshots of the profiles and of the demands, and the weights in force: they stay as they are."""
 
     snapshot: Snapshot
-    asked: SparseIndex
+    demands: Snapshot
     weights: Weights
+
+    @property
+    def frequencies_version(self) -> str:
+        """Names the document frequencies of profiles and of demands, on which the rarity of every word rests."""
+        return f"{self.snapshot.version}-{self.demands.version}"
+
+    @property
+    def asked(self) -> Frequencies:
+        """How often terms occur in demands."""
+        return self.demands.frequencies
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +213,14 @@ class _Ranking:
 async def rank_many(engine: Engine, requests: Sequence[RankRequest], view: View) -> list[list[Listed] | Exception]:
     """A list per request, in order; a request that fails gives its exception and harms no other.
 
-    Texts for all explanations are read in two queries, whatever the number of requests. No connection is held while
-    the processor works, and the texts are read after the snapshot was taken, so they know all that it knows.
+    Vectors of the questions and texts for all explanations are read in three queries, whatever the number of requests.
+    No connection is held while the processor works, and the texts are read after the snapshot was taken, so they know
+    all that it knows.
     """
+    encoder = await _recalling(engine, [request.query for request in requests])
 
     def rank_all() -> list[_Ranking | Exception]:
-        return [_attempt(_rank_one, request, view, engine.encoder) for request in requests]
+        return [_attempt(_rank_one, request, view, encoder) for request in requests]
 
     rankings = await to_thread.run_sync(rank_all, limiter=engine.cpu)
     shown = [ranked for ranking in rankings if isinstance(ranking, _Ranking) for ranked in ranking.ranked]
@@ -131,11 +241,18 @@ async def rank_demands(
     engine: Engine, query: Query, snapshot: Snapshot, filters: Filters, top_k: int
 ) -> list[RankedProfile]:
     """Demands that are like a text; their index holds them in the place of profiles."""
+    encoder = await _recalling(engine, [query])
 
     def run() -> list[RankedProfile]:
-        return rank(prepare(query, engine.encoder), snapshot, top_k=top_k, filters=filters)
+        return rank(prepare(query, encoder), snapshot, top_k=top_k, filters=filters)
 
     return await to_thread.run_sync(run, limiter=engine.cpu)
+
+
+async def _recalling(engine: Engine, queries: Sequence[Query]) -> Encoder:
+    """The encoder, with what is known of these questions."""
+    texts = [text for query in queries for text in query_texts(query.topical(), language_of(query.text))]
+    return RecallingEncoder(engine.encoder, await engine.vectors.remembered(texts))
 
 
 def _attempt(function: Any, *arguments: Any) -> Any:
@@ -174,7 +291,7 @@ def _list_one(
 ) -> list[Listed]:
     """Leave out what was deleted since the snapshot; explain the rest."""
     listed: list[Listed] = []
-    explainer = Explainer(ranking.prepared, snapshot.sparse)
+    explainer = Explainer(ranking.prepared, snapshot.frequencies)
     for ranked in ranking.ranked:
         profile = profiles.get(ranked.profile_id)
         if profile is None:

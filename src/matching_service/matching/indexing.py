@@ -1,11 +1,17 @@
-"""Keeping a snapshot in step with the database: built from all rows once, then moved on by the outbox."""
+"""Keeping a snapshot in step with the database: built from all rows once, then moved on by the outbox.
+
+A change is found by its words as soon as its event is applied, and by its meaning when its vector is there: vectors
+come from the store, or are made beside the requests by one process at a time.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from anyio import to_thread
 from sqlalchemy import select
@@ -13,10 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from matching_service.foundation.errors import Text, Unavailable
-from matching_service.foundation.metrics import INDEX_AS_OF, INDEX_PROFILES
-from matching_service.index.snapshot import Document, Removal, Snapshot, SnapshotMismatch, Versions
-from matching_service.matching.documents import demand_documents, profile_documents
-from matching_service.ranking.encoder import Encoder
+from matching_service.foundation.locks import FileLock
+from matching_service.foundation.metrics import INDEX_AS_OF, INDEX_PENDING, INDEX_PROFILES
+from matching_service.index.contract import Document, Removal, Versions
+from matching_service.index.snapshot import Snapshot, SnapshotBuilder, SnapshotMismatch, stamp
+from matching_service.matching.documents import demand_documents, demand_texts, profile_documents, profile_texts
+from matching_service.matching.vectors import Vectors, VectorStore
+from matching_service.ranking.encoder import EncodableText, Encoder
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.outbox import events_after, last_seq
@@ -25,155 +34,278 @@ from matching_service.text.lexicon import default_lexicon
 
 logger = logging.getLogger(__name__)
 _ROWS_PER_STEP = 500
+_VECTORS_PER_ROUND = 64
+_UNSAVED_SHARE = 0.1
+_UNSAVED = 1000
+"""A snapshot is saved again when more than this share of its passages, and this many, has changed since."""
 _LOADING = Text("索引正在加载，请稍后重试。", "The index is loading; try again in a moment.")
 
-LoadDocuments = Callable[[AsyncSession, Sequence[str], Encoder], Awaitable[list[Document]]]
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is indexed, and how its rows become documents. ``texts`` are all that may be asked of the encoder."""
+
+    entity: str
+    table: type[ProfileRow | DemandRow]
+    load: Callable[[AsyncSession, Sequence[str]], Awaitable[Sequence[Any]]]
+    texts: Callable[[Any], list[EncodableText]]
+    documents: Callable[[Sequence[Any], Vectors, Encoder], list[Document]]
 
 
 class LiveIndex:
     """The snapshot of one kind of entity in this process. Readers take ``snapshot`` once and keep it."""
 
     def __init__(
-        self,
-        database: Database,
-        encoder: Encoder,
-        *,
-        entity: str,
-        table: type[ProfileRow | DemandRow],
-        load_documents: LoadDocuments,
-        folder: Path,
+        self, source: Source, database: Database, encoder: Encoder, vectors: VectorStore, *, folder: Path
     ) -> None:
+        self._source = source
         self._database = database
         self._encoder = encoder
-        self._entity = entity
-        self._table = table
-        self._load_documents = load_documents
+        self._vectors = vectors
         self._folder = folder
-        self._lock = asyncio.Lock()
+        self._changing = asyncio.Lock()
+        self._encoding = FileLock(folder / "ENCODING")
+        self._saving = FileLock(folder / "SAVING")
+        self._saved: Snapshot | None = None
+        self._stamp: int | None = None
         self._versions = Versions(default_lexicon().version, encoder.version, encoder.n_dimensions)
         self.snapshot = Snapshot.empty(self._versions)
         self.is_open = False
 
+    # Beginning
+
     async def open(self) -> None:
         """Load the saved snapshot, or build one from the database when there is none to use; then catch up."""
-        loaded: Snapshot | None = None
         try:
-            loaded = await self._load_saved()
-            self._swap(loaded)
+            await self._adopt()
         except SnapshotMismatch as mismatch:
             level = logging.WARNING if mismatch.is_damage else logging.INFO
-            logger.log(level, "snapshot_refused", extra={"entity": self._entity, "reason": str(mismatch)})
+            logger.log(level, "snapshot_refused", extra={"entity": self._source.entity, "reason": str(mismatch)})
             await self.rebuild()
         await self._apply_events()
         self.is_open = True
-        if self.snapshot is not loaded:
-            try:
-                await self.save()  # so that the next start has less to catch up with
-            except OSError:
-                logger.exception("snapshot_not_saved", extra={"entity": self._entity})
+        await self._save_if_worth_it()
 
-    async def save(self) -> None:
-        """Write the present snapshot for the next start."""
-        await to_thread.run_sync(self.snapshot.save, self._folder)
-
-    async def _load_saved(self) -> Snapshot:
-        """Raises SnapshotMismatch, also for a snapshot that knows more than the database."""
-        loaded = await to_thread.run_sync(Snapshot.load, self._folder, self._versions)
-        async with self._database.reading() as session:
-            if loaded.as_of > await last_seq(session, entity=self._entity):
-                raise SnapshotMismatch("ahead of the database, which was restored or is another one")
-        return loaded
-
-    async def rebuild(self, on_progress: Callable[[int], None] = lambda _n: None) -> Snapshot:
+    async def rebuild(self, on_progress: Progress = lambda _n: None) -> Snapshot:
         """Build a snapshot from all rows and swap it in. ``on_progress`` is told of rows done."""
         started = perf_counter()
-        async with self._lock, self._database.reading() as session:
-            as_of = await last_seq(session, entity=self._entity)  # before the rows: what comes later is applied again
-            documents: list[Document] = []
-            last_id = ""
-            while True:
-                statement = select(self._table.id).where(self._table.id > last_id).order_by(self._table.id)
-                ids = (await session.scalars(statement.limit(_ROWS_PER_STEP))).all()
-                if not ids:
-                    break
-                documents += await self._load_documents(session, ids, self._encoder)
+        builder = SnapshotBuilder(self._versions)
+        async with self._changing, self._database.reading() as session:
+            as_of = await last_seq(session, entity=self._source.entity)  # first: what comes later is applied again
+            async for ids in self._every_id(session):
+                await to_thread.run_sync(builder.add, await self._documents(session, ids))
                 on_progress(len(ids))
-                last_id = ids[-1]
                 session.expunge_all()
-            empty = Snapshot.empty(self._versions)
-            snapshot = await to_thread.run_sync(partial(empty.apply, documents, as_of=as_of))
+            parts = await to_thread.run_sync(builder.finish)
+            snapshot = await to_thread.run_sync(partial(Snapshot.of_parts, parts, self._versions, as_of=as_of))
             self._swap(snapshot)
+        self.is_open = True
         logger.info(
             "index_rebuilt",
             extra={
-                "entity": self._entity,
-                "n_documents": len(snapshot.profile_ids),
+                "entity": self._source.entity,
+                "n_documents": snapshot.n_profiles,
                 "elapsed_ms": round((perf_counter() - started) * 1e3),
             },
         )
         return snapshot
+
+    async def vector_keys(self) -> set[int]:
+        """Keys of all vectors that the rows of today ask for."""
+        keys: set[int] = set()
+        async with self._database.reading() as session:
+            async for ids in self._every_id(session):
+                keys.update(await self._keys(await self._source.load(session, ids)))
+                session.expunge_all()
+        return keys
+
+    async def _every_id(self, session: AsyncSession) -> AsyncIterator[Sequence[str]]:
+        """The ids of all rows, some at a time, rising."""
+        table, last_id = self._source.table, ""
+        while True:
+            statement = select(table.id).where(table.id > last_id).order_by(table.id)
+            ids = (await session.scalars(statement.limit(_ROWS_PER_STEP))).all()
+            if not ids:
+                return
+            yield ids
+            last_id = ids[-1]
+
+    # Keeping in step
 
     async def catch_up(self) -> Snapshot:
         """The snapshot with every change that was committed before this call; raises Unavailable while it loads."""
         if not self.is_open:
             raise Unavailable("index_loading", _LOADING)
         async with self._database.reading() as session:
-            if await last_seq(session, entity=self._entity) <= self.snapshot.as_of:
-                return self.snapshot
-        return await self._apply_events()
+            newest = await last_seq(session, entity=self._source.entity)
+        return await self.catch_up_to(newest)
 
-    async def _apply_events(self) -> Snapshot:
-        """Move the snapshot on by the outbox, in steps; one caller works, the others wait for it."""
-        async with self._lock, self._database.reading() as session:
-            while events := await events_after(session, self.snapshot.as_of, entity=self._entity, limit=_ROWS_PER_STEP):
-                ids = list(dict.fromkeys(event.entity_id for event in events))
-                documents = await self._load_documents(session, ids, self._encoder)
-                found = {document.profile_id for document in documents}
-                changes: list[Document | Removal] = [
-                    *documents,
-                    *(Removal(entity_id) for entity_id in ids if entity_id not in found),
-                ]
-                before, as_of = self.snapshot, events[-1].seq
-                self._swap(await to_thread.run_sync(partial(before.apply, changes, as_of=as_of)))
-                session.expunge_all()
+    async def catch_up_to(self, seq: int) -> Snapshot:
+        """The snapshot with every change up to this number; raises Unavailable while it loads."""
+        if not self.is_open:
+            raise Unavailable("index_loading", _LOADING)
+        return self.snapshot if seq <= self.snapshot.as_of else await self._apply_events()
+
+    async def follow(self) -> bool:
+        """One round beside the requests: take over what another process saved, apply what is new, see to some vectors,
+        save. True when there is more to do at once.
+        """
+        if stamp(self._folder) != self._stamp:
+            try:
+                await self._adopt()
+            except SnapshotMismatch as mismatch:
+                self._stamp = stamp(self._folder)
+                logger.warning("snapshot_refused", extra={"entity": self._source.entity, "reason": str(mismatch)})
+        await self.catch_up()
+        has_more = await self._see_to_vectors()
+        await self._save_if_worth_it()
+        return has_more
+
+    async def complete(self, on_progress: Progress = lambda _n: None) -> Snapshot:
+        """Catch up and wait for all vectors, making them here; ``on_progress`` is told of passages done."""
+        await self.catch_up()
+        while n_before := self.snapshot.n_pending:
+            await self._fill(self.snapshot.awaited(_VECTORS_PER_ROUND))
+            on_progress(n_before - self.snapshot.n_pending)
+        return self.snapshot
+
+    async def refresh(self) -> Snapshot:
+        """``complete``, and count the frequencies of terms anew, for all processes: before a night run."""
+        await self.complete()
+        async with self._changing:
+            self._swap(await to_thread.run_sync(self.snapshot.recounted))
+        await self._save_if_worth_it()
         return self.snapshot
 
     async def behind(self) -> int:
         """How many sequence numbers the snapshot is behind the database."""
         async with self._database.reading() as session:
-            return max(0, await last_seq(session, entity=self._entity) - self.snapshot.as_of)
+            return max(0, await last_seq(session, entity=self._source.entity) - self.snapshot.as_of)
+
+    async def save(self) -> None:
+        """Write the present snapshot for the next start, and for other processes."""
+        snapshot = self.snapshot
+        await to_thread.run_sync(snapshot.save, self._folder)
+        self._saved, self._stamp = snapshot, stamp(self._folder)
+
+    def load_saved(self) -> Snapshot:
+        """The snapshot on disk as it is, neither brought up to date nor swapped in; raises SnapshotMismatch."""
+        return Snapshot.load(self._folder, self._versions)
+
+    async def _apply_events(self) -> Snapshot:
+        """Move the snapshot on by the outbox, in steps; one caller works, the others wait for it."""
+        async with self._changing, self._database.reading() as session:
+            self._swap(await self._applied(session, self.snapshot))
+        return self.snapshot
+
+    async def _applied(self, session: AsyncSession, snapshot: Snapshot) -> Snapshot:
+        entity = self._source.entity
+        while events := await events_after(session, snapshot.as_of, entity=entity, limit=_ROWS_PER_STEP):
+            ids = list(dict.fromkeys(event.entity_id for event in events))
+            documents = await self._documents(session, ids)
+            found = {document.profile_id for document in documents}
+            removals = (Removal(entity_id) for entity_id in ids if entity_id not in found)
+            snapshot = await to_thread.run_sync(partial(snapshot.apply, [*documents, *removals], as_of=events[-1].seq))
+            session.expunge_all()
+        return snapshot
+
+    async def _documents(self, session: AsyncSession, ids: Sequence[str]) -> list[Document]:
+        """The documents of those ids that may be found, with the vectors that are known."""
+        source = self._source
+        rows = await source.load(session, ids)
+        vectors = await self._vectors.known(session, await self._keys(rows))
+        return await to_thread.run_sync(source.documents, rows, vectors, self._encoder)
+
+    async def _keys(self, rows: Sequence[Any]) -> list[int]:
+        texts = self._source.texts
+        return await to_thread.run_sync(lambda: [text.key(self._encoder) for row in rows for text in texts(row)])
+
+    # Vectors
+
+    async def _see_to_vectors(self) -> bool:
+        """Take some awaited vectors from the store, or make them where no other process does; True when more wait."""
+        keys = self.snapshot.awaited(_VECTORS_PER_ROUND)
+        if not keys:
+            self._encoding.release()
+        elif self._encoding.acquire():
+            await self._fill(keys)
+        else:
+            async with self._database.reading() as session:
+                await self._take_in(await self._vectors.known(session, keys))
+        return bool(keys) and self._encoding.is_held
+
+    async def _fill(self, keys: Sequence[int]) -> None:
+        owners = self.snapshot.owners_of_awaited(keys)
+        async with self._database.reading() as session:
+            rows = await self._source.load(session, owners)
+            texts = [text for row in rows for text in self._source.texts(row)]
+            wanted = {key: text for text in texts if (key := text.key(self._encoder))}
+            known = await self._vectors.known(session, wanted)
+        missing = [text for key, text in wanted.items() if key not in known]
+        made = [
+            await self._vectors.make(missing[start : start + _VECTORS_PER_ROUND])
+            for start in range(0, len(missing), _VECTORS_PER_ROUND)
+        ]
+        # A text that changed since has another key: nobody awaits the old one's vector any more.
+        nobody = dict.fromkeys(set(keys) - wanted.keys())
+        await self._take_in({**nobody, **known, **{key: vector for some in made for key, vector in some.items()}})
+
+    async def _take_in(self, vectors: Vectors) -> None:
+        if vectors:
+            async with self._changing:
+                self._swap(await to_thread.run_sync(self.snapshot.with_vectors, vectors))
+
+    # Files
+
+    async def _adopt(self) -> None:
+        """Take over the saved snapshot, brought up to what this process knew; raises SnapshotMismatch."""
+        before = stamp(self._folder)
+        loaded = await to_thread.run_sync(self.load_saved)
+        async with self._changing, self._database.reading() as session:
+            newest = await last_seq(session, entity=self._source.entity)
+            if loaded.as_of > newest:  # also for a snapshot that knows more than the database
+                raise SnapshotMismatch("ahead of the database, which was restored or is another one")
+            self._swap(await self._applied(session, loaded))
+        self._saved, self._stamp = loaded, before
+
+    async def _save_if_worth_it(self) -> None:
+        snapshot, saved = self.snapshot, self._saved
+        if saved is not None and snapshot.version == saved.version:
+            kept = {part.segment.name for part in saved.parts}
+            n_new = sum(part.segment.n_passages for part in snapshot.parts if part.segment.name not in kept)
+            if n_new <= max(_UNSAVED, _UNSAVED_SHARE * snapshot.n_passages) or snapshot.n_pending:
+                return
+        if not self._saving.acquire():
+            return  # another process is at it; what it saves will be taken over
+        try:
+            await self.save()
+        except OSError:
+            logger.exception("snapshot_not_saved", extra={"entity": self._source.entity})
+        finally:
+            self._saving.release()
 
     def _swap(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        if self._entity == "profile":
-            INDEX_PROFILES.set(len(snapshot.profile_ids))
+        if self._source.entity == "profile":
+            INDEX_PROFILES.set(snapshot.n_profiles)
             INDEX_AS_OF.set(snapshot.as_of)
+            INDEX_PENDING.set(snapshot.n_pending)
 
 
-def profile_index(database: Database, encoder: Encoder, folder: Path) -> LiveIndex:
-    """The index of all profiles that may be found."""
-    return LiveIndex(
-        database, encoder, entity="profile", table=ProfileRow, load_documents=_profiles, folder=folder / "profiles"
-    )
-
-
-def demand_index(database: Database, encoder: Encoder, folder: Path) -> LiveIndex:
-    """The index of all demands, for similar ones and for the demands that fit a profile."""
-    return LiveIndex(
-        database, encoder, entity="demand", table=DemandRow, load_documents=_demands, folder=folder / "demands"
-    )
-
-
-async def _profiles(session: AsyncSession, ids: Sequence[str], encoder: Encoder) -> list[Document]:
+async def _load_profiles(session: AsyncSession, ids: Sequence[str]) -> Sequence[ProfileRow]:
     statement = (
         select(ProfileRow)
         .where(ProfileRow.id.in_(ids), ProfileRow.visibility.not_in(NEVER_MATCHED))
         .options(selectinload(ProfileRow.works))
     )
-    rows = (await session.scalars(statement)).all()
-    return await to_thread.run_sync(profile_documents, rows, encoder)
+    return (await session.scalars(statement)).all()
 
 
-async def _demands(session: AsyncSession, ids: Sequence[str], encoder: Encoder) -> list[Document]:
-    rows = (await session.scalars(select(DemandRow).where(DemandRow.id.in_(ids)))).all()
-    return await to_thread.run_sync(demand_documents, rows, encoder)
+async def _load_demands(session: AsyncSession, ids: Sequence[str]) -> Sequence[DemandRow]:
+    return (await session.scalars(select(DemandRow).where(DemandRow.id.in_(ids)))).all()
+
+
+PROFILES = Source("profile", ProfileRow, _load_profiles, profile_texts, profile_documents)
+DEMANDS = Source("demand", DemandRow, _load_demands, demand_texts, demand_documents)

@@ -1,19 +1,41 @@
 """Writing down what was shown: runs and their lists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.clock import now
-from matching_service.index.snapshot import Snapshot
-from matching_service.matching.engine import Engine, Listed
+from matching_service.foundation.clock import new_id, now
+from matching_service.matching.engine import Engine, Listed, View
 from matching_service.ranking.fusion import Weights
 from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
 from matching_service.text.lexicon import default_lexicon
 
 
+@dataclass(frozen=True, slots=True)
+class NewList:
+    """A list to be stored: the outcome of ranking, the list before, and the changes since it (``changes.Moves``).
+
+    outcome : None where the list before still holds.
+    """
+
+    demand_id: str
+    outcome: Sequence[Listed] | Exception | None
+    previous_list_id: str | None
+    changes: Mapping[str, Any] | None = None
+    took_ms: float | None = None
+
+    @property
+    def state(self) -> str:
+        if self.outcome is None:
+            return "kept"
+        return "failed" if isinstance(self.outcome, Exception) else "done"
+
+
 def new_run(
-    engine: Engine, snapshot: Snapshot, weights: Weights, *, scope: str, top_k: int, n_demands: int
+    engine: Engine, view: View, weights: Weights, *, scope: str, top_k: int, n_demands: int, events_as_of: int
 ) -> MatchRunRow:
     """A run that names everything its lists depend on."""
     return MatchRunRow(
@@ -22,51 +44,69 @@ def new_run(
         created_at=now(),
         n_demands=n_demands,
         n_done=0,
+        n_kept=0,
         n_failed=0,
+        worked_s=0.0,
         top_k=top_k,
-        index_version=snapshot.version,
-        index_as_of=snapshot.as_of,
-        index_profiles=len(snapshot.profile_ids),
-        lexicon_version=default_lexicon().version,
-        encoder_version=engine.encoder.version,
+        events_as_of=events_as_of,
         weights_version=weights.version,
+        **made_with(engine, view),
     )
 
 
-async def store_list(
-    session: AsyncSession,
-    run: MatchRunRow,
-    demand_id: str,
-    outcome: Sequence[Listed] | Exception,
-    previous_list_id: str | None,
-    *,
-    took_ms: float | None = None,
-) -> dict[str, str]:
-    """Write one demand's list, or the error that prevented it; returns the match ids by profile id."""
-    failed = isinstance(outcome, Exception)
-    match_list = MatchListRow(
-        run_id=run.id,
-        demand_id=demand_id,
-        state="failed" if failed else "done",
-        error=f"{type(outcome).__name__}: {outcome}" if failed else None,
-        previous_list_id=previous_list_id,
-        took_ms=took_ms,
-    )
-    session.add(match_list)
-    await session.flush()
-    if isinstance(outcome, Exception):
-        return {}
-    matches = [
-        MatchRow(
-            list_id=match_list.id,
-            profile_id=entry.profile.id,
-            rank=rank_,
-            score=entry.ranked.score,
-            level=entry.ranked.level,
-            explanation=entry.explanation or {},
-        )
-        for rank_, entry in enumerate(outcome, start=1)
+def made_with(engine: Engine, view: View) -> dict[str, Any]:
+    """The columns of a run that name the index, the lexicon and the encoder of its lists."""
+    return {
+        "index_version": view.snapshot.version,
+        "index_as_of": view.snapshot.as_of,
+        "index_profiles": view.snapshot.n_profiles,
+        "lexicon_version": default_lexicon().version,
+        "encoder_version": engine.encoder.version,
+    }
+
+
+async def store_lists(session: AsyncSession, run_id: str, lists: Sequence[NewList]) -> dict[tuple[str, str], str]:
+    """Write lists in two statements; returns the id of each match by demand and profile.
+
+    No objects are made of the rows: a night writes tens of thousands.
+    """
+    ids = {new.demand_id: new_id() for new in lists}
+    match_ids: dict[tuple[str, str], str] = {}
+    matches: list[dict[str, Any]] = [
+        {
+            "id": match_ids.setdefault((new.demand_id, entry.profile.id), new_id()),
+            "list_id": ids[new.demand_id],
+            "profile_id": entry.profile.id,
+            "rank": rank,
+            "score": entry.ranked.score,
+            "level": entry.ranked.level,
+            "explanation": entry.explanation or {},
+        }
+        for new in lists
+        if new.outcome is not None and not isinstance(new.outcome, Exception)
+        for rank, entry in enumerate(new.outcome, start=1)
     ]
-    session.add_all(matches)
-    await session.flush()
-    return {match.profile_id: match.id for match in matches}
+    if lists:
+        await session.execute(insert(MatchListRow), [_list_values(new, run_id, ids[new.demand_id]) for new in lists])
+    if matches:
+        await session.execute(insert(MatchRow), matches)
+    return match_ids
+
+
+def _list_values(new: NewList, run_id: str, list_id: str) -> dict[str, Any]:
+    is_failed = isinstance(new.outcome, Exception)
+    counts = {name: len(new.changes[name]) if new.changes else 0 for name in ("entered", "left", "moved")}
+    return {
+        "id": list_id,
+        "run_id": run_id,
+        "demand_id": new.demand_id,
+        "state": new.state,
+        "error": f"{type(new.outcome).__name__}: {new.outcome}" if is_failed else None,
+        "previous_list_id": new.previous_list_id,
+        "took_ms": new.took_ms,
+        "n_matches": 0 if new.outcome is None or isinstance(new.outcome, Exception) else len(new.outcome),
+        "n_entered": counts["entered"],
+        "n_left": counts["left"],
+        "n_moved": counts["moved"],
+        "changes": new.changes,
+    }

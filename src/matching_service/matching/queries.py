@@ -1,14 +1,45 @@
 """Reading profiles for answers, and stored lists, runs and decisions."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.errors import NotFound, Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.store.lookup import get_page, get_row
+from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_page, get_row, id_batches
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
+from matching_service.store.profiles import ProfileRow
+from matching_service.store.suggestions import REFUSED, SuggestionRow
+
+NIGHT_SCOPES = ("open", "changed")
+"""Scopes of runs over many demands, of which there is one at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousList:
+    """The newest visible list of a demand: the run that made it, and ranks and scores by profile id. ``n_matches`` is
+    how long it was; profiles that were deleted since have no rank.
+    """
+
+    id: str
+    run: MatchRunRow
+    n_matches: int
+    ranks: Mapping[str, int]
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterChanges:
+    """What a run changed in one industry cluster: demands whose list changed, and profiles on those lists."""
+
+    cluster: str | None
+    n_demands: int
+    n_entered: int
+    n_left: int
+    n_moved: int
 
 
 async def get_run(session: AsyncSession, run_id: str, *, for_update: bool = False) -> MatchRunRow:
@@ -19,9 +50,15 @@ async def get_run(session: AsyncSession, run_id: str, *, for_update: bool = Fals
 
 
 async def running_run(session: AsyncSession) -> MatchRunRow | None:
-    """The run over all open demands that has not ended, if there is one."""
-    statement = select(MatchRunRow).where(MatchRunRow.scope == "open", MatchRunRow.state == "running")
+    """The run over many demands that has not ended, if there is one."""
+    statement = select(MatchRunRow).where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == "running")
     return await session.scalar(statement.order_by(MatchRunRow.id).limit(1))
+
+
+async def last_finished_run(session: AsyncSession) -> MatchRunRow | None:
+    """The newest run over many demands whose lists are visible, if there is one."""
+    statement = select(MatchRunRow).where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == "finished")
+    return await session.scalar(statement.order_by(MatchRunRow.id.desc()).limit(1))
 
 
 async def get_latest_list(session: AsyncSession, demand_id: str) -> tuple[MatchListRow, MatchRunRow]:
@@ -45,15 +82,24 @@ async def get_latest_list(session: AsyncSession, demand_id: str) -> tuple[MatchL
     return found[0], found[1]
 
 
-async def latest_list_ids(session: AsyncSession, demand_ids: Sequence[str]) -> dict[str, str]:
-    """Per demand the id of its newest visible list."""
-    statement = (
-        select(MatchListRow.demand_id, MatchListRow.id)
+async def previous_lists(session: AsyncSession, demand_ids: Sequence[str]) -> dict[str, PreviousList]:
+    """Per demand that has one its newest visible list. Two queries."""
+    newest = (
+        select(func.max(MatchListRow.id))
         .join(MatchRunRow, MatchListRow.run_id == MatchRunRow.id)
         .where(MatchListRow.demand_id.in_(demand_ids), MatchListRow.state == "done", MatchRunRow.state == "finished")
-        .order_by(MatchListRow.id)
+        .group_by(MatchListRow.demand_id)
     )
-    return {row.demand_id: row.id for row in await session.execute(statement)}
+    joined = select(MatchListRow, MatchRunRow).join(MatchRunRow, MatchListRow.run_id == MatchRunRow.id)
+    lists = (await session.execute(joined.where(MatchListRow.id.in_(newest)))).all()
+    ranks: dict[str, dict[str, int]] = {row.id: {} for row, _ in lists}
+    scores: dict[str, dict[str, float]] = {row.id: {} for row, _ in lists}
+    places = select(MatchRow.list_id, MatchRow.profile_id, MatchRow.rank, MatchRow.score)
+    for list_id, profile_id, rank, score in await session.execute(places.where(MatchRow.list_id.in_(ranks))):
+        ranks[list_id][profile_id], scores[list_id][profile_id] = rank, score
+    return {
+        row.demand_id: PreviousList(row.id, run, row.n_matches, ranks[row.id], scores[row.id]) for row, run in lists
+    }
 
 
 async def get_matches(session: AsyncSession, list_ids: Iterable[str]) -> dict[str, list[MatchRow]]:
@@ -66,8 +112,41 @@ async def get_matches(session: AsyncSession, list_ids: Iterable[str]) -> dict[st
     return matches
 
 
-async def list_run_lists(session: AsyncSession, run_id: str, page: PageRequest) -> Page[MatchListRow]:
-    return await get_page(session, select(MatchListRow).where(MatchListRow.run_id == run_id), MatchListRow, page)
+async def list_changed_lists(session: AsyncSession, run_id: str, page: PageRequest) -> Page[MatchListRow]:
+    """The lists of a run that are not what they were before."""
+    statement = select(MatchListRow).where(MatchListRow.run_id == run_id, MatchListRow.changes.is_not(None))
+    return await get_page(session, statement, MatchListRow, page)
+
+
+async def list_failed_lists(session: AsyncSession, run_id: str, page: PageRequest) -> Page[MatchListRow]:
+    """The demands of a run that could not be ranked, with their errors."""
+    statement = select(MatchListRow).where(MatchListRow.run_id == run_id, MatchListRow.state == "failed")
+    return await get_page(session, statement, MatchListRow, page)
+
+
+async def changes_by_cluster(session: AsyncSession, run_id: str) -> list[ClusterChanges]:
+    """How much a run changed, per industry cluster, by its name; demands without one come last. One query."""
+    statement = (
+        select(
+            DemandRow.cluster,
+            func.count().label("n_demands"),
+            *(func.sum(getattr(MatchListRow, name)).label(name) for name in ("n_entered", "n_left", "n_moved")),
+        )
+        .join(MatchListRow, MatchListRow.demand_id == DemandRow.id)
+        .where(MatchListRow.run_id == run_id, MatchListRow.changes.is_not(None))
+        .group_by(DemandRow.cluster)
+    )
+    found = [ClusterChanges(*row) for row in await session.execute(statement)]
+    return sorted(found, key=lambda one: (one.cluster is None, one.cluster or ""))
+
+
+async def names_of_profiles(session: AsyncSession, ids: Iterable[str]) -> dict[str, str]:
+    """The names of those that exist."""
+    names: dict[str, str] = {}
+    for batch in id_batches(ids):
+        rows = await session.execute(select(ProfileRow.id, ProfileRow.name).where(ProfileRow.id.in_(batch)))
+        names |= {row.id: row.name for row in rows}
+    return names
 
 
 async def ranked_demand_ids(session: AsyncSession, run_id: str) -> set[str]:
@@ -81,6 +160,17 @@ async def get_decisions(session: AsyncSession, demand_ids: Sequence[str]) -> Map
     for row in await session.scalars(select(DecisionRow).where(DecisionRow.demand_id.in_(demand_ids))):
         decisions[row.demand_id][row.profile_id] = row
     return decisions
+
+
+async def refused_profiles(session: AsyncSession, demand_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+    """Per demand the profiles whose suggestion came to nothing."""
+    refused: dict[str, set[str]] = {demand_id: set() for demand_id in demand_ids}
+    statement = select(SuggestionRow.demand_id, SuggestionRow.profile_id).where(
+        SuggestionRow.demand_id.in_(demand_ids), SuggestionRow.status.in_(REFUSED)
+    )
+    for row in await session.execute(statement):
+        refused[row.demand_id].add(row.profile_id)
+    return {demand_id: frozenset(ids) for demand_id, ids in refused.items()}
 
 
 async def get_match(session: AsyncSession, match_id: str) -> tuple[MatchRow, MatchListRow]:

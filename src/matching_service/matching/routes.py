@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
 
 from matching_service.access.policies import Action, Principal, authorize
-from matching_service.api.deps import LanguageDep, PageDep, Permit, ReadSession, WriteSession
+from matching_service.api.deps import DatabaseDep, LanguageDep, PageDep, Permit, ReadSession, WriteSession
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -22,8 +22,10 @@ from matching_service.matching.schemas import (
     DemandMatchAnswer,
     ExplainAnswer,
     ExplainBody,
+    FailedDemand,
     MatchAnswer,
     MatchBody,
+    MinAsOf,
     ReverseBody,
     Run,
     RunBody,
@@ -39,12 +41,13 @@ def _engine(request: Request) -> Engine:
     return engine
 
 
-def _run_starter(request: Request) -> Callable[[str], Awaitable[None]]:
-    starter: Callable[[str], Awaitable[None]] = request.app.state.start_run
-    return starter
+def _work_off(request: Request) -> Callable[..., Awaitable[None]]:
+    work_off: Callable[..., Awaitable[None]] = request.app.state.work_off
+    return work_off
 
 
 EngineDep = Annotated[Engine, Depends(_engine)]
+WorkOff = Annotated[Callable[..., Awaitable[None]], Depends(_work_off)]
 CanMatch = Annotated[Principal, Depends(Permit(Action.MATCH))]
 CanReadMatches = Depends(Permit(Action.MATCH_READ))
 CanDecide = Annotated[Principal, Depends(Permit(Action.MATCH_DECIDE))]
@@ -80,10 +83,13 @@ async def read_latest_matches(demand_id: str, session: ReadSession) -> MatchAnsw
 
 @router.get("/demands/{demand_id}/similar", dependencies=[CanReadMatches], responses=problem_responses(404))
 async def read_similar_demands(
-    demand_id: str, engine: EngineDep, top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K
+    demand_id: str,
+    engine: EngineDep,
+    top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K,
+    min_as_of: Annotated[MinAsOf, Query()] = None,
 ) -> DemandMatchAnswer:
     """Other demands like this one."""
-    return await service.similar_demands(engine, demand_id, top_k=top_k)
+    return await service.similar_demands(engine, demand_id, top_k=top_k, min_as_of=min_as_of)
 
 
 @router.get(
@@ -116,31 +122,34 @@ async def rank_demands_for_profile(
     profile_id: str, engine: EngineDep, _principal: CanMatch, body: ReverseBody | None = None
 ) -> DemandMatchAnswer:
     """The reverse: open demands that this profile might answer."""
-    top_k = body.top_k if body is not None else DEFAULT_TOP_K
-    return await service.demands_for_profile(engine, profile_id, top_k=top_k)
+    asked = body or ReverseBody()
+    return await service.demands_for_profile(engine, profile_id, top_k=asked.top_k, min_as_of=asked.min_as_of)
 
 
 @router.post("/match-runs", status_code=202, dependencies=[Idempotent], responses=problem_responses(409))
 async def start_run(
-    _body: RunBody,
+    body: RunBody,
     session: WriteSession,
     engine: EngineDep,
     principal: CanStart,
     response: Response,
     tasks: BackgroundTasks,
-    work_off: Annotated[Callable[[str], Awaitable[None]], Depends(_run_starter)],
+    work_off: WorkOff,
 ) -> Run:
-    """Re-rank all open demands in the background; `Location` tells where to read progress."""
-    run = await runs.start_run(engine, session, principal)
-    tasks.add_task(work_off, run.id)  # after the response, so after the commit
+    """Re-rank open demands in the background, all or those that something changed for.
+
+    `Location` tells where to read progress. Its lists become visible together, when it is finished.
+    """
+    run = await runs.start_run(engine, session, principal, scope=body.scope)
+    tasks.add_task(work_off, run.id, patience_s=runs.START_PATIENCE_S)  # after the response, so after the commit
     response.headers["Location"] = f"/v1/match-runs/{run.id}"
-    return Run.model_validate(run)
+    return await runs.describe_run(engine.database, run)
 
 
 @router.get("/match-runs/{run_id}", dependencies=[CanReadRuns], responses=problem_responses(404))
-async def read_run(run_id: str, session: ReadSession) -> Run:
-    """State and progress of a run."""
-    return Run.model_validate(await queries.get_run(session, run_id))
+async def read_run(run_id: str, session: ReadSession, database: DatabaseDep) -> Run:
+    """State and progress of a run, and how long it will still take at its pace so far."""
+    return await runs.describe_run(database, await queries.get_run(session, run_id))
 
 
 @router.post("/match-runs/{run_id}/cancel", dependencies=[Idempotent], responses=problem_responses(404, 409))
@@ -149,8 +158,33 @@ async def cancel_run(run_id: str, session: WriteSession, principal: CanStart) ->
     return Run.model_validate(await runs.cancel_run(session, run_id, principal))
 
 
+@router.post(
+    "/match-runs/{run_id}/resume", status_code=202, dependencies=[Idempotent], responses=problem_responses(404, 409)
+)
+async def resume_run(
+    run_id: str,
+    session: WriteSession,
+    database: DatabaseDep,
+    principal: CanStart,
+    tasks: BackgroundTasks,
+    work_off: WorkOff,
+) -> Run:
+    """Complete a run whose process is gone (`is_interrupted`), in the background."""
+    run = await runs.resume_run(database, session, run_id, principal)
+    tasks.add_task(work_off, run.id, patience_s=runs.RESUME_PATIENCE_S)
+    return Run.model_validate(run)
+
+
 @router.get("/match-runs/{run_id}/changes", dependencies=[CanReadRuns], responses=problem_responses(404))
 async def read_changes(run_id: str, session: ReadSession, page: PageDep) -> ListAnswer[DemandChanges]:
-    """What came in, went out, or moved by at least three places, per demand that changed."""
+    """What came in, went out, or moved by at least three places, and why, per demand whose list changed."""
     found = await runs.changes_of_run(session, run_id, page)
     return ListAnswer(items=list(found.items), next_cursor=found.next_cursor)
+
+
+@router.get("/match-runs/{run_id}/failures", dependencies=[CanReadRuns], responses=problem_responses(404))
+async def read_failures(run_id: str, session: ReadSession, page: PageDep) -> ListAnswer[FailedDemand]:
+    """The demands that could not be ranked, each with its error; they keep the list that they had."""
+    await queries.get_run(session, run_id)
+    found = await queries.list_failed_lists(session, run_id, page)
+    return ListAnswer(items=[FailedDemand.model_validate(row) for row in found.items], next_cursor=found.next_cursor)

@@ -1,169 +1,150 @@
-"""The life of a match run over all open demands: started, worked off in chunks, cancelled, finished, compared."""
+"""The life of a match run over many demands: started, worked off in chunks, cancelled, resumed, finished, reported.
+
+While a process works a run off it holds a lock that dies with it. So a run that is ``running`` without an owner was
+broken off, and whoever gets the lock may complete it.
+"""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from time import perf_counter
+from datetime import timedelta
 
+from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import open_demand_ids
-from matching_service.foundation.clock import now
-from matching_service.foundation.errors import Conflict, NotFound, Text
-from matching_service.foundation.metrics import RUN_DEMANDS
+from matching_service.foundation.clock import now, today
+from matching_service.foundation.errors import Conflict, Text
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.matching import queries
-from matching_service.matching.changes import compare_lists
-from matching_service.matching.engine import Engine, View, rank_many
-from matching_service.matching.lists import new_run, store_list
-from matching_service.matching.questions import demand_requests
-from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges
-from matching_service.store.demands import DemandRow
-from matching_service.store.lookup import get_by_ids
-from matching_service.store.matching import DecisionRow, MatchRunRow
-from matching_service.store.outbox import record_event
+from matching_service.matching.affected import changed_since_last_run
+from matching_service.matching.changes import profile_ids_of, read_changes
+from matching_service.matching.chunks import RankMany, Work, rank_chunk
+from matching_service.matching.engine import Engine, rank_many
+from matching_service.matching.lists import made_with, new_run
+from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges, Run
+from matching_service.store.database import Database
+from matching_service.store.matching import DecisionRow, MatchListRow, MatchRunRow
+from matching_service.store.outbox import last_seq, record_event
+from matching_service.store.ownership import is_owned, owning
 
 logger = logging.getLogger(__name__)
-DEMANDS_PER_CHUNK = 20
-_START_LOCK = 0x72756E  # any constant; the ASCII codes of "run"
-_ATTEMPTS = 3
+DEMANDS_PER_CHUNK = 50
+_LOCK = "run"
+_START_LOCK = 0x7374617274  # any constant; the ASCII codes of "start"
+START_PATIENCE_S = math.inf
+"""A new run waits for the process of an earlier one that was cancelled and ends its last chunk."""
+RESUME_PATIENCE_S = 1.0
+"""Who resumes a run does not wait for its owner. But who only looks whether it has one holds the lock for a moment."""
+_UNOWNED = timedelta(seconds=10)
+"""A run that is being started has no owner yet for a moment."""
+
+_FIXED = ("lexicon_version", "encoder_version", "frequencies_version")
 
 Progress = Callable[[int], None]
 
 
-async def start_run(engine: Engine, session: AsyncSession, actor: Principal) -> MatchRunRow:
-    """Begin a run; raises Conflict naming the one that is still running."""
-    view = await engine.view()  # before the transaction begins, because it may take long
+async def start_run(engine: Engine, session: AsyncSession, actor: Principal, *, scope: str = "open") -> MatchRunRow:
+    """Begin a run over all open demands, or those that changed; raises Conflict naming the one that has not ended."""
+    async with engine.database.reading() as reading:
+        events_as_of = await last_seq(reading)  # before all else: what comes later may or may not be seen by the run
+    view = await engine.view()
     await engine.database.lock(session, _START_LOCK)  # of two starts at once, the second sees the first
     if (running := await queries.running_run(session)) is not None:
-        raise Conflict(
-            "run_in_progress",
-            Text(
-                f"匹配任务 {running.id} 正在进行；请等它结束，或先取消（若进程已中断，可用 rerank --resume 续跑）。",
-                f"Match run {running.id} is in progress; wait, or cancel it (after a crash: rerank --resume).",
-            ),
-        )
+        raise _in_progress(running.id, is_alive=await is_owned(engine.database, _LOCK))
     n_demands = len(await open_demand_ids(session))
-    run = new_run(engine, view.snapshot, view.weights, scope="open", top_k=DEFAULT_TOP_K, n_demands=n_demands)
+    run = new_run(
+        engine,
+        view,
+        view.weights,
+        scope=scope,
+        top_k=DEFAULT_TOP_K,
+        n_demands=n_demands,
+        events_as_of=events_as_of,
+    )
+    run.stability = engine.stability
     session.add(run)
     await session.flush()
-    record_audit(session, actor, "start", entity="match_run", entity_id=run.id)
+    record_audit(session, actor, "start", entity="match_run", entity_id=run.id, detail={"scope": scope})
     return run
 
 
 async def cancel_run(session: AsyncSession, run_id: str, actor: Principal) -> MatchRunRow:
     """Stop a run after its present chunk; its lists never become visible. Raises NotFound, Conflict."""
     run = await queries.get_run(session, run_id, for_update=True)
-    if run.state != "running":
-        raise Conflict(
-            "run_not_running",
-            Text(
-                f"匹配任务 {run.id} 已是 {run.state}，不能取消。",
-                f"Match run {run.id} is {run.state} and cannot be cancelled.",
-            ),
-        )
+    _check_running(run)
     run.state, run.finished_at = "cancelled", now()
     record_audit(session, actor, "cancel", entity="match_run", entity_id=run.id)
     return run
 
 
-async def work_off(engine: Engine, run_id: str, on_progress: Progress = lambda _n: None) -> MatchRunRow:
-    """Rank the demands of a run that have no list yet, one transaction per chunk, and finish it.
+async def resume_run(database: Database, session: AsyncSession, run_id: str, actor: Principal) -> MatchRunRow:
+    """Check that a run was broken off, before ``work_off`` completes it. Raises NotFound, Conflict."""
+    run = await queries.get_run(session, run_id, for_update=True)
+    _check_running(run)
+    if await is_owned(database, _LOCK):
+        raise _in_progress(run.id, is_alive=True)
+    record_audit(session, actor, "resume", entity="match_run", entity_id=run.id)
+    return run
 
-    Calling it again after a crash completes the run. Ends early, without finishing, when the run is cancelled.
+
+async def describe_run(database: Database, run: MatchRunRow) -> Run:
+    """The run with what is not stored: whether anybody works on it, and how long it will take at its pace so far."""
+    answer = Run.model_validate(run)
+    if run.state != "running":
+        return answer
+    if await _is_interrupted(database, run):
+        return answer.model_copy(update={"is_interrupted": True})
+    n_ended = run.n_done + run.n_kept + run.n_failed
+    if not n_ended or run.heartbeat_at is None:
+        return answer
+    remaining_s = max(0, run.n_demands - n_ended) * run.worked_s / n_ended
+    finish_at = run.heartbeat_at + timedelta(seconds=remaining_s)
+    return answer.model_copy(update={"remaining_s": round(remaining_s, 1), "estimated_finish_at": finish_at})
+
+
+async def work_off(
+    engine: Engine,
+    run_id: str,
+    on_progress: Progress = lambda _n: None,
+    *,
+    patience_s: float,
+    rank: RankMany = rank_many,
+) -> MatchRunRow:
+    """Rank the demands of a run that have no list in it yet, one transaction per chunk, and finish it.
+
+    Calling it again after a crash completes the run. Ends early, without finishing, when the run is cancelled. A run
+    that meets an error is failed, so that it does not bar the way of the next one.
+    patience_s : how long to wait while another process holds the lock; then raises Conflict.
     """
-    database = engine.database
-    view = await engine.view()
-    async with database.reading() as session:
-        run = await queries.get_run(session, run_id)
-        done = await queries.ranked_demand_ids(session, run_id)
-        remaining = [demand_id for demand_id in await open_demand_ids(session) if demand_id not in done]
-    try:
-        view = replace(view, weights=engine.weights.get(run.weights_version))  # also where others came into force since
-    except (NotFound, Conflict):
-        await fail_run(engine, run_id)  # it can never be completed, and must not bar the way of the next one
-        raise
-    on_progress(len(done))
-    for start in range(0, len(remaining), DEMANDS_PER_CHUNK):
-        chunk = remaining[start : start + DEMANDS_PER_CHUNK]
-        if await _rank_chunk(engine, run_id, chunk, view, top_k=run.top_k) != "running":
-            break
-        on_progress(len(chunk))
-    return await _finish(engine, run_id)
-
-
-async def fail_run(engine: Engine, run_id: str) -> None:
-    """Mark a run that cannot go on, so that another may start; its lists never become visible."""
-    async with engine.database.transaction() as session:
-        run = await queries.get_run(session, run_id, for_update=True)
-        if run.state == "running":
-            run.state, run.finished_at = "failed", now()
-
-
-async def _rank_chunk(engine: Engine, run_id: str, chunk: Sequence[str], view: View, *, top_k: int) -> str:
-    """Rank and store some demands; returns the state in which the run was found.
-
-    Tried again when a profile was deleted, or another process stored the same list, between ranking and storing.
-    """
-    for attempt in range(1, _ATTEMPTS + 1):
-        async with engine.database.reading() as session:
-            done = await queries.ranked_demand_ids(session, run_id)
-            demands = await get_by_ids(session, DemandRow, (demand_id for demand_id in chunk if demand_id not in done))
-            requests = await demand_requests(session, list(demands.values()), top_k=top_k)
-            previous = await queries.latest_list_ids(session, list(demands))
-        started = perf_counter()
-        outcomes = dict(zip(demands, await rank_many(engine, requests, view), strict=True))
-        took_ms = (perf_counter() - started) * 1e3 / max(1, len(outcomes))
-        n_failed = sum(isinstance(outcome, Exception) for outcome in outcomes.values())
+    async with owning(engine.database, _LOCK, patience_s=patience_s) as is_mine:
+        if not is_mine:
+            raise _in_progress(run_id, is_alive=True)
         try:
-            async with engine.database.transaction() as session:
-                run = await queries.get_run(session, run_id, for_update=True)
-                if run.state == "running":
-                    for demand_id, outcome in outcomes.items():
-                        await store_list(session, run, demand_id, outcome, previous.get(demand_id), took_ms=took_ms)
-                    run.n_failed += n_failed
-                    run.n_done += len(outcomes) - n_failed
-                state = run.state
-        except Conflict:
-            if attempt == _ATTEMPTS:
-                raise
-            logger.warning("match_run_chunk_repeated", extra={"run_id": run_id, "attempt": attempt})
-        else:
-            RUN_DEMANDS.labels("failed").inc(n_failed)
-            RUN_DEMANDS.labels("done").inc(len(outcomes) - n_failed)
-            return state
-    raise AssertionError("unreachable: the last attempt returns or raises")
+            work, n_done, remaining = await _take_up(engine, run_id)
+            work = replace(work, rank=rank)
+            on_progress(n_done)
+            for start in range(0, len(remaining), DEMANDS_PER_CHUNK):
+                chunk = remaining[start : start + DEMANDS_PER_CHUNK]
+                if await rank_chunk(work, chunk) != "running":
+                    break
+                on_progress(len(chunk))
+            return await _finish(engine, run_id)
+        except Exception:
+            await _fail(engine, run_id)
+            raise
 
 
 async def changes_of_run(session: AsyncSession, run_id: str, page: PageRequest) -> Page[DemandChanges]:
-    """What changed for each demand since its list before; a page is of lists, of which unchanged ones are left out."""
+    """What changed for each demand since its list before, and why; demands whose list is the same are left out."""
     await queries.get_run(session, run_id)
-    lists = await queries.list_run_lists(session, run_id, page)
-    with_previous = [(row, row.previous_list_id) for row in lists.items if row.state == "done"]
-    ids = [row.id for row, _ in with_previous] + [previous for _, previous in with_previous if previous]
-    ranks = {
-        list_id: {match.profile_id: match.rank for match in matches}
-        for list_id, matches in (await queries.get_matches(session, ids)).items()
-    }
-    found = (
-        compare_lists(row.demand_id, ranks.get(previous or "", {}), ranks[row.id]) for row, previous in with_previous
-    )
-    return Page([changes for changes in found if changes is not None], lists.next_cursor)
-
-
-async def all_changes_of_run(session: AsyncSession, run_id: str) -> Sequence[DemandChanges]:
-    """Every demand's changes, for a printed report."""
-    changes: list[DemandChanges] = []
-    after: str | None = None
-    while True:
-        rows = await queries.list_run_lists(session, run_id, PageRequest(200, after))
-        page = await changes_of_run(session, run_id, PageRequest(200, after))
-        changes += page.items
-        if rows.next_cursor is None:
-            return changes
-        after = rows.items[-1].id
+    lists = await queries.list_changed_lists(session, run_id, page)
+    stored = [(row.demand_id, row.changes or {}) for row in lists.items]
+    names = await queries.names_of_profiles(session, (id_ for _, changes in stored for id_ in profile_ids_of(changes)))
+    return Page([read_changes(demand_id, changes, names) for demand_id, changes in stored], lists.next_cursor)
 
 
 async def decide(session: AsyncSession, match_id: str, body: DecisionBody, actor: Principal) -> DecisionRow:
@@ -177,8 +158,49 @@ async def decide(session: AsyncSession, match_id: str, body: DecisionBody, actor
     row.decision, row.reason, row.actor_id, row.at = body.decision, body.reason, actor.id, now()
     await session.flush()
     record_audit(session, actor, body.decision, entity="match", entity_id=match_id)
-    record_event(session, f"match.{body.decision}", entity="match", entity_id=match_id)
+    decided = {"demand_id": row.demand_id, "profile_id": row.profile_id}
+    record_event(session, f"match.{body.decision}", entity="match", entity_id=match_id, detail=decided)
     return row
+
+
+async def _take_up(engine: Engine, run_id: str) -> tuple[Work, int, Sequence[str]]:
+    """What is left to do of a run: how many demands are done, and the others.
+
+    It keeps the weights that it was started with; raises NotFound or Conflict when they are gone. It is ranked with one
+    lexicon, encoder and count of words: where one of them is another since it was broken off, it begins anew.
+    """
+    async with engine.database.reading() as session:
+        run = await queries.get_run(session, run_id)
+    # Words are counted anew for a run over all demands alone: a new count changes every list a little.
+    is_new = run.frequencies_version is None
+    await (engine.refresh() if is_new and run.scope == "open" else engine.complete())
+    view = await engine.view()
+    async with engine.database.transaction() as session:
+        run = await queries.get_run(session, run_id, for_update=True)
+        if run.state != "running":  # cancelled, or completed by another process, while this one waited
+            return Work(engine, run, view, None), 0, []
+        view = replace(view, weights=engine.weights.get(run.weights_version))
+        made = made_with(engine, view) | {"frequencies_version": view.frequencies_version}
+        if any(getattr(run, name) != made[name] for name in _FIXED):
+            if not is_new:
+                logger.warning("match_run_begun_anew", extra={"run_id": run_id})
+            await session.execute(delete(MatchListRow).where(MatchListRow.run_id == run_id))
+            run.n_done, run.n_kept, run.n_failed, run.worked_s = 0, 0, 0, 0.0
+            for name, value in made.items():
+                setattr(run, name, value)
+        done = await queries.ranked_demand_ids(session, run_id)
+        remaining = [demand_id for demand_id in await open_demand_ids(session) if demand_id not in done]
+        run.n_demands = len(done) + len(remaining)
+        run.heartbeat_at = now()
+        changed = await changed_since_last_run(session, run, on=today()) if run.scope == "changed" else None
+    return Work(engine, run, view, changed), len(done), remaining
+
+
+async def _fail(engine: Engine, run_id: str) -> None:
+    async with engine.database.transaction() as session:
+        run = await queries.get_run(session, run_id, for_update=True)
+        if run.state == "running":
+            run.state, run.finished_at = "failed", now()
 
 
 async def _finish(engine: Engine, run_id: str) -> MatchRunRow:
@@ -190,6 +212,41 @@ async def _finish(engine: Engine, run_id: str) -> MatchRunRow:
             record_event(session, "match_run.finished", entity="match_run", entity_id=run.id)
     logger.info(
         "match_run_finished",
-        extra={"run_id": run.id, "state": run.state, "n_done": run.n_done, "n_failed": run.n_failed},
+        extra={
+            "run_id": run.id,
+            "state": run.state,
+            "n_done": run.n_done,
+            "n_kept": run.n_kept,
+            "n_failed": run.n_failed,
+        },
     )
     return run
+
+
+async def _is_interrupted(database: Database, run: MatchRunRow) -> bool:
+    is_young = now() - (run.heartbeat_at or run.created_at) < _UNOWNED
+    return not is_young and not await is_owned(database, _LOCK)
+
+
+def _check_running(run: MatchRunRow) -> None:
+    if run.state != "running":
+        raise Conflict(
+            "run_not_running",
+            Text(f"匹配任务 {run.id} 已是 {run.state}。", f"Match run {run.id} is {run.state}."),
+        )
+
+
+def _in_progress(run_id: str, *, is_alive: bool) -> Conflict:
+    if is_alive:
+        message = Text(
+            f"匹配任务 {run_id} 正在进行；请等它结束，或先取消。",
+            f"Match run {run_id} is in progress; wait for it or cancel it.",
+        )
+    else:
+        message = Text(
+            f"匹配任务 {run_id} 已中断；请续跑（matching-service rerank --resume，"
+            f"或 POST /v1/match-runs/{run_id}/resume），或取消（POST /v1/match-runs/{run_id}/cancel）。",
+            f"Match run {run_id} was broken off; resume it (matching-service rerank --resume, or POST "
+            f"/v1/match-runs/{run_id}/resume), or cancel it (POST /v1/match-runs/{run_id}/cancel).",
+        )
+    return Conflict("run_in_progress", message)

@@ -51,6 +51,12 @@ _EXAMPLE: JsonDict = {
 }
 
 
+MinAsOf = Annotated[
+    Annotated[int, Field(ge=0)] | None,
+    Field(description="Wait, up to 5 s, until the index includes this change (`X-As-Of` of a write); then 503."),
+]
+
+
 class QueryBody(Body):
     """A question in the form of a demand, with a demand's limits."""
 
@@ -77,6 +83,7 @@ class QuestionBody(Body):
     clusters: Annotated[list[Topic], Field(max_length=100)] = Field(default_factory=list)
     exclude: Ids = Field(default_factory=list, description="Ids of profiles that must not appear.")
     top_k: TopK = DEFAULT_TOP_K
+    min_as_of: MinAsOf = None
     weights: dict[Signal, Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]] | None = Field(
         default=None, description="Weight per signal for this request; a signal that is not named keeps its own."
     )
@@ -116,6 +123,7 @@ class ReverseBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"top_k": 10}]})
 
     top_k: TopK = DEFAULT_TOP_K
+    min_as_of: MinAsOf = None
 
 
 class MatchedProfile(Answer):
@@ -135,7 +143,7 @@ class PartAnswer(BaseModel):
     signal: str
     value: float = Field(
         description="In [0, 1]: of lexical and semantic how well the texts fit; of must_have the share missing; "
-        "of the others how far they are from neutral."
+        "of stability how much of its allowance is used; of the others how far they are from neutral."
     )
     weight: float = Field(description="Negative where the signal speaks against the profile.")
     contribution: float = Field(description="value x weight; the contributions sum to the score.")
@@ -180,6 +188,9 @@ class IndexAnswer(BaseModel):
     version: str
     as_of: int = Field(description="Sequence number of the last change of a profile that is included.")
     profiles: int
+    pending_vectors: int = Field(
+        default=0, description="Passages that are found by their words, but not yet by their meaning."
+    )
 
 
 class MatchAnswer(BaseModel):
@@ -256,19 +267,32 @@ class SubmissionAnswer(BaseModel):
 
 
 class RunBody(Body):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"scope": "open"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"scope": "open"}, {"scope": "changed"}]})
 
-    scope: Literal["open"] = "open"
+    scope: Literal["open", "changed"] = Field(
+        default="open",
+        description="open: all open demands. changed: those that changed since the last run, or whose list would be "
+        "another because of a profile that did; the others keep theirs.",
+    )
 
 
 class Run(Answer):
     id: str
-    scope: str
+    scope: str = Field(description="open, changed, or demand: one list that was asked for by hand.")
     state: str = Field(description="running, finished, cancelled or failed.")
     created_at: datetime
     finished_at: datetime | None
+    heartbeat_at: datetime | None = Field(description="When it last stored lists.")
+    is_interrupted: bool = Field(
+        default=False, description="It is running, but the process that ranked is gone: resume or cancel it."
+    )
+    remaining_s: float | None = Field(
+        default=None, description="Estimated by its pace so far; null while nothing is known, and when it has ended."
+    )
+    estimated_finish_at: datetime | None = None
     n_demands: int
-    n_done: int
+    n_done: int = Field(description="Demands that were ranked.")
+    n_kept: int = Field(description="Demands that keep their list, because nothing that concerns them changed.")
     n_failed: int
     top_k: int
     index_version: str
@@ -276,17 +300,44 @@ class Run(Answer):
     lexicon_version: str
     encoder_version: str
     weights_version: str
+    frequencies_version: str | None = Field(description="Names the word counts that rarity rests on.")
+    stability: float | None
+
+
+class FailedDemand(Answer):
+    demand_id: str
+    error: str
+
+
+class CauseAnswer(BaseModel):
+    """Why a profile came, went or moved: the code for programs, the sentences for people."""
+
+    code: str = Field(
+        description="Of the profile: first_list, new_profile, profile_changed, availability_changed, standing_changed, "
+        "pinned, shortlisted, exclusions_changed, deleted, hidden, withdrawn, unavailable, own_organization, "
+        "excluded_by_organization, excluded_organization, rejected, refused. Of the demand: demand_changed, "
+        "asked_by_hand. Of the ranking: weights_changed, lexicon_changed, encoder_changed, frequencies_changed, "
+        "stability_changed, new_year. others_moved: nothing of its own."
+    )
+    fields: list[str] = Field(description="Fields that changed.")
+    works: list[str] = Field(description="Titles of works that came, changed or went, five at most.")
+    zh: str
+    en: str
 
 
 class PlacedProfile(BaseModel):
-    profile_id: str
+    profile_id: str | None = Field(description="null: the profile had been deleted.")
+    name: str | None = Field(description="null: there is no such profile any more.")
     rank: int
+    causes: list[CauseAnswer]
 
 
 class MovedProfile(BaseModel):
     profile_id: str
+    name: str | None = Field(description="null: there is no such profile any more.")
     from_rank: int
     to_rank: int
+    causes: list[CauseAnswer]
 
 
 class DemandChanges(BaseModel):

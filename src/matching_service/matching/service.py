@@ -14,12 +14,14 @@ from matching_service.demands.transitions import form_errors
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import FieldError, InvalidInput, Language, Text
 from matching_service.foundation.metrics import MATCH_SECONDS
+from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
 from matching_service.matching import queries
+from matching_service.matching.chunks import changes_of
 from matching_service.matching.conflicts import exclusions_of, may_be_proposed, reasons_against
 from matching_service.matching.documents import demand_query, profile_query
 from matching_service.matching.engine import Engine, RankRequest, rank_demands, rank_many
-from matching_service.matching.lists import new_run, store_list
+from matching_service.matching.lists import NewList, new_run, store_lists
 from matching_service.matching.questions import demand_requests, filters_of, own_weights, read_question
 from matching_service.matching.reasons import why_not
 from matching_service.matching.schemas import (
@@ -40,10 +42,11 @@ from matching_service.matching.schemas import (
     SubmissionAnswer,
 )
 from matching_service.profiles.queries import get_profile
-from matching_service.ranking.ranker import Filters, RankedProfile
+from matching_service.ranking.ranker import RankedProfile
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import DecisionRow
+from matching_service.store.outbox import last_seqs
 from matching_service.store.profiles import ProfileRow
 
 _N_EARLIER = 5
@@ -60,8 +63,10 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
             "Only a stored demand's list can be kept; use demand_id.",
         )
         raise InvalidInput("store_needs_demand", message, errors=[FieldError("store_needs_demand", message, "/store")])
-    asked = await read_question(engine.database, body)
-    view = await engine.view()
+    async with engine.database.reading() as session:
+        asked = await read_question(session, body)
+        newest = await last_seqs(session)
+    view = await engine.view(newest=newest, min_as_of=body.min_as_of)
     request = RankRequest(
         query=asked.query,
         filters=filters_of(body, asked, candidates=body.candidates, keep_rejected=not body.store),
@@ -79,15 +84,16 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
     weights = request.weights or view.weights
     run_id, match_ids = None, dict[str, str]()
     if body.store and asked.demand is not None:
-        run = new_run(engine, view.snapshot, weights, scope="demand", top_k=body.top_k, n_demands=1)
+        as_of = view.snapshot.as_of
+        run = new_run(engine, view, weights, scope="demand", top_k=body.top_k, n_demands=1, events_as_of=as_of)
         run.state, run.n_done, run.finished_at = "finished", 1, now()
         write.add(run)
         await write.flush()
-        previous = await queries.latest_list_ids(write, [asked.demand.id])
-        match_ids = await store_list(
-            write, run, asked.demand.id, listed, previous.get(asked.demand.id), took_ms=took_ms
-        )
-        run_id = run.id
+        demand_id, run_id = asked.demand.id, run.id
+        before = (await queries.previous_lists(write, [demand_id])).get(demand_id)
+        changes = await changes_of(write, run, [(asked.demand, before, listed)], index_as_of=as_of)
+        stored = NewList(demand_id, listed, before.id if before else None, changes.get(demand_id), took_ms)
+        match_ids = {profile_id: id_ for (_, profile_id), id_ in (await store_lists(write, run_id, [stored])).items()}
     return MatchAnswer(
         run_id=run_id,
         index=_index_answer(view.snapshot),
@@ -111,11 +117,11 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
 async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
     """Explain one pair, also one that is not ranked, and say why it is not; raises NotFound."""
     started = perf_counter()
-    asked = await read_question(engine.database, body)
     async with engine.database.reading() as session:
+        asked = await read_question(session, body)
         profile = await get_profile(session, body.profile_id)
         against = await reasons_against(session, asked.demand, profile, on=asked.circumstances.today)
-    view = await engine.view()
+    view = await engine.view(min_as_of=body.min_as_of)
     request = RankRequest(
         query=asked.query,
         filters=filters_of(body, asked, candidates=None, keep_rejected=False),
@@ -178,12 +184,12 @@ async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
     )
 
 
-async def similar_demands(engine: Engine, demand_id: str, *, top_k: int) -> DemandMatchAnswer:
+async def similar_demands(engine: Engine, demand_id: str, *, top_k: int, min_as_of: int | None) -> DemandMatchAnswer:
     """Other demands like this one, in any state."""
     started = perf_counter()
     async with engine.database.reading() as session:
         demand = await get_demand(session, demand_id)
-    snapshot = await engine.demands.catch_up()
+    snapshot = (await engine.view(min_as_of=min_as_of)).demands
     filters = Filters(exclude=frozenset({demand.id}))
     ranked = await rank_demands(engine, demand_query(demand).topic_alone(), snapshot, filters, top_k)
     async with engine.database.reading() as session:
@@ -221,7 +227,9 @@ def _earlier(row: DemandRow, last: DemandTransitionRow) -> EarlierDemand:
     return EarlierDemand(**known, status_since=last.at, reason=last.reason, opinion=last.opinion)
 
 
-async def demands_for_profile(engine: Engine, profile_id: str, *, top_k: int) -> DemandMatchAnswer:
+async def demands_for_profile(
+    engine: Engine, profile_id: str, *, top_k: int, min_as_of: int | None
+) -> DemandMatchAnswer:
     """Open demands that the profile might answer, with the very score that the demand's own list would show.
 
     Likely demands are found by the profile's text; each is then ranked against this one profile.
@@ -229,16 +237,15 @@ async def demands_for_profile(engine: Engine, profile_id: str, *, top_k: int) ->
     started = perf_counter()
     async with engine.database.reading() as session:
         profile = await get_profile(session, profile_id)
-    demand_snapshot = await engine.demands.catch_up()
+    view = await engine.view(min_as_of=min_as_of)
     filters = Filters(kinds=frozenset(OPEN))
     likely = await rank_demands(
-        engine, profile_query(profile), demand_snapshot, filters, max(_N_REVERSE_CANDIDATES, top_k)
+        engine, profile_query(profile), view.demands, filters, max(_N_REVERSE_CANDIDATES, top_k)
     )
     async with engine.database.reading() as session:
         demands = await get_by_ids(session, DemandRow, (entry.profile_id for entry in likely))
         requests = await demand_requests(session, list(demands.values()), top_k=1)
     only_this = frozenset({profile.id})
-    view = await engine.view()
     lists = await rank_many(
         engine, [replace(r, filters=replace(r.filters, candidates=only_this)) for r in requests], view
     )
@@ -252,7 +259,9 @@ async def demands_for_profile(engine: Engine, profile_id: str, *, top_k: int) ->
 
 
 def _index_answer(snapshot: Snapshot) -> IndexAnswer:
-    return IndexAnswer(version=snapshot.version, as_of=snapshot.as_of, profiles=len(snapshot.profile_ids))
+    return IndexAnswer(
+        version=snapshot.version, as_of=snapshot.as_of, profiles=snapshot.n_profiles, pending_vectors=snapshot.n_pending
+    )
 
 
 def _demand_answer(

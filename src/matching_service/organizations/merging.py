@@ -67,6 +67,8 @@ async def merge_organization(
     record_audit(session, actor, "merge", entity="organization", entity_id=merged.id, detail=detail)
     record_audit(session, actor, "receive", entity="organization", entity_id=into.id, detail={"merged": merged.id})
     record_event(session, "organization.merged", entity="organization", entity_id=merged.id, detail={"into": into.id})
+    detail = {"merged": merged.id}
+    record_event(session, "organization.received", entity="organization", entity_id=into.id, detail=detail)
     return merged, into
 
 

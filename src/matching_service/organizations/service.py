@@ -1,6 +1,6 @@
 """Registering and changing organizations, and whom they never want proposed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from anyio import to_thread
 from sqlalchemy import select
@@ -22,7 +22,8 @@ from matching_service.organizations.schemas import (
     OrganizationCreate,
     OrganizationPatch,
 )
-from matching_service.store.lookup import ExistingRows, existing_ids, get_by_ids, rows_by_external_id
+from matching_service.store.batch import Batch, new_row, write_rows
+from matching_service.store.lookup import existing_ids, get_by_ids, in_parts, rows_by_external_id
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
@@ -60,30 +61,21 @@ async def upsert_organizations(
     session: AsyncSession, items: Sequence[OrganizationCreate], actor: Principal
 ) -> list[Stored]:
     """Create or update by (source, external_id); an item whose credit code belongs to another is refused alone."""
-    existing = await ExistingRows.load(session, OrganizationRow, items)
-    codes = [item.credit_code for item in items if item.credit_code]
-    owners: dict[str, OrganizationRow] = {
-        row.credit_code: row
-        for start in range(0, len(codes), 500)
-        for row in await session.scalars(
-            select(OrganizationRow).where(OrganizationRow.credit_code.in_(codes[start : start + 500]))
-        )
-        if row.credit_code
-    }
+    batch = await Batch.load(session, OrganizationRow, items)
+    owners = await _owners_of_codes(session, (item.credit_code for item in items if item.credit_code))
     results: list[Stored] = []
     for item in items:
-        row = existing.find(item)
+        row = batch.find(item)
         if row is not None and row.merged_into is not None:
             results.append(_merged(row, row.merged_into))
             continue
-        owner = owners.get(item.credit_code) if item.credit_code else None
-        if owner is not None and owner is not row:
-            results.append(rejected(_as_input(_taken("credit_code", item.credit_code or "", owner.id))))
+        owner_id = owners.get(item.credit_code) if item.credit_code else None
+        if owner_id is not None and (row is None or row.id != owner_id):
+            results.append(rejected(_as_input(_taken("credit_code", item.credit_code or "", owner_id))))
             continue
         values = item.model_dump(exclude={"id"})
         if row is None:
-            row = OrganizationRow(id=item.row_id or new_id(), **values)
-            session.add(row)
+            row = new_row(OrganizationRow, values | {"id": item.row_id or new_id()})
             status = Stored("created", row.id)
         elif changed := {name: value for name, value in item.sent(values).items() if getattr(row, name) != value}:
             for name, value in changed.items():
@@ -91,13 +83,13 @@ async def upsert_organizations(
             status = Stored("updated", row.id)
         else:
             status = Stored("unchanged", row.id)
-        existing.add(item, row)
+        batch.add(row)
         if item.credit_code:
-            owners[item.credit_code] = row
+            owners[item.credit_code] = row.id
         if status.status != "unchanged":
             record_audit(session, actor, status.status, entity="organization", entity_id=row.id)
         results.append(status)
-    await session.flush()
+    await write_rows(session, OrganizationRow, batch.rows)
     return results
 
 
@@ -207,6 +199,15 @@ async def _check_exclusions(session: AsyncSession, own_id: str, wanted: Sequence
 
 _TWICE = Text("该对象在名单中重复出现。", "It occurs in the list before.")
 _OWN = Text("机构不能排除自己。", "An organization cannot exclude itself.")
+
+
+async def _owners_of_codes(session: AsyncSession, codes: Iterable[str]) -> dict[str, str]:
+    """Per credit code the id of the organization that has it."""
+    owners: dict[str, str] = {}
+    for part in in_parts(sorted(set(codes))):
+        statement = select(OrganizationRow.credit_code, OrganizationRow.id).where(OrganizationRow.credit_code.in_(part))
+        owners |= {code: row_id for code, row_id in await session.execute(statement) if code is not None}
+    return owners
 
 
 async def _refuse_taken_codes(session: AsyncSession, code: str | None) -> None:

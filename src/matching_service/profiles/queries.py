@@ -1,15 +1,19 @@
 """Reading profiles, always with their works in one further query."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from matching_service.foundation.errors import Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.store.lookup import get_page, get_row
-from matching_service.store.profiles import ProfileContactRow, ProfileRow
+from matching_service.store.lookup import get_page, get_row, in_parts
+from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
 
 WITH_WORKS = selectinload(ProfileRow.works)
+_WORKS_AT_A_TIME = 1_000
 
 
 async def get_profile(session: AsyncSession, profile_id: str) -> ProfileRow:
@@ -17,6 +21,23 @@ async def get_profile(session: AsyncSession, profile_id: str) -> ProfileRow:
     if (row := await get_row(session, ProfileRow, profile_id, options=[WITH_WORKS])) is None:
         raise not_found(Text("画像", "Profile"), profile_id, code="profile_not_found")
     return row
+
+
+async def attach_works(session: AsyncSession, profiles: Sequence[ProfileRow]) -> None:
+    """Give profiles that belong to no session their works, which then belong to none either.
+
+    Works are made a few at a time, so that other requests need not wait for the many that a large batch can have.
+    """
+    works: dict[str, list[WorkRow]] = {profile.id: [] for profile in profiles}
+    for ids in in_parts(list(works)):
+        statement = select(WorkRow).where(WorkRow.profile_id.in_(ids)).order_by(WorkRow.profile_id, WorkRow.position)
+        stream = await session.stream_scalars(statement)
+        async for part in stream.partitions(_WORKS_AT_A_TIME):
+            for work in part:
+                session.expunge(work)
+                works[work.profile_id].append(work)
+    for profile in profiles:
+        set_committed_value(profile, "works", works[profile.id])
 
 
 async def list_profiles(

@@ -57,14 +57,14 @@ async def list_profiles(
     return ListAnswer(items=[Profile.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
 
 
-@router.post("/bulk", dependencies=[Idempotent])
+@router.post("/bulk", dependencies=[Idempotent], response_model=BulkAnswer)
 async def upsert_profiles(
     body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep
-) -> BulkAnswer:
+) -> Response:
     """Create or update up to 1,000 by (`source`, `external_id`); valid items are stored even when others fail."""
     parsed = await to_thread.run_sync(parse_items, body.items, ProfileCreate)
     stored = await service.upsert_profiles(session, parsed.items, principal)
-    return bulk_answer(parsed.merge(stored), language)
+    return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
 
 
 @router.get("/{profile_id}", dependencies=[CanRead], responses=problem_responses(404))

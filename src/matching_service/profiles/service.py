@@ -3,17 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken
-from matching_service.profiles.queries import WITH_WORKS, get_contact
+from matching_service.profiles.queries import attach_works, get_contact
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
 from matching_service.store.affiliation import Affiliations, present_organization
-from matching_service.store.lookup import ExistingRows, rows_by_external_id
+from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
+from matching_service.store.lookup import rows_by_external_id
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
 
@@ -27,7 +30,8 @@ async def create_profile(session: AsyncSession, data: ProfileCreate, actor: Prin
     if data.external_id is not None:
         for row in (await rows_by_external_id(session, ProfileRow, [(data.source, data.external_id)])).values():
             raise external_id_taken(_PROFILE, data.external_id, row.id)
-    row = _insert(session, data, _values(data, await Affiliations.load(session, [data])), actor)
+    row = _new(session, data, _values(data, await Affiliations.load(session, [data])), actor)
+    session.add(row)
     await session.flush()
     return row
 
@@ -50,25 +54,32 @@ async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfileP
 
 async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate], actor: Principal) -> list[Stored]:
     """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
-    existing = await ExistingRows.load(session, ProfileRow, items, options=[WITH_WORKS])
+    batch = await Batch.load(session, ProfileRow, items)
+    await attach_works(session, batch.rows)
     affiliations = await Affiliations.load(session, items)
-    results: list[Stored] = []
-    for item in items:
+    present_works = {work.id for row in batch.rows for work in row.works}
+
+    def judge(item: ProfileCreate) -> Stored:
         try:
             values = _values(item, affiliations)
         except InvalidInput as error:
-            results.append(rejected(error))
-            continue
-        row = existing.find(item)
+            return rejected(error)
+        row = batch.find(item)
         if row is None:
-            row = _insert(session, item, values, actor)
-            results.append(Stored("created", row.id))
+            row = _new(session, item, values, actor)
+            result = Stored("created", row.id)
         else:
             works = item.works if "works" in item.model_fields_set else None
             is_changed = _update(session, row, item.sent(values), works, actor)
-            results.append(Stored("updated" if is_changed else "unchanged", row.id))
-        existing.add(item, row)
-    await session.flush()
+            result = Stored("updated" if is_changed else "unchanged", row.id)
+        batch.add(row)
+        return result
+
+    results = await to_thread.run_sync(lambda: [judge(item) for item in items])
+    wanted_works = [work for row in batch.rows for work in row.works]
+    await write_rows(session, ProfileRow, batch.rows)
+    await delete_rows(session, WorkRow, present_works - {work.id for work in wanted_works})
+    await write_rows(session, WorkRow, wanted_works)
     return results
 
 
@@ -95,9 +106,10 @@ async def write_contact(session: AsyncSession, row: ProfileRow, contact: Contact
     record_audit(session, actor, "write_contact", entity="profile", entity_id=row.id)
 
 
-def _insert(session: AsyncSession, data: ProfileCreate, values: dict[str, Any], actor: Principal) -> ProfileRow:
-    row = ProfileRow(id=data.row_id or new_id(), **values, works=_matched_works([], data.works))
-    session.add(row)
+def _new(session: AsyncSession, data: ProfileCreate, values: dict[str, Any], actor: Principal) -> ProfileRow:
+    row_id = data.row_id or new_id()
+    row = new_row(ProfileRow, values | {"id": row_id})
+    set_committed_value(row, "works", _matched_works(row_id, [], data.works))
     record_audit(session, actor, "create", entity="profile", entity_id=row.id)
     record_event(session, "profile.created", entity="profile", entity_id=row.id)
     return row
@@ -112,7 +124,7 @@ def _update(
     detail: dict[str, Any] = {"fields": changed}
     if works is not None and _work_values(row.works) != _work_values(works):
         before = {work.id: (work.title, _work_value(work)) for work in row.works}
-        row.works = _matched_works(row.works, works)
+        row.works = _matched_works(row.id, row.works, works)
         changed.append("works")
         detail["works"] = _work_changes(before, row.works)
     if not changed:
@@ -148,7 +160,7 @@ def _work_changes(
     ]
 
 
-def _matched_works(present: Sequence[WorkRow], wanted: Sequence[Work]) -> list[WorkRow]:
+def _matched_works(profile_id: str, present: Sequence[WorkRow], wanted: Sequence[Work]) -> list[WorkRow]:
     """The wanted list, made of present rows where external id or title say that it is the same work."""
     by_external_id = {row.external_id: row for row in present if row.external_id is not None}
     by_title = {(row.kind, row.title): row for row in present if row.external_id is None}
@@ -158,10 +170,12 @@ def _matched_works(present: Sequence[WorkRow], wanted: Sequence[Work]) -> list[W
             row = by_external_id.pop(work.external_id, None)
         else:
             row = by_title.pop((work.kind, work.title), None)
-        row = row if row is not None else WorkRow(id=new_id())
-        row.position = position
-        for name in _WORK_FIELDS:
-            setattr(row, name, getattr(work, name))
+        values = {name: getattr(work, name) for name in _WORK_FIELDS} | {"position": position}
+        if row is None:
+            row = new_row(WorkRow, values | {"id": new_id(), "profile_id": profile_id})
+        for name, value in values.items():
+            if getattr(row, name) != value:
+                setattr(row, name, value)
         rows.append(row)
     return rows
 

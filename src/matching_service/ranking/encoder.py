@@ -15,19 +15,21 @@ from hashlib import sha256
 from importlib.metadata import version
 from importlib.resources import files
 from io import BytesIO
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from matching_service.foundation.errors import Text, Unavailable
 from matching_service.index.contract import FloatArray
+from matching_service.index.vectors import round_vector
 from matching_service.text.normalise import simplify
 
 _HAS_WORD = re.compile(r"[^\W_]")
 _MAX_CHARACTERS = 512
 """The model averages over its tokens, so what follows only blurs the vector."""
 
-_PREPARATION = "simplified"
+_PREPARATION = "simplified-int8"
 """Changes when texts are prepared otherwise."""
 
 _TEXTS_PER_TURN = 32
@@ -62,6 +64,26 @@ class Calibration:
             return self.lines.get(language, (1.0, 0.0))
         slope, offset = np.mean([line for code, line in self.lines.items() if code != "zh"], axis=0)
         return float(slope), float(offset)
+
+
+class EncodableText(NamedTuple):
+    """A text with its language. Some models read a question otherwise than what may answer it."""
+
+    text: str
+    language: str
+    is_query: bool = False
+
+    @property
+    def has_words(self) -> bool:
+        return _HAS_WORD.search(self.text) is not None
+
+    def key(self, encoder: "Encoder") -> int:
+        """63 bits, positive, that stand for this text's vector by this encoder; 0 where there will be none."""
+        if not encoder.n_dimensions or not self.has_words:
+            return 0
+        content = "\0".join((encoder.version, self.language, str(self.is_query), self.text))
+        digest = sha256(content.encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "big") >> 1 | 1
 
 
 class Encoder(Protocol):
@@ -115,7 +137,8 @@ class CentredEncoder:
                     [_encodable(texts[place], languages[place]) for place in places], is_query=is_query
                 )
             for place, vector in zip(places, raw, strict=True):
-                vectors[place] = unit_vector(vector - self.calibration.centre_of(languages[place]))
+                centred = unit_vector(vector - self.calibration.centre_of(languages[place]))
+                vectors[place] = unit_vector(round_vector(centred)) if centred is not None else None
         return vectors
 
 
@@ -201,9 +224,9 @@ def read_calibration(name: str, content: bytes) -> Calibration:
     return Calibration(name, centres, lines, middle, steepness, weight)
 
 
-def unit_vector(vector: FloatArray) -> FloatArray | None:
+def unit_vector(vector: FloatArray | NDArray[np.int8]) -> FloatArray | None:
     """The vector at unit length, float32; None for one without a direction."""
-    length = float(np.linalg.norm(vector))
+    length = float(np.linalg.norm(vector.astype(np.float64)))
     return np.asarray(vector / length, dtype=np.float32) if length > 0 else None
 
 

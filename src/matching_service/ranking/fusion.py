@@ -2,7 +2,8 @@
 
 score = topic + adjustments - deduction. The topic is the weighted mean of what the texts say. Everything else moves it
 only within the room between "weak" and certain, (topic - floor) * (1 - topic): nothing can lift a profile
-that does not fit the topic, and no score leaves [0, 1].
+that does not fit the topic, and no score leaves [0, 1]. Last, a profile that was listed before keeps its former score
+where it has lost no more than noise.
 """
 
 import math
@@ -24,6 +25,7 @@ TOPIC_SIGNALS = ("lexical", "semantic")
 ADJUSTING_SIGNALS = (*SIGNAL_FUNCTIONS, "nice_to_have")
 SIGNALS = (*TOPIC_SIGNALS, *ADJUSTING_SIGNALS)
 MUST_HAVE = "must_have"
+STABILITY = "stability"
 DEFAULT_VERSION = "default-2"
 _DEDUCTION = 0.5
 """Share of its score that a profile loses when it has evidence for none of the must-haves."""
@@ -95,7 +97,9 @@ class Fused:
 
     topic_weights, topic_parts : shape (n_candidates, n_topic_signals).
     adjusting_weights, adjusting_parts : shape (n_candidates, n_adjusting_signals).
-    deducted : shape (n_candidates,), negative or 0. scores : shape (n_candidates,), in [0, 1].
+    deducted : shape (n_candidates,), negative or 0. allowances, steadied : shape (n_candidates,): up to which loss a
+        score would be kept for stability, and the loss that is made up, 0 at least.
+    scores : shape (n_candidates,), in [0, 1].
     """
 
     topic_weights: Float64Array
@@ -103,27 +107,60 @@ class Fused:
     adjusting_weights: Float64Array
     adjusting_parts: Float64Array
     deducted: Float64Array
+    allowances: Float64Array
+    steadied: Float64Array
     scores: Float64Array
 
 
-def fuse(topic: FloatArray, adjusting: Float64Array, share_missing: Float64Array, weights: Weights) -> Fused:
+def fuse(
+    topic: FloatArray,
+    adjusting: Float64Array,
+    share_missing: Float64Array,
+    weights: Weights,
+    *,
+    listed: Float64Array | None = None,
+    stability: float = 0.0,
+) -> Fused:
     """Scores of candidates.
 
     topic : float32, shape (n_candidates, n_topic_signals), in [0, 1]; NaN = not known, neither helps nor harms.
     adjusting : float64, shape (n_candidates, n_adjusting_signals), in [0, 1]; 0.5 and NaN move nothing.
     share_missing : float64, shape (n_candidates,), in [0, 1]: share of the must-haves without evidence.
+    listed : float64, shape (n_candidates,): the score on the list before, NaN for who was not on it.
+    stability : a smaller loss against that score is noise and made up, a larger one stands; for the widest room, in
+        proportion for others. Ranking again from the result changes nothing.
     """
     topic_weights = known_weights(topic, weights.topic())
     topic_parts = topic_weights * np.nan_to_num(topic)
     topic_scores = topic_parts.sum(axis=1)
-    room = np.maximum(topic_scores - weights.floors.weak, 0.0) * (1.0 - topic_scores)
+    room = _room(topic_scores, weights)
     adjusting_weights = weights.adjusting() * room[:, None]
     adjusting_parts = adjusting_weights * np.nan_to_num(2.0 * adjusting - 1.0)
     before = topic_scores + adjusting_parts.sum(axis=1)
     deducted = -_DEDUCTION * before * share_missing
-    return Fused(topic_weights, topic_parts, adjusting_weights, adjusting_parts, deducted, before + deducted)
+    scores = before + deducted
+    allowances = stability * room / _widest_room(weights)
+    former = np.full_like(scores, np.nan) if listed is None else listed
+    is_noise = (former > scores) & (former - scores <= allowances)  # NaN compares as False
+    steadied = np.where(is_noise, former - scores, 0.0)
+    scores = np.where(is_noise, former, scores)  # not a sum: the same bits night after night
+    return Fused(topic_weights, topic_parts, adjusting_weights, adjusting_parts, deducted, allowances, steadied, scores)
 
 
-def most_movement(weights: Weights) -> float:
-    """The most that all adjustments together can move a score, either way."""
-    return float(weights.adjusting().sum()) * ((1 - weights.floors.weak) / 2) ** 2  # where the room is widest
+def score_bounds(topic: Float64Array, ranges: Float64Array, weights: Weights) -> tuple[Float64Array, Float64Array]:
+    """The lowest and the highest score that adjustments can make of each topic score, before must-haves and stability.
+
+    topic : float64, shape (n_candidates,), in [0, 1]. ranges : float64, shape (n_adjusting_signals, 2), the least value
+    of each signal, 0.5 at most, and its greatest, 0.5 at least.
+    """
+    least, greatest = weights.adjusting() @ (2.0 * ranges - 1.0)
+    room = _room(topic, weights)
+    return topic + least * room, topic + greatest * room
+
+
+def _room(topic: Float64Array, weights: Weights) -> Float64Array:
+    return np.asarray(np.maximum(topic - weights.floors.weak, 0.0) * (1.0 - topic), dtype=np.float64)
+
+
+def _widest_room(weights: Weights) -> float:
+    return ((1 - weights.floors.weak) / 2) ** 2

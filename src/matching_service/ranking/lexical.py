@@ -1,13 +1,13 @@
 """The lexical signal: how much of a demand's weighted vocabulary a passage uses."""
 
-import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
-from matching_service.index.contract import FloatArray
-from matching_service.index.sparse import SparseIndex, TermCounts, TermWeights, unit
+from matching_service.index.contract import FloatArray, TermCounts, TermWeights
+from matching_service.index.frequencies import Frequencies
+from matching_service.index.postings import unit
 from matching_service.ranking.query import Query
 from matching_service.text.terms import Analyzer
 
@@ -38,22 +38,25 @@ def query_terms(query: Query, analyzer: Analyzer) -> Counter[str]:
     return counts
 
 
-def query_weights(terms: TermCounts, title_terms: TermCounts, rarity: TermCounts, index: SparseIndex) -> TermWeights:
-    """The weights of a query's terms against this index, of unit length: the whole and half as much of the title."""
-    weights = Counter(index.weigh(terms, rarity))
-    for term, weight in index.weigh(title_terms, rarity).items():
+def query_weights(
+    terms: TermCounts, title_terms: TermCounts, rarity: TermCounts, frequencies: Frequencies
+) -> TermWeights:
+    """The weights of a query's terms by these frequencies, of unit length: the whole and half as much of the title."""
+    weights = Counter(frequencies.weigh(terms, rarity))
+    for term, weight in frequencies.weigh(title_terms, rarity).items():
         weights[term] += _TITLE_SHARE * weight  # type: ignore[assignment]  # typeshed: Counter counts are int
     return unit(weights)
 
 
-def rarity(term: str, asked: SparseIndex) -> float:
-    """How rare a term is among the demands, 1 or more: their idf ** (n / (n + 50)).
+def rarity_among(terms: Collection[str], asked: Frequencies) -> dict[str, float]:
+    """How rare terms are among the demands, each 1 or more: their idf ** (n / (n + 50)).
 
-    asked : the index of all demands. What every demand says (降低成本, 提高效率) says little of this one. A few demands
-    cannot tell; the power lets their word count as far as there are many.
+    asked : the frequencies of all demands. What every demand says (降低成本, 提高效率) says little of this one. A few
+    demands cannot tell; the power lets their word count as far as there are many.
     """
     n = len(asked)
-    return math.pow(asked.idf(term), n / (n + _ENOUGH_DEMANDS))
+    power = n / (n + _ENOUGH_DEMANDS)
+    return dict(zip(terms, (asked.idfs(terms) ** power).tolist(), strict=True))
 
 
 def lexical_value(raw: FloatArray) -> FloatArray:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from matching_service.index.contract import FloatArray
-from matching_service.index.sparse import SparseIndex
+from matching_service.index.frequencies import Frequencies
 from matching_service.ranking.encoder import Calibration, Encoder
-from matching_service.ranking.lexical import query_terms, rarity
+from matching_service.ranking.lexical import query_terms, rarity_among
 from matching_service.ranking.query import Query
 from matching_service.ranking.semantic import query_vector
 from matching_service.ranking.topics import Topic, prepare_topics
@@ -37,10 +37,10 @@ def prepare(
     query: Query,
     encoder: Encoder,
     *,
-    asked: SparseIndex | None = None,
+    asked: Frequencies | None = None,
     analyzer: Analyzer | None = None,
 ) -> PreparedQuery:
-    """``asked`` is the index of all demands; without it all terms are taken to be equally rare there."""
+    """``asked`` are the frequencies of all demands; without them all terms are taken to be equally rare there."""
     analyzer = analyzer or default_analyzer()
     topical = query.topical()
     terms = query_terms(topical, analyzer)
@@ -49,7 +49,7 @@ def prepare(
         query=query,
         terms=terms,
         title_terms=analyzer.count_terms(query.title),
-        rarity={term: rarity(term, asked) for term in terms} if asked is not None else {},
+        rarity=rarity_among(terms, asked) if asked is not None else {},
         vector=query_vector(topical, language, encoder),
         language=language,
         must_have=prepare_topics(query.must_have, analyzer),

@@ -1,21 +1,21 @@
 """Ranking: a prepared query against a snapshot. The API, the command line and the night run all call ``rank``."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import Text
-from matching_service.index.contract import BoolArray, FloatArray, IntArray
-from matching_service.index.snapshot import Snapshot
-from matching_service.index.sparse import TermWeights
+from matching_service.index.contract import BoolArray, FloatArray, IntArray, TermWeights
+from matching_service.index.filters import NO_FILTERS, Filters, allowed_profiles
+from matching_service.index.snapshot import Snapshot, best_rows
 from matching_service.ranking.calibrate import Level
 from matching_service.ranking.fusion import (
     ADJUSTING_SIGNALS,
     MUST_HAVE,
+    STABILITY,
     TOPIC_SIGNALS,
     Float64Array,
     Fused,
@@ -23,12 +23,19 @@ from matching_service.ranking.fusion import (
     default_weights,
     fuse,
     known_weights,
-    most_movement,
+    score_bounds,
 )
 from matching_service.ranking.lexical import lexical_value, query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.semantic import semantic_value
-from matching_service.ranking.structured import SIGNAL_FUNCTIONS, Candidate, Circumstances, Finding, Standing
+from matching_service.ranking.structured import (
+    SIGNAL_FUNCTIONS,
+    Candidate,
+    Circumstances,
+    Finding,
+    Standing,
+    value_ranges,
+)
 from matching_service.ranking.topics import Topic, passages_with, profiles_with
 
 _N_CANDIDATES = 500
@@ -37,19 +44,7 @@ _N_EVIDENCE = 3
 _EVIDENCE_SHARE = 0.6
 """A further passage is evidence when it scores at least this share of the profile's best one."""
 _NO_STANDING = Standing()
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which profiles may be ranked; empty or None restricts nothing. ``candidates`` ranks just these, all of them."""
-
-    kinds: frozenset[str] = frozenset()
-    region_prefixes: tuple[str, ...] = ()
-    clusters: frozenset[str] = frozenset()
-    candidates: frozenset[str] | None = None
-    exclude: frozenset[str] = frozenset()
-    excluded_organizations: frozenset[str] = frozenset()
-    available_on: date | None = None
+_STEADIED = Text("比上次名单略低，在波动范围内，保持原得分", "lost no more than noise: keeps its former score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +52,7 @@ class Part:
     """What one signal adds to a score: contribution = value * weight, and the contributions of all parts sum to it.
 
     value : in [0, 1]. Of a topic signal the signal itself; of an adjusting one how far it is from neutral; of the
-        must-haves the share that is missing.
+        must-haves the share that is missing; of stability the share of the loss that would be made up.
     weight : negative where the signal speaks against the profile.
     signal_value : what ``fusion.fuse`` was given: the adjusting signal itself, the share missing.
     """
@@ -87,11 +82,21 @@ class RankedProfile:
 
 @dataclass(frozen=True, slots=True)
 class _Best:
-    """The best passages of each profile that has any. ``passages`` are positions in ``rows``, best first."""
+    """The best passages of each profile that has any, as positions in ``rows``.
+
+    profile_rows, leaders, topic : shape (n_profiles,): the profile, its best passage and what that scores.
+    order, firsts, ends : a profile's passages, best first, are ``order[firsts[i]:ends[i]]``.
+    """
 
     profile_rows: IntArray
-    passages: Sequence[IntArray]
+    leaders: IntArray
+    order: IntArray
+    firsts: IntArray
+    ends: IntArray
     topic: Float64Array
+
+    def passages(self, place: int) -> IntArray:
+        return self.order[self.firsts[place] : self.ends[place]]
 
 
 def rank(
@@ -99,7 +104,7 @@ def rank(
     snapshot: Snapshot,
     *,
     top_k: int,
-    filters: Filters = Filters(),  # frozen, so it can be shared
+    filters: Filters = NO_FILTERS,
     weights: Weights | None = None,
     circumstances: Circumstances | None = None,
 ) -> list[RankedProfile]:
@@ -112,42 +117,53 @@ def rank(
         return []
     weights = weights or default_weights(prepared.calibration)
     circumstances = circumstances or Circumstances(today())
-    query = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, snapshot.sparse)
-    allowed = _allowed_profiles(snapshot, filters)
-    rows = _candidate_rows(query, prepared, snapshot, filters, allowed, n_candidates=max(_N_CANDIDATES, 2 * top_k))
+    query = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, snapshot.frequencies)
+    allowed = allowed_profiles(snapshot, filters)
+    with_must_have = [passages_with(topic, snapshot) for topic in prepared.must_have]
+    if filters.candidates is not None:
+        rows = snapshot.passages_of(np.flatnonzero(allowed))
+        words, cosines = snapshot.word_scores_of(query, rows), _cosines_of(prepared, snapshot, rows)
+    else:
+        n_candidates = max(_N_CANDIDATES, 2 * top_k)
+        rows, words, cosines = _candidates(
+            query, prepared, snapshot, allowed, with_must_have, n_candidates=n_candidates
+        )
     if not len(rows):
         return []
-    signals = _signals(query, prepared, snapshot, rows)
+    signals = np.stack([lexical_value(words), _semantic(prepared, snapshot, rows, cosines)], axis=1)
     if weights.topic()[1] > 0:
         # Between two languages the words say little: a shared "PLC" may help, their absence must not harm.
         lexical, semantic = signals.T
-        is_foreign = snapshot.languages[rows] != prepared.language
+        is_foreign = snapshot.languages(rows) != prepared.language
         lexical[is_foreign & (lexical <= semantic)] = np.nan  # False where semantic is not known
     topic_scores = (known_weights(signals, weights.topic()) * np.nan_to_num(signals)).sum(axis=1)
     best = _best_passages(topic_scores, snapshot.profile_rows[rows], keep_zero=filters.candidates is not None)
 
-    has = _has_topics(prepared.must_have, prepared, snapshot, best.profile_rows)
+    has = _has_topics(prepared.must_have, with_must_have, prepared, snapshot, best.profile_rows)
     n_missing = np.zeros_like(best.profile_rows)
     for column in has:
         n_missing += ~column
-    near = _within_reach(best, n_missing, top_k, weights)
-    leaders = np.array([best.passages[i][0] for i in near], dtype=np.int64)
+    ranges: dict[str, tuple[float, float]] = {"nice_to_have": (0.0, 1.0), **value_ranges(prepared.query, circumstances)}
+    bounds = score_bounds(best.topic, np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]), weights)
+    near = _within_reach(bounds, n_missing, top_k, stability=circumstances.stability)
+    leaders = best.leaders[near]
     signals = signals[leaders]
-    findings = [
-        _findings(prepared, snapshot, circumstances, int(snapshot.profile_rows[row]), int(row)) for row in rows[leaders]
-    ]
-    nice = _has_topics(prepared.nice_to_have, prepared, snapshot, best.profile_rows[near])
+    findings = _findings(prepared, snapshot, circumstances, rows[leaders])
+    with_nice = [passages_with(topic, snapshot) for topic in prepared.nice_to_have]
+    nice = _has_topics(prepared.nice_to_have, with_nice, prepared, snapshot, best.profile_rows[near])
     values = _adjusting_values(findings, nice)
     share_missing = n_missing[near] / max(1, len(has))
-    fused = fuse(signals, values, share_missing, weights)
+    ids = [profile_id.decode() for profile_id in snapshot.profile_ids(best.profile_rows[near]).tolist()]
+    listed = np.array([circumstances.listed.get(profile_id, np.nan) for profile_id in ids], dtype=np.float64)
+    fused = fuse(signals, values, share_missing, weights, listed=listed, stability=circumstances.stability)
 
     ranked = []
-    for j in np.lexsort((best.profile_rows[near], -fused.scores, n_missing[near]))[:top_k]:
-        passages = best.passages[near[j]][:_N_EVIDENCE]
+    for j in np.lexsort((ids, -fused.scores, n_missing[near]))[:top_k]:
+        passages = best.passages(int(near[j]))[:_N_EVIDENCE]
         enough = _EVIDENCE_SHARE * topic_scores[passages[0]]
         ranked.append(
             RankedProfile(
-                profile_id=snapshot.profile_ids[best.profile_rows[near[j]]],
+                profile_id=ids[j],
                 score=float(fused.scores[j]),
                 level=weights.floors.level_of(float(fused.scores[j])),
                 parts=_parts(
@@ -158,7 +174,7 @@ def rank(
                     findings=findings[j],
                     fused=fused,
                 ),
-                work_ids=tuple(snapshot.work_ids[rows[p]] for p in passages if topic_scores[p] >= enough),
+                work_ids=tuple(snapshot.work_id(int(rows[p])) for p in passages if topic_scores[p] >= enough),
                 missing_must_have=_missing(prepared.must_have, has, int(near[j])),
                 missing_nice_to_have=_missing(prepared.nice_to_have, nice, int(j)),
             )
@@ -166,139 +182,120 @@ def rank(
     return ranked
 
 
-def _candidate_rows(
+def _candidates(
     query: TermWeights,
     prepared: PreparedQuery,
     snapshot: Snapshot,
-    filters: Filters,
-    allowed_profiles: BoolArray,
+    allowed_profiles_: BoolArray,
+    with_must_have: Sequence[BoolArray],
     *,
     n_candidates: int,
-) -> IntArray:
-    """Rows of the passages worth scoring, rising."""
-    allowed = allowed_profiles[snapshot.profile_rows]
-    if filters.candidates is not None:
-        return np.flatnonzero(allowed)
-
-    def best_by_words(mask: BoolArray) -> IntArray:
-        return _deep_enough(lambda k: snapshot.sparse.search(query, k=k, allowed=mask).rows, snapshot, n_candidates)
-
-    found = [best_by_words(allowed)]
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """The passages worth a closer look: their rows, rising, their word scores and their cosines."""
+    allowed = allowed_profiles_[snapshot.profile_rows]
+    words = snapshot.word_scores(query, allowed)
+    found = [_deep_enough(words, allowed, snapshot, n_candidates)]
+    cosines = None
     if prepared.vector is not None:
-        vector = prepared.vector
-        found.append(
-            _deep_enough(lambda k: snapshot.dense.search(vector, k=k, allowed=allowed).rows, snapshot, n_candidates)
-        )
-    every_row = np.arange(len(allowed))
-    for topic in prepared.must_have:
+        cosines = snapshot.cosines(prepared.vector, allowed)
+        found.append(_deep_enough(cosines, allowed, snapshot, n_candidates))
+    for having in with_must_have:
         # Who has a must-have comes before all who lack it, so must not be overlooked, nor judged by that passage alone.
-        having = best_by_words(allowed & passages_with(topic, snapshot, every_row))
-        found.append(np.flatnonzero(np.isin(snapshot.profile_rows, snapshot.profile_rows[having])))
-    return np.unique(np.concatenate(found))
+        best = _deep_enough(words, allowed & having, snapshot, n_candidates)
+        found.append(snapshot.passages_of(np.unique(snapshot.profile_rows[best])))
+    rows = np.unique(np.concatenate(found))
+    return rows, words[rows], cosines[rows] if cosines is not None else _unknown(rows)
 
 
-def _deep_enough(search: Callable[[int], IntArray], snapshot: Snapshot, n_profiles: int) -> IntArray:
+def _deep_enough(scores: FloatArray, allowed: BoolArray, snapshot: Snapshot, n_profiles: int) -> IntArray:
     """Rows of the best passages, of as many different profiles as asked for where there are so many.
 
     Without this, a few profiles with hundreds of works each would take all places.
     """
     k = n_profiles
     while True:
-        rows = search(k)
+        rows = best_rows(scores, k=k, allowed=allowed)
         if len(rows) < k or len(np.unique(snapshot.profile_rows[rows])) >= n_profiles // 2:
             return rows
         k *= 4
 
 
-def _allowed_profiles(snapshot: Snapshot, filters: Filters) -> BoolArray:
-    """bool, shape (n_profiles,)."""
-    columns = snapshot.columns
-    allowed = np.ones(len(snapshot.profile_ids), dtype=np.bool_)
-    if filters.available_on is not None:
-        day = np.datetime64(filters.available_on)
-        allowed &= ~((columns.available_from > day) | (columns.available_until < day))  # not a time compares as False
-    if filters.candidates is not None:
-        allowed &= _marked(snapshot, filters.candidates)
-    if filters.kinds:
-        allowed &= np.isin(columns.kinds, sorted(filters.kinds))
-    if filters.region_prefixes:
-        allowed &= np.logical_or.reduce(
-            [np.char.startswith(columns.regions, prefix) for prefix in filters.region_prefixes]
-        )
-    if filters.clusters:
-        allowed &= np.array([not filters.clusters.isdisjoint(facts.clusters) for facts in snapshot.facts], np.bool_)
-    if filters.exclude:
-        allowed &= ~_marked(snapshot, filters.exclude)
-    if filters.excluded_organizations:
-        allowed &= ~np.isin(columns.organization_ids, sorted(filters.excluded_organizations))
-    return np.asarray(allowed, dtype=np.bool_)
-
-
-def _marked(snapshot: Snapshot, profile_ids: frozenset[str]) -> BoolArray:
-    marked = np.zeros(len(snapshot.profile_ids), dtype=np.bool_)
-    marked[[row for i in profile_ids if (row := snapshot.profile_row_of.get(i)) is not None]] = True
-    return marked
-
-
-def _signals(query: TermWeights, prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> FloatArray:
-    """float32, shape (n_rows, n_topic_signals), in [0, 1], NaN = not known; columns in the order of TOPIC_SIGNALS."""
-    lexical = lexical_value(snapshot.sparse.scores(query, rows))
-    return np.stack([lexical, _semantic(prepared, snapshot, rows)], axis=1)
-
-
-def _semantic(prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> FloatArray:
+def _cosines_of(prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> FloatArray:
     """float32, shape (n_rows,), in [0, 1], NaN = not known."""
-    if prepared.vector is None:
-        return np.full(len(rows), np.nan, dtype=np.float32)
-    cosines = snapshot.dense.scores(prepared.vector, rows)
-    return semantic_value(cosines, prepared.language, snapshot.languages[rows], prepared.calibration)
+    return snapshot.cosines_of(prepared.vector, rows) if prepared.vector is not None else _unknown(rows)
+
+
+def _semantic(prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray, cosines: FloatArray) -> FloatArray:
+    """float32, shape (n_rows,), in [0, 1], NaN = not known."""
+    return semantic_value(cosines, prepared.language, snapshot.languages(rows), prepared.calibration)
+
+
+def _unknown(rows: IntArray) -> FloatArray:
+    return np.full(len(rows), np.nan, dtype=np.float32)
 
 
 def _best_passages(scores: Float64Array, profile_rows: IntArray, *, keep_zero: bool) -> _Best:
     """Group passages by profile, best first; scores and profile_rows have shape (n_rows,)."""
     order = np.lexsort((np.arange(len(scores)), -scores, profile_rows))
     firsts = np.flatnonzero(np.diff(profile_rows[order], prepend=-1))
-    groups = np.split(order, firsts[1:])
-    kept = [group for group in groups if keep_zero or scores[group[0]] > 0]
-    leaders = np.array([group[0] for group in kept], dtype=np.int64)
-    return _Best(profile_rows[leaders], kept, scores[leaders])
+    ends = np.append(firsts[1:], len(order))
+    leaders = order[firsts]
+    kept = np.full(len(leaders), keep_zero) | (scores[leaders] > 0)
+    leaders = leaders[kept]
+    return _Best(profile_rows[leaders], leaders, order, firsts[kept], ends[kept], scores[leaders])
 
 
 def _has_topics(
-    topics: Sequence[Topic], prepared: PreparedQuery, snapshot: Snapshot, profile_rows: IntArray
+    topics: Sequence[Topic],
+    passages_with_topic: Sequence[BoolArray],
+    prepared: PreparedQuery,
+    snapshot: Snapshot,
+    profile_rows: IntArray,
 ) -> list[BoolArray]:
     """Per topic bool, shape (len(profile_rows),): which profiles have evidence for it in any passage."""
     if not topics or not len(profile_rows):
         return [np.zeros(0, dtype=np.bool_)] * len(topics)
-    rows = np.concatenate([snapshot.passage_rows(int(profile_row)) for profile_row in profile_rows])
-    semantic = _semantic(prepared, snapshot, rows)
+    rows = snapshot.passages_of(profile_rows)
+    semantic = _semantic(prepared, snapshot, rows, _cosines_of(prepared, snapshot, rows))
     return [
-        profiles_with(topic, snapshot, rows, semantic=semantic, language=prepared.language)[profile_rows]
-        for topic in topics
+        profiles_with(topic, snapshot, rows, proven=having[rows], semantic=semantic, language=prepared.language)[
+            profile_rows
+        ]
+        for topic, having in zip(topics, passages_with_topic, strict=True)
     ]
 
 
-def _within_reach(best: _Best, n_missing: IntArray, top_k: int, weights: Weights) -> IntArray:
-    """Places of the profiles that adjustments could still bring among the first ``top_k``."""
-    order = np.lexsort((best.profile_rows, -best.topic, n_missing))
+def _within_reach(
+    bounds: tuple[Float64Array, Float64Array], n_missing: IntArray, top_k: int, *, stability: float
+) -> IntArray:
+    """Places of the profiles that could still come among the first ``top_k``, by their lowest and highest scores."""
+    lowest, highest = bounds
+    order = np.lexsort((-lowest, n_missing))
     if len(order) <= top_k:
         return order
     last = order[top_k - 1]
-    reach = 2 * most_movement(weights)
-    close = (n_missing == n_missing[last]) & (best.topic >= best.topic[last] - reach)
+    # What is deducted for must-haves, at most a half, is the same share where the same number is missing.
+    close = (n_missing == n_missing[last]) & (highest + 2 * stability >= lowest[last])
     return np.flatnonzero((n_missing < n_missing[last]) | close)
 
 
 def _findings(
-    prepared: PreparedQuery, snapshot: Snapshot, circumstances: Circumstances, profile_row: int, row: int
-) -> dict[str, Finding | None]:
-    year = int(snapshot.years[row])
-    standing = circumstances.standings.get(snapshot.profile_ids[profile_row], _NO_STANDING)
-    candidate = Candidate(snapshot.facts[profile_row], standing, year or None)
-    return {
-        signal: function(prepared.query, candidate, circumstances.today)
-        for signal, function in SIGNAL_FUNCTIONS.items()
-    }
+    prepared: PreparedQuery, snapshot: Snapshot, circumstances: Circumstances, rows: IntArray
+) -> list[dict[str, Finding | None]]:
+    """What each structured signal finds for the profiles of these passages."""
+    profiles = snapshot.profile_rows[rows]
+    ids = snapshot.profile_ids(profiles)
+    found = []
+    for profile, profile_id, year in zip(profiles, ids, snapshot.years(rows), strict=True):
+        standing = circumstances.standings.get(profile_id.decode(), _NO_STANDING)
+        candidate = Candidate(snapshot.facts(int(profile)), standing, int(year) or None)
+        found.append(
+            {
+                signal: function(prepared.query, candidate, circumstances.today)
+                for signal, function in SIGNAL_FUNCTIONS.items()
+            }
+        )
+    return found
 
 
 def _adjusting_values(findings: Sequence[dict[str, Finding | None]], nice: Sequence[BoolArray]) -> Float64Array:
@@ -345,6 +342,9 @@ def _parts(
     if share_missing is not None:
         taken, missing = float(fused.deducted[place]), float(share_missing[place])
         parts.append(Part(MUST_HAVE, missing, taken / missing if missing else 0.0, taken, missing))
+    if (made_up := float(fused.steadied[place])) > 0:
+        share = made_up / float(fused.allowances[place])
+        parts.append(Part(STABILITY, share, float(fused.allowances[place]), made_up, share, _STEADIED))
     return tuple(parts)
 
 

@@ -4,8 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matching_service.index.contract import FloatArray
-from matching_service.ranking.encoder import Calibration, Encoder, unit_vector
+from matching_service.ranking.encoder import Calibration, EncodableText, Encoder, unit_vector
 from matching_service.ranking.query import Query
+
+
+def query_texts(query: Query, language: str) -> tuple[EncodableText, EncodableText]:
+    """What of a query is encoded: the title, and the title with problem and key technology."""
+    whole = "。".join(part for part in (query.title, query.problem, query.key_technology) if part)
+    return EncodableText(query.title, language, is_query=True), EncodableText(whole, language, is_query=True)
 
 
 def query_vector(query: Query, language: str, encoder: Encoder) -> FloatArray | None:
@@ -13,10 +19,10 @@ def query_vector(query: Query, language: str, encoder: Encoder) -> FloatArray | 
 
     A title is clear but short, a body is full but wanders: the mean beat both (docs/quality.md).
     """
-    whole = "。".join(part for part in (query.title, query.problem, query.key_technology) if part)
-    encoded = encoder.encode([query.title, whole], [language, language], is_query=True)
+    texts = query_texts(query, language)
+    encoded = encoder.encode([text.text for text in texts], [language] * len(texts), is_query=True)
     vectors = [vector for vector in encoded if vector is not None]
-    return unit_vector(np.sum(vectors, axis=0, dtype=np.float32)) if vectors else None
+    return unit_vector(np.asarray(np.sum(vectors, axis=0), dtype=np.float32)) if vectors else None
 
 
 def semantic_value(

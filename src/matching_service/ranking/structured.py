@@ -12,14 +12,15 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 from matching_service.foundation.errors import Text
-from matching_service.index.snapshot import Facts
+from matching_service.index.contract import Facts
 from matching_service.ranking.query import Query
 from matching_service.text.normalise import fold
 
 _HOME = "CN"
 _HAN = re.compile("[\u4e00-\u9fff]")
 _YEARS_TO_HALF = 5.0
-_SOON = timedelta(days=90)
+SOON = timedelta(days=90)
+"""Who will not be available longer than this is no full help."""
 _HONOURS = (
     "院士",
     "长江学者",
@@ -45,10 +46,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a ranking depends on beside texts and facts. ``standings`` by profile id; who is not there has none."""
+    """What a ranking depends on beside texts and facts. ``standings`` by profile id; who is not there has none.
+
+    listed : scores on the list before, by profile id. stability : a smaller loss than this is not followed
+        (``fusion.fuse``). Only the lists of runs have them.
+    """
 
     today: date
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    listed: Mapping[str, float] = field(default_factory=dict)
+    stability: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,7 @@ def availability(_query: Query, candidate: Candidate, today: date) -> Finding | 
             value,
             Text(f"在手 {load} 项，上限 {facts.capacity} 项", f"serves {load} demands, at most {facts.capacity}"),
         )
-    if facts.available_until is not None and facts.available_until - today < _SOON:
+    if facts.available_until is not None and facts.available_until - today < SOON:
         return Finding(0.25, Text(f"可用至 {facts.available_until}", f"available until {facts.available_until}"))
     return None
 
@@ -183,3 +190,19 @@ SIGNAL_FUNCTIONS: Mapping[str, Callable[[Query, Candidate, date], Finding | None
     "availability": availability,
     "track_record": track_record,
 }
+
+_SILENT = (0.5, 0.5)
+_ANY = (0.0, 1.0)
+
+
+def value_ranges(query: Query, circumstances: Circumstances) -> Mapping[str, tuple[float, float]]:
+    """The least and the greatest value that each signal can have for any profile, with 0.5 for what is not known."""
+    return {
+        "cluster": _ANY if query.cluster is not None else _SILENT,
+        "field": (0.5, 1.0),
+        "region": (0.5, 1.0) if query.region is not None else _SILENT,
+        "honours": _ANY if _honours_asked(query) else _SILENT,
+        "recency": _ANY,
+        "availability": (0.0, 0.5),
+        "track_record": _ANY if circumstances.standings else _SILENT,
+    }

@@ -27,32 +27,32 @@ def prepare_topics(names: Sequence[str], analyzer: Analyzer) -> tuple[Topic, ...
     return tuple(Topic(name, _alternatives(name, analyzer)) for name in names)
 
 
+def passages_with(topic: Topic, snapshot: Snapshot) -> BoolArray:
+    """bool, shape (n_rows,): which passages use the words of the topic."""
+    found = np.zeros(len(snapshot.profile_rows), dtype=np.bool_)
+    for terms in topic.alternatives:
+        found |= snapshot.containing(terms)
+    return found
+
+
 def profiles_with(
-    topic: Topic, snapshot: Snapshot, rows: IntArray, *, semantic: FloatArray, language: str
+    topic: Topic, snapshot: Snapshot, rows: IntArray, *, proven: BoolArray, semantic: FloatArray, language: str
 ) -> BoolArray:
     """bool, shape (n_profiles,): which profiles have evidence for the topic in the passages of ``rows``.
 
-    semantic : the semantic signal of the whole demand for these passages, shape (len(rows),).
+    proven : ``passages_with`` for these rows. semantic : the semantic signal of the whole demand for them. Both are of
+    shape (len(rows),).
     Evidence is words. In another language than the demand's, a passage that means something near the whole demand
     has the benefit of the doubt: a word of two characters says too little for the encoder to find it in a
     foreign text (docs/quality.md). A topic without words is had by everyone.
     """
-    has = np.zeros(len(snapshot.profile_ids), dtype=np.bool_)
+    has = np.zeros(snapshot.profile_offsets[-1], dtype=np.bool_)
     if not topic.alternatives:
         has[:] = True
         return has
-    proven = passages_with(topic, snapshot, rows)
-    proven |= (snapshot.languages[rows] != language) & (semantic >= _NEAR_IN_MEANING)  # NaN compares as False
-    has[snapshot.profile_rows[rows[proven]]] = True
+    near = (snapshot.languages(rows) != language) & (semantic >= _NEAR_IN_MEANING)  # NaN compares as False
+    has[snapshot.profile_rows[rows[proven | near]]] = True
     return has
-
-
-def passages_with(topic: Topic, snapshot: Snapshot, rows: IntArray) -> BoolArray:
-    """bool, shape (len(rows),): which passages use the words of the topic."""
-    found = np.zeros(len(rows), dtype=np.bool_)
-    for terms in topic.alternatives:
-        found |= snapshot.sparse.contains(rows, terms)
-    return found
 
 
 def _alternatives(topic: str, analyzer: Analyzer) -> tuple[tuple[str, ...], ...]:

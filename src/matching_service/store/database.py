@@ -6,18 +6,24 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, make_url, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+import orjson
+from sqlalchemy import Connection, event, func, insert, make_url, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm.exc import StaleDataError
 
 from matching_service.foundation.errors import Conflict, PreconditionFailed, Text, Unavailable
-from matching_service.store.outbox import take_pending
+from matching_service.store.journal import take
+from matching_service.store.lookup import in_parts
+from matching_service.store.outbox import OutboxRow
 
 _BUSY_TIMEOUT_MS = 10_000
 _OUTBOX_LOCK = 0x6F7574626F78  # any constant; the ASCII codes of "outbox"
 _BEGIN = "sqlite_begin"
+LAST_SEQ = "last_seq"
+"""Key of ``session.info``: after the commit, the number of the newest event that it wrote."""
+_DEADLOCK = "40P01"
 
 
 class Database:
@@ -31,6 +37,8 @@ class Database:
         self.engine: AsyncEngine = create_async_engine(
             self.url,
             pool_pre_ping=not self.is_sqlite,
+            json_serializer=_to_json,
+            json_deserializer=orjson.loads,
             hide_parameters=True,  # texts of demands and contact data must not reach a log by way of an error
         )
         if self.is_sqlite:
@@ -46,12 +54,12 @@ class Database:
         """A session whose work is committed when the block ends, or rolled back when it raises.
 
         Raises Conflict when a constraint of the database refuses the work, PreconditionFailed when somebody
-        else changed a row in between, Unavailable when the database stays locked.
+        else changed a row in between, Unavailable when the database stays locked or two wait for each other.
         """
         async with self._write() as session:
             try:
                 yield session
-                await self._write_outbox(session)
+                await self._write_journal(session)
                 await session.commit()
             except StaleDataError as error:
                 raise PreconditionFailed("row_changed", _CHANGED) from error
@@ -59,8 +67,8 @@ class Database:
                 raise Conflict("constraint_violated", _REFUSED) from error
             except PoolTimeoutError as error:
                 raise Unavailable("database_busy", _BUSY) from error
-            except OperationalError as error:
-                if "database is locked" in str(error.orig):
+            except DBAPIError as error:
+                if "database is locked" in str(error.orig) or getattr(error.orig, "sqlstate", None) == _DEADLOCK:
                     raise Unavailable("database_busy", _BUSY) from error
                 raise
 
@@ -84,13 +92,20 @@ class Database:
         if not self.is_sqlite:
             await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
-    async def _write_outbox(self, session: AsyncSession) -> None:
-        if not (events := take_pending(session)):
-            return
+    async def _write_journal(self, session: AsyncSession) -> None:
+        """Insert what was only added, the outbox last, so that its lock is held for as short as can be."""
+        journal = take(session)
+        events = journal.pop(OutboxRow, [])
         await session.flush()
-        await self.lock(session, _OUTBOX_LOCK)
-        session.add_all(events)
-        await session.flush()
+        for table, rows in journal.items():
+            for part in in_parts(rows):
+                await session.execute(insert(table), part)
+        if events:
+            await self.lock(session, _OUTBOX_LOCK)
+        for part in in_parts(events):
+            await session.execute(insert(OutboxRow), part)
+        if events:
+            session.info[LAST_SEQ] = await session.scalar(select(func.max(OutboxRow.seq)))
 
 
 _CHANGED = Text(
@@ -102,6 +117,10 @@ _REFUSED = Text(
     "referred to must exist.",
 )
 _BUSY = Text("数据库正忙，请稍后重试。", "The database is busy; try again.")
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

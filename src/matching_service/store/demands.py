@@ -52,6 +52,18 @@ class DemandTransitionRow(Identified, Table):
     at: Mapped[datetime]
 
 
+class DeadlineNoticeRow(Identified, Table):
+    """That somebody was nudged about a demand, or told of its last chance: once for each time of silence."""
+
+    __tablename__ = "deadline_notices"
+    __table_args__ = (UniqueConstraint("demand_id", "kind", "silent_since"),)
+
+    demand_id: Mapped[str] = mapped_column(ForeignKey("demands.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(20))
+    silent_since: Mapped[date]
+    at: Mapped[datetime]
+
+
 class DemandContactRow(Table):
     __tablename__ = "demand_contacts"
 

@@ -1,10 +1,11 @@
 """Queries that more than one room asks for."""
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.interfaces import ORMOption
 
@@ -12,15 +13,27 @@ from matching_service.foundation.paging import Page, PageRequest, encode_cursor
 from matching_service.store.base import Identified
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_KEYS_PER_QUERY = 500
-"""Both databases limit the number of parameters of one statement."""
+_PER_STATEMENT = 1_000
+"""Both databases limit the number of parameters of one statement, to some 32,000."""
+_SOURCES_PER_STATEMENT = 100
 
 Row = TypeVar("Row", bound=Identified)
+Item = TypeVar("Item")
 
 
 def is_id(text: str) -> bool:
     """True for what can be an id of ours, whether it belongs to a row or not."""
     return _ID.fullmatch(text) is not None
+
+
+def in_parts(items: Sequence[Item], *, size: int = _PER_STATEMENT) -> Iterator[Sequence[Item]]:
+    """The items, in order, as many at a time as one statement may speak of."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def id_batches(ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    """The different ids, rising, in lists that one query can take."""
+    return in_parts(sorted(set(ids)))
 
 
 async def get_row(
@@ -41,21 +54,18 @@ async def get_by_ids(
     session: AsyncSession, table: type[Row], ids: Iterable[str], *, options: Iterable[ORMOption] = ()
 ) -> dict[str, Row]:
     """Rows by id, in as few queries as the databases allow."""
-    wanted = list(dict.fromkeys(ids))
     rows: dict[str, Row] = {}
-    for start in range(0, len(wanted), _KEYS_PER_QUERY):
-        statement = select(table).where(table.id.in_(wanted[start : start + _KEYS_PER_QUERY])).options(*options)
+    for part in in_parts(list(dict.fromkeys(ids))):
+        statement = select(table).where(table.id.in_(part)).options(*options)
         rows |= {row.id: row for row in await session.scalars(statement)}
     return rows
 
 
 async def existing_ids(session: AsyncSession, table: type[Row], ids: Iterable[str]) -> set[str]:
     """Those of the ids that belong to a row, in as few queries as the databases allow."""
-    wanted = sorted(set(ids))
     found: set[str] = set()
-    for start in range(0, len(wanted), _KEYS_PER_QUERY):
-        statement = select(table.id).where(table.id.in_(wanted[start : start + _KEYS_PER_QUERY]))
-        found |= set(await session.scalars(statement))
+    for batch in id_batches(ids):
+        found |= set(await session.scalars(select(table.id).where(table.id.in_(batch))))
     return found
 
 
@@ -69,52 +79,25 @@ async def get_page(session: AsyncSession, statement: Select[Row], table: type[Ro
 
 
 async def rows_by_external_id(
-    session: AsyncSession, table: type[Row], keys: Iterable[tuple[str, str]], *, options: Iterable[ORMOption] = ()
+    session: AsyncSession, table: type[Row], keys: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], Row]:
     """The rows of the given (source, external_id) pairs, in as few queries as the databases allow."""
-    wanted = sorted(set(keys))
     found: dict[tuple[str, str], Row] = {}
-    source, external_id = table.source, table.external_id  # type: ignore[attr-defined]
-    for start in range(0, len(wanted), _KEYS_PER_QUERY):
-        chunk = wanted[start : start + _KEYS_PER_QUERY]
-        statement = select(table).where(tuple_(source, external_id).in_(chunk)).options(*options)
-        for row in await session.scalars(statement):
+    for condition in external_id_conditions(table, keys):
+        for row in await session.scalars(select(table).where(condition)):
             found[row.source, row.external_id] = row  # type: ignore[attr-defined]
     return found
 
 
-class Upsertable(Protocol):
-    """A body that may name an existing row by (source, external_id), or in a file by our own id."""
+def external_id_conditions(table: type[Row], keys: Iterable[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
+    """Conditions for one statement each, of which the row of each (source, external_id) pair fulfils one.
 
-    source: str
-    external_id: str | None
-
-    @property
-    def row_id(self) -> str | None: ...
-
-
-class ExistingRows(Generic[Row]):
-    """The rows that a batch of bodies speaks of, loaded in a few queries; rows made on the way are added."""
-
-    def __init__(self, by_id: dict[str, Row], by_external_id: dict[tuple[str, str], Row]) -> None:
-        self._by_id = by_id
-        self._by_external_id = by_external_id
-
-    @classmethod
-    async def load(
-        cls, session: AsyncSession, table: type[Row], items: Sequence[Upsertable], *, options: Sequence[ORMOption] = ()
-    ) -> "ExistingRows[Row]":
-        keys = [(item.source, item.external_id) for item in items if item.external_id is not None]
-        ids = sorted({item.row_id for item in items if item.row_id is not None})
-        by_id = await get_by_ids(session, table, ids, options=options)
-        return cls(by_id, await rows_by_external_id(session, table, keys, options=options))
-
-    def find(self, item: Upsertable) -> Row | None:
-        if item.external_id is not None and (row := self._by_external_id.get((item.source, item.external_id))):
-            return row
-        return self._by_id.get(item.row_id) if item.row_id is not None else None
-
-    def add(self, item: Upsertable, row: Row) -> None:
-        self._by_id[row.id] = row
-        if item.external_id is not None:
-            self._by_external_id[item.source, item.external_id] = row
+    SQLite uses no index for a list of pairs, and allows no expression of a thousand terms.
+    """
+    source_, external_id_ = table.source, table.external_id  # type: ignore[attr-defined]
+    for part in in_parts(sorted(set(keys))):
+        by_source: dict[str, list[str]] = defaultdict(list)
+        for source, external_id in part:
+            by_source[source].append(external_id)
+        for sources in in_parts(list(by_source.items()), size=_SOURCES_PER_STATEMENT):
+            yield or_(*(and_(source_ == source, external_id_.in_(ids)) for source, ids in sources))

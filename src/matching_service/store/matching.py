@@ -3,14 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from matching_service.store.base import Identified, Table
 
 
 class MatchRunRow(Identified, Table):
-    """One ranking of one demand (scope ``demand``) or of all open ones (``open``), with all that made it."""
+    """One ranking of one demand (scope ``demand``), of all open ones (``open``), or of those of them that something
+    has changed for (``changed``), with all that made it.
+
+    ``events_as_of``: every event up to this number, of any kind, was known when the run began. ``worked_s``: seconds
+    spent on the demands that are done. ``frequencies_version`` and ``stability``: only of runs over many demands, and
+    the first only once such a run has counted the words.
+    """
 
     __tablename__ = "match_runs"
 
@@ -18,20 +24,31 @@ class MatchRunRow(Identified, Table):
     state: Mapped[str] = mapped_column(String(20), index=True)
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    worked_s: Mapped[float] = mapped_column(default=0.0)
     n_demands: Mapped[int] = mapped_column(default=0)
     n_done: Mapped[int] = mapped_column(default=0)
+    n_kept: Mapped[int] = mapped_column(default=0)
     n_failed: Mapped[int] = mapped_column(default=0)
     top_k: Mapped[int]
+    events_as_of: Mapped[int]
     index_version: Mapped[str] = mapped_column(String(36))
     index_as_of: Mapped[int]
     index_profiles: Mapped[int]
     lexicon_version: Mapped[str] = mapped_column(String(50))
     encoder_version: Mapped[str] = mapped_column(String(100))
     weights_version: Mapped[str] = mapped_column(String(100))
+    frequencies_version: Mapped[str | None] = mapped_column(String(64))
+    stability: Mapped[float | None]
 
 
 class MatchListRow(Identified, Table):
-    """The list of one demand in one run; it may be empty, or hold the error that prevented it."""
+    """The list of one demand in one run (state ``done``, it may be empty), the error that prevented it (``failed``),
+    or that the list before still holds (``kept``).
+
+    ``n_matches`` stays when a profile is deleted and its match with it. ``changes`` since the list before, as
+    ``matching.changes`` writes them, None where there are none; the counts are theirs.
+    """
 
     __tablename__ = "match_lists"
     __table_args__ = (UniqueConstraint("run_id", "demand_id"), Index(None, "demand_id", "id"))
@@ -42,6 +59,11 @@ class MatchListRow(Identified, Table):
     error: Mapped[str | None] = mapped_column(Text)
     previous_list_id: Mapped[str | None] = mapped_column(String(36))
     took_ms: Mapped[float | None]
+    n_matches: Mapped[int] = mapped_column(default=0)
+    n_entered: Mapped[int] = mapped_column(default=0)
+    n_left: Mapped[int] = mapped_column(default=0)
+    n_moved: Mapped[int] = mapped_column(default=0)
+    changes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class MatchRow(Identified, Table):

@@ -66,8 +66,8 @@ def _lines(content: str) -> Iterator[str]:
 def _parse_user_words(content: str) -> Iterator[tuple[str, int]]:
     for line in _lines(content):
         word, frequency, *_ = [*line.rsplit(maxsplit=2), ""]
-        if not frequency.isdigit():
-            raise ValueError(f"user dictionary: expected 'word frequency tag', found {line!r}")
+        if not frequency.isdecimal() or int(frequency) == 0:
+            raise ValueError(f"user dictionary: expected 'word frequency tag' with a frequency above 0, found {line!r}")
         yield fold(word), int(frequency)
 
 

@@ -6,7 +6,7 @@ Works on folded text, where case is gone. So a prefix is read only where it has 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _UNITS: dict[str, tuple[float, str]] = {
     **dict.fromkeys(("nm", "纳米"), (1e-9, "m")),
@@ -49,15 +49,14 @@ _UNITS: dict[str, tuple[float, str]] = {
     "ppm": (1.0, "ppm"),
 }
 _PATTERN = re.compile(
-    r"(?<![a-z0-9.])(\d{1,12}(?:\.\d{1,12})?)("
+    r"(\d(?<![a-z0-9.]\d)\d{0,11}(?:\.\d{1,12})?)("
     + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
     + r")(?![a-z0-9])(?!(?<=[\u4e00-\u9fff])(?![以或的至到左不内上下长宽高厚深远])[\u4e00-\u9fff])"
 )
 """A unit in Chinese characters is none where the next character may make another word of it: 4.0升级, 10米线."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(NamedTuple):
     """``term`` is the same for equal quantities and begins with =, which no word does."""
 
     term: str

@@ -1,30 +1,33 @@
-"""Cutting a folded text into words, each with its position.
+"""Cutting a folded text into pieces, and a piece into words.
 
-Chinese runs go to jieba in search mode (a long word and the words inside it), without its hidden Markov
-model, so that every word comes from a dictionary that a reader can open. Everything else (Latin, digits,
-other scripts) is cut by one regular expression, because jieba breaks 0.45mm and HPLC-MS apart.
+Chinese goes to rjieba, which is jieba's algorithm and dictionary, without the hidden Markov model, so that every word
+comes from a dictionary that a reader can open. Everything else (Latin, digits, other scripts) is cut by
+one regular expression, because jieba breaks 0.45mm and HPLC-MS apart.
 """
 
-import logging
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from itertools import groupby
+from typing import NamedTuple
 
-import jieba
+import rjieba
 
 from matching_service.text.lexicon import Lexicon
 
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff"
 _HAN_RUN = re.compile(f"[{_HAN}]+")
+_JIEBA_HAN = ("\u4e00", "\u9fd5")
+"""First and last of the characters that jieba makes words of. It gives rarer ones one by one; rjieba need not."""
 _OTHER_RUN = rf"[^\W_{_HAN}]+(?:[.\-+/][^\W_{_HAN}]+)*%?"
+_OTHER = re.compile(_OTHER_RUN)
 _CONNECTOR = re.compile(r"[.\-+/]")
 _QUANTITY = re.compile(r"\d+(?:\.\d+)?[^\W\d_]*%?")
+_MIN_FREQUENCY = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word of the folded text and its half-open span in it. Words may overlap: a compound and its parts."""
+class Word(NamedTuple):
+    """A word and its half-open span in the piece that holds it. Words may overlap: a compound and its parts."""
 
     text: str
     start: int
@@ -32,44 +35,70 @@ class Word:
 
 
 class Segmenter:
-    """Cuts texts by one lexicon. Immutable once built; building reads jieba's dictionary (about a second)."""
+    """Cuts texts by one lexicon. Immutable once built, so for any number of threads; built in a tenth of a second."""
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._stop_words = lexicon.stop_words
-        self._jieba = plain_tokenizer()
-        mixed: list[str] = []
-        for word, frequency in lexicon.user_words.items():
-            if _HAN_RUN.fullmatch(word):
-                self._jieba.add_word(word, frequency)
+        self._jieba = jieba_with(lexicon)
+        self._mixed = frozenset(word for word in (*lexicon.user_words, *lexicon.canonical) if not is_chinese(word))
+        self._pieces = re.compile(_pieces(self._mixed))
+
+    def cut(self, folded: str) -> list[str]:
+        """The text in pieces, which joined are the text again.
+
+        A piece is a Chinese word, a word of the lexicon that is not all Chinese (3d打印), a run of other letters and
+        digits with what connects them (hplc-esi-ms), or any other character. What words a piece holds depends on
+        nothing beside it.
+        """
+        pieces: list[str] = []
+        for chinese, other in self._pieces.findall(folded):
+            if chinese:
+                pieces += self._jieba.cut(chinese, False)
             else:
-                mixed.append(word)
-        mixed += [word for word in lexicon.canonical if not _HAN_RUN.fullmatch(word)]
-        for word in sorted({*lexicon.canonical, *lexicon.stop_words}):  # each must come out as one word to be of use
-            if _HAN_RUN.fullmatch(word) and not self._jieba.FREQ.get(word):
-                self._jieba.add_word(word, max(3, self._jieba.suggest_freq(word, tune=False)))
-        self._run = re.compile(
-            f"(?P<mixed>{_alternatives(mixed)})|(?P<han>(?:(?!{_alternatives(mixed)})[{_HAN}])+)|(?P<other>{_OTHER_RUN})"
-        )
+                pieces.append(other)
+        return pieces
 
-    def words(self, folded: str) -> Iterator[Word]:
-        """The words of a folded text, without stop words and the words inside them."""
-        for run in self._run.finditer(folded):
-            words = list(self._words_of_run(run))
-            stops = _merged(sorted((word.start, word.end) for word in words if word.text in self._stop_words))
-            starts = [start for start, _ in stops]
-            for word in words:
-                before = bisect_right(starts, word.start) - 1  # the last stretch of stop words that begins by then
-                if before < 0 or stops[before][1] < word.end:
-                    yield word
+    def words_in(self, piece: str) -> list[Word]:
+        """The words of a piece, inner ones before the whole, without stop words and the words inside them."""
+        if piece in self._mixed:
+            words = [Word(piece, 0, len(piece))]
+        elif is_chinese(piece):
+            words = [*self._inner_words(piece), Word(piece, 0, len(piece))]
+        elif _OTHER.fullmatch(piece):
+            words = [*_parts(piece), Word(piece, 0, len(piece))]
+        else:
+            return []
+        stops = [word for word in words if word.text in self._stop_words]
+        return _outside(words, stops) if stops else words
 
-    def _words_of_run(self, run: re.Match[str]) -> Iterator[Word]:
-        if run.lastgroup == "han":
-            for text, start, end in self._jieba.tokenize(run.group(), mode="search", HMM=False):
-                yield Word(text, run.start() + start, run.start() + end)
-            return
-        if run.lastgroup == "other":
-            yield from _parts(run)
-        yield Word(run.group(), *run.span())
+    def _inner_words(self, word: str) -> Iterator[Word]:
+        """The words of two and three characters inside a longer one, as jieba's search mode gives them."""
+        for length in (2, 3):
+            for start in range(len(word) - length + 1 if len(word) > length else 0):
+                if self._jieba.has_word(word[start : start + length]):
+                    yield Word(word[start : start + length], start, start + length)
+
+
+def jieba_with(lexicon: Lexicon) -> rjieba.Jieba:
+    """The dictionary of jieba and the Chinese words of the lexicon.
+
+    A synonym or stop word must come out as one word to be of use, so one that is in no dictionary gets the frequency
+    that makes it so. For a word that jieba knows, the lexicon's frequency replaces its own, in the total as well;
+    jieba's add_word would count both, and cut some texts otherwise (docs/decisions/0012).
+    """
+    jieba = rjieba.Jieba()
+    for word, frequency in lexicon.user_words.items():
+        if is_chinese(word):
+            jieba.add_word(word, frequency, None)
+    for word in sorted({*lexicon.canonical, *lexicon.stop_words}):
+        if is_chinese(word) and not jieba.has_word(word):
+            jieba.add_word(word, max(_MIN_FREQUENCY, jieba.suggest_freq(word)), None)
+    return jieba
+
+
+def is_chinese(text: str) -> bool:
+    """Whether the text is of Chinese characters alone."""
+    return _HAN_RUN.fullmatch(text) is not None
 
 
 def han_runs(folded: str) -> Iterator[re.Match[str]]:
@@ -77,11 +106,11 @@ def han_runs(folded: str) -> Iterator[re.Match[str]]:
     return _HAN_RUN.finditer(folded)
 
 
-def _parts(run: re.Match[str]) -> Iterator[Word]:
+def _parts(run: str) -> Iterator[Word]:
     """The pieces of a joined run such as hplc-esi-ms; a quantity such as 0.45mm is one piece."""
-    start = run.start()
-    pieces = _CONNECTOR.split(run.group())
-    if len(pieces) == 1 or _QUANTITY.fullmatch(run.group()):
+    start = 0
+    pieces = _CONNECTOR.split(run)
+    if len(pieces) == 1 or _QUANTITY.fullmatch(run):
         return
     for piece in pieces:
         if len(piece) > 1 and not piece.isdigit():
@@ -89,31 +118,41 @@ def _parts(run: re.Match[str]) -> Iterator[Word]:
         start += len(piece) + 1
 
 
-def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sorted spans with the overlapping ones made one."""
-    merged: list[tuple[int, int]] = []
-    for start, end in spans:
-        if merged and start < merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+def _outside(words: list[Word], stops: list[Word]) -> list[Word]:
+    """The words that do not lie in a stretch of overlapping stop words."""
+    stretches: list[tuple[int, int]] = []
+    for _, start, end in sorted(stops, key=lambda word: word.start):
+        if stretches and start < stretches[-1][1]:
+            stretches[-1] = stretches[-1][0], max(end, stretches[-1][1])
         else:
-            merged.append((start, end))
-    return merged
+            stretches.append((start, end))
+    starts = [start for start, _ in stretches]
+
+    def is_outside(word: Word) -> bool:
+        before = bisect_right(starts, word.start) - 1  # the last stretch that begins by then
+        return before < 0 or stretches[before][1] < word.end
+
+    return [word for word in words if is_outside(word)]
 
 
-def _alternatives(words: list[str]) -> str:
-    """A pattern for literal words, longest first, that does not match inside a longer Latin word."""
-    longest_first = sorted(set(words), key=lambda word: (-len(word), word))
-    if not longest_first:
-        return r"(?!)"
-    return rf"(?<![a-z0-9])(?:{'|'.join(map(re.escape, longest_first))})(?![a-z0-9])"
+def _pieces(mixed: Collection[str]) -> str:
+    """A pattern of two groups, one of which matches at any character: a run for jieba, or another piece.
 
-
-def plain_tokenizer() -> jieba.Tokenizer:
-    """A tokenizer of our own. jieba would keep its prefix dictionary as a marshal file in the shared folder
-    for temporary files, where another user of the machine could plant one; reading the text costs the same.
+    A run ends where a mixed word begins. Few Chinese characters begin one, and only at those it is looked for.
     """
-    jieba.setLogLevel(logging.WARNING)
-    tokenizer = jieba.Tokenizer()
-    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
-    tokenizer.initialized = True
-    return tokenizer
+    first, last = _JIEBA_HAN
+    beginnings = {word[0] for word in mixed}
+    plain = "".join(chr(code) for code in range(ord(first), ord(last) + 1) if chr(code) not in beginnings)
+    others = "".join(sorted(character for character in beginnings if first <= character <= last))
+    chinese_first = [word for word in mixed if word[0] in others]
+    run = f"[{plain}]++" + (f"|(?!{_alternatives(chinese_first)})[{others}]" if others else "")
+    return rf"((?:{run})++)|({_alternatives(mixed)}|{_OTHER_RUN}|[\s\S])"
+
+
+def _alternatives(words: Collection[str]) -> str:
+    """A pattern for literal words, longest first, that does not match inside a longer Latin word."""
+    if not words:
+        return r"(?!)"
+    by_first = groupby(sorted(set(words), key=lambda word: (word[0], -len(word), word)), key=lambda word: word[0])
+    groups = (f"{re.escape(first)}(?:{'|'.join(re.escape(word[1:]) for word in group)})" for first, group in by_first)
+    return rf"(?<![a-z0-9])(?:{'|'.join(groups)})(?![a-z0-9])"

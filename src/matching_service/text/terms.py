@@ -5,21 +5,29 @@ tell which n-grams belong together. N-grams do not cross a stop word or a bare o
 character 泵 and the word 泵 are different terms. A group of synonyms is one term with a mark of its own.
 """
 
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import accumulate, chain
+from sys import intern
+from typing import NamedTuple
 
 from matching_service.text.lexicon import Lexicon, default_lexicon
-from matching_service.text.normalise import fold_with_spans
-from matching_service.text.quantities import find_quantities
-from matching_service.text.segment import Segmenter, han_runs
+from matching_service.text.normalise import Spans, fold, fold_with_spans
+from matching_service.text.quantities import Quantity, find_quantities
+from matching_service.text.segment import Segmenter, Word, han_runs
 
 NGRAM_MARK = "~"
 SYNONYM_MARK = "≈"
 
+_MAX_KNOWN_PIECES = 1 << 16  # some 40 MB
+_MAX_KNOWN_LENGTH = 32
+Place = tuple[str, int, int]
+"""A term and its half-open span."""
 
-@dataclass(frozen=True, slots=True)
-class Occurrence:
+
+class Occurrence(NamedTuple):
     """A term and the half-open span of the original text where it stands."""
 
     term: str
@@ -27,47 +35,119 @@ class Occurrence:
     end: int
 
 
+class _Reading(NamedTuple):
+    """What a piece of a text says, whatever stands beside it.
+
+    ``places``: its terms with their spans in it, in the order of ``find_terms``; the ``n_at_last`` last ones start at
+    its last character. ``first`` and ``last``: the characters at its ends that make a bigram with a neighbour's, the
+    last one marked; empty where none may.
+    """
+
+    terms: tuple[str, ...]
+    places: tuple[Place, ...]
+    n_at_last: int
+    first: str
+    last: str
+    length: int
+
+
 def is_ngram(term: str) -> bool:
     return term.startswith(NGRAM_MARK)
 
 
 class Analyzer:
-    """Texts to terms, by one lexicon. Immutable once built; building reads jieba's dictionary (about a second)."""
+    """Texts to terms, by one lexicon, for any number of threads; building takes a fifth of a second.
+
+    A text is cut into pieces that can be read one by one, and what was read once is remembered: a text of new
+    combinations has hardly any new words.
+    """
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._segmenter = Segmenter(lexicon)
         self._canonical = lexicon.canonical
         self._bare_words = lexicon.bare_words
+        self._known = _Memory(lambda piece: self._read(piece, self._segmenter.words_in(piece)))
 
     def count_terms(self, text: str) -> Counter[str]:
         """How often each term occurs in ``text``. Empty for a text without letters or digits."""
-        return Counter(term for term, _, _ in self._terms(fold_with_spans(text).text))
+        readings, quantities = self._analyse(fold(text))
+        terms = [quantity.term for quantity in quantities]
+        left = ""
+        for reading, _, _, first, last, _ in readings:
+            if left and first:
+                terms.append(left + first)
+            terms += reading
+            left = last
+        return Counter(terms)
 
     def find_terms(self, text: str) -> list[Occurrence]:
         """The same terms with their positions in ``text`` as it was written, in order of their start."""
+        return list(map(Occurrence._make, self.places(text)))
+
+    def places(self, text: str) -> list[Place]:
+        """``find_terms`` as plain tuples, which are made in half the time."""
         folded = fold_with_spans(text)
-        found = [Occurrence(term, *folded.original_span(start, end)) for term, start, end in self._terms(folded.text)]
-        return sorted(found, key=lambda occurrence: (occurrence.start, -occurrence.end, occurrence.term))
+        readings, quantities = self._analyse(folded.text)
+        places = _places(readings)
+        for quantity in quantities:
+            insort(places, quantity, key=_order)
+        if folded.spans is not None:
+            places = _original(places, folded.spans)
+        return places
+
+    def _analyse(self, folded: str) -> tuple[list[_Reading], list[Quantity]]:
+        """The text as readings of its pieces, one after the other, without words that start in a quantity."""
+        pieces = self._segmenter.cut(folded)
+        readings = list(map(self._known.__getitem__, pieces))
+        quantities = list(find_quantities(folded))
+        if quantities:
+            in_quantity = _marked(folded, [(quantity.start, quantity.end) for quantity in quantities])
+            starts = list(accumulate(map(len, pieces), initial=0))
+            touched = (range(bisect_right(starts, q.start) - 1, bisect_left(starts, q.end)) for q in quantities)
+            for number in set(chain.from_iterable(touched)):
+                words = self._segmenter.words_in(pieces[number])
+                kept = [word for word in words if not in_quantity[starts[number] + word.start]]
+                readings[number] = self._read(pieces[number], kept)
+        return readings, quantities
+
+    def _read(self, piece: str, words: Sequence[Word]) -> _Reading:
+        length, last = len(piece), len(piece) - 1
+        if not words:
+            return _Reading((), (), 0, "", "", length)
+        places = [(self._term_of(word), start, end) for word, start, end in words]
+        covered = _marked(piece, [(start, end) for word, start, end in words if word not in self._bare_words])
+        marked = [""] * length  # its characters as terms
+        for run in han_runs(piece):
+            for place in range(run.start(), run.end()):
+                if covered[place]:
+                    marked[place] = intern(NGRAM_MARK + piece[place])
+                    places.append((marked[place], place, place + 1))
+                    if place and marked[place - 1]:
+                        places.append((marked[place - 1] + piece[place], place - 1, place + 1))
+        places.sort(key=_order)
+        terms = tuple([term for term, _, _ in places])
+        n_at_last = len([start for _, start, _ in places if start == last])
+        return _Reading(terms, tuple(places), n_at_last, intern(marked[0][len(NGRAM_MARK) :]), marked[last], length)
 
     def _term_of(self, word: str) -> str:
         canonical = self._canonical.get(word)
         return word if canonical is None else SYNONYM_MARK + canonical
 
-    def _terms(self, folded: str) -> list[tuple[str, int, int]]:
-        quantities = list(find_quantities(folded))
-        terms = [(quantity.term, quantity.start, quantity.end) for quantity in quantities]
-        in_quantity = _marked(folded, [(quantity.start, quantity.end) for quantity in quantities])
-        words = [word for word in self._segmenter.words(folded) if not in_quantity[word.start]]
-        terms += [(self._term_of(word.text), word.start, word.end) for word in words]
-        covered = _marked(folded, [(word.start, word.end) for word in words if word.text not in self._bare_words])
-        for run in han_runs(folded):
-            for position in range(run.start(), run.end()):
-                if not covered[position]:
-                    continue
-                terms.append((NGRAM_MARK + folded[position], position, position + 1))
-                if position + 1 < run.end() and covered[position + 1]:
-                    terms.append((NGRAM_MARK + folded[position : position + 2], position, position + 2))
-        return terms
+
+class _Memory(dict[str, _Reading]):
+    """Readings of pieces by piece. When it is full it begins anew, so that it keeps up with what texts are about."""
+
+    def __init__(self, read: Callable[[str], _Reading]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, piece: str) -> _Reading:
+        reading = self._read(piece)
+        if len(piece) <= _MAX_KNOWN_LENGTH:
+            if len(self) >= _MAX_KNOWN_PIECES:
+                self.clear()
+            self[piece] = reading
+        return reading
 
 
 @cache
@@ -81,9 +161,40 @@ def count_terms(text: str) -> Counter[str]:
     return default_analyzer().count_terms(text)
 
 
+def find_places(text: str) -> list[Place]:
+    """``Analyzer.places`` with the lexicon that ships with the service."""
+    return default_analyzer().places(text)
+
+
 def find_terms(text: str) -> list[Occurrence]:
     """``Analyzer.find_terms`` with the lexicon that ships with the service."""
     return default_analyzer().find_terms(text)
+
+
+def _places(readings: Sequence[_Reading]) -> list[Place]:
+    """The terms of pieces that follow one another, and the bigrams across their borders, in the order of find_terms."""
+    places: list[Place] = []
+    offset, left, n_after_left = 0, "", 0
+    for _, inside, n_at_last, first, last, length in readings:
+        if left and first:
+            places.insert(len(places) - n_after_left, (left + first, offset - 1, offset + 1))
+        for term, start, end in inside:
+            places.append((term, offset + start, offset + end))
+        offset, left, n_after_left = offset + length, last, n_at_last
+    return places
+
+
+def _original(places: Sequence[Place], spans: Spans) -> list[Place]:
+    """The places of a folded text in the text as it was written."""
+    starts, ends = zip(*spans, strict=True) if spans else ((), ())
+    original = [(term, starts[start], ends[end - 1]) for term, start, end in places]
+    keeps_order = len(set(starts)) == len(starts)  # otherwise several folded characters stand for one, as in ℃
+    return original if keeps_order else sorted(original, key=_order)
+
+
+def _order(place: Place) -> tuple[int, int, str]:
+    term, start, end = place
+    return start, -end, term
 
 
 def _marked(text: str, spans: list[tuple[int, int]]) -> bytearray:

@@ -1,13 +1,13 @@
 """exchange
 
-Revision: 377f9c740d84, after 8b90e2f6a715.
+Revision: 377f9c740d84, after e7b3c51d9f04.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "377f9c740d84"
-down_revision = "8b90e2f6a715"
+down_revision = "e7b3c51d9f04"
 branch_labels = None
 depends_on = None
 

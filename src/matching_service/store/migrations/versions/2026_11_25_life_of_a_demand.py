@@ -1,13 +1,13 @@
 """life of a demand
 
-Revision: 5d1f7a20c3e4, after 3f6b0c8a91d2.
+Revision: 5d1f7a20c3e4, after 4b7f2a90c1d3.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "5d1f7a20c3e4"
-down_revision = "3f6b0c8a91d2"
+down_revision = "4b7f2a90c1d3"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,233 @@
+"""The inner loops, compiled. Arrays in, arrays out; each releases the interpreter's lock while it runs.
+
+Every sum is taken in the order of its terms, and products of vectors are integers, so that a passage has the same
+bits whichever segment holds it, alone or among many, on any processor.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from matching_service.index.contract import BoolArray, FloatArray, IntArray
+
+logger = logging.getLogger(__name__)
+Function = TypeVar("Function", bound=Callable[..., object])
+
+EMPTY_SLOT = -1
+_STRIPS_PER_RANK = 4
+_MOST_IN_STRIP = 128
+_INFINITY = np.int32(0x7F800000)
+
+
+def _kernel(function: Function) -> Function:
+    """Compiled at first use and kept beside the source; compiled anew by each process where nothing can be written."""
+    try:
+        return cast(Function, njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # numba found no folder for its cache
+        logger.info("kernels_not_cached", extra={"kernel": function.__name__})
+        return cast(Function, njit(nogil=True)(function))
+
+
+@_kernel
+def locate(terms: NDArray[np.uint64], keys: NDArray[np.uint64], firsts: IntArray, lasts: IntArray) -> None:
+    """terms[firsts[i]:lasts[i]] are those that equal keys[i]. terms : rising, may repeat. keys : shape (n_keys,).
+
+    Terms are hashes and lie evenly, so the place of a key is near what its size says; the search widens from there.
+    """
+    n = len(terms)
+    for i in range(len(keys)):
+        key = keys[i]
+        low = min(int(np.float64(key) * (n / 2.0**64)), max(n - 1, 0))
+        high, step = low, 16
+        while low > 0 and terms[low - 1] >= key:
+            low = max(0, low - step)
+            step *= 4
+        step = 16
+        while high < n and terms[high] < key:
+            high = min(n, high + step)
+            step *= 4
+        while low < high:
+            middle = (low + high) >> 1
+            if terms[middle] < key:
+                low = middle + 1
+            else:
+                high = middle
+        firsts[i] = low
+        while low < n and terms[low] == key:
+            low += 1
+        lasts[i] = low
+
+
+@_kernel
+def add_lists(
+    weights: FloatArray,
+    starts: IntArray,
+    ends: IntArray,
+    rows: NDArray[np.uint16],
+    scales: FloatArray,
+    out: FloatArray,
+) -> None:
+    """out[row] = min(1, scales[row] * sum of the weights of the lists that hold the row), list by list.
+
+    weights, starts, ends : shape (n_lists,). rows : a multiple of four in all, so that four are read at a time.
+    scales, out : shape (n_rows,).
+    """
+    out[:] = 0.0
+    fours = rows.view(np.uint64)
+    low = np.uint64(0xFFFF)
+    for t in range(len(weights)):
+        weight, start, end = weights[t], starts[t], ends[t]
+        first = min((start + 3) // 4 * 4, end)
+        last = max(first, end // 4 * 4)
+        for j in range(start, first):
+            out[rows[j]] += weight
+        for four in fours[first // 4 : last // 4]:
+            out[four & low] += weight
+            out[(four >> np.uint64(16)) & low] += weight
+            out[(four >> np.uint64(32)) & low] += weight
+            out[four >> np.uint64(48)] += weight
+        for j in range(last, end):
+            out[rows[j]] += weight
+    for row in range(len(out)):
+        out[row] = min(np.float32(1.0), out[row] * scales[row])
+
+
+@_kernel
+def add_lists_of(
+    weights: FloatArray,
+    starts: IntArray,
+    ends: IntArray,
+    rows: NDArray[np.uint16],
+    scales: FloatArray,
+    wanted: IntArray,
+    out: FloatArray,
+) -> None:
+    """``add_lists`` for the ``wanted`` rows alone, by binary search in each list; the same bits."""
+    for i in range(len(wanted)):
+        row = wanted[i]
+        total = np.float32(0.0)
+        for t in range(len(weights)):
+            low, high = starts[t], ends[t]
+            while low < high:
+                middle = (low + high) >> 1
+                if rows[middle] < row:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < ends[t] and rows[low] == row:
+                total += weights[t]
+        out[i] = min(np.float32(1.0), total * scales[row])
+
+
+@_kernel
+def count_rows(starts: IntArray, ends: IntArray, rows: NDArray[np.uint16], out: NDArray[np.uint16]) -> None:
+    """out[row] += 1 for each of the posting lists that holds the row."""
+    for t in range(len(starts)):
+        for j in range(starts[t], ends[t]):
+            out[rows[j]] += 1
+
+
+@_kernel
+def multiply(query: NDArray[np.int16], vectors: NDArray[np.int8], scales: FloatArray, out: FloatArray) -> None:
+    """out[row] = scales[row] * (query · vectors[row]), the product in whole numbers, so exact in any order.
+
+    query : shape (n_dimensions,). vectors : shape (n_rows, n_dimensions).
+    512 products of 15 and 7 bits stay below 2^31.
+    """
+    n_rows, n_dimensions = vectors.shape
+    for row in range(n_rows):
+        total = np.int32(0)
+        for d in range(n_dimensions):
+            total += np.int32(query[d]) * np.int32(vectors[row, d])
+        out[row] = np.float32(total) * scales[row]
+
+
+@_kernel
+def best(scores: FloatArray, allowed: BoolArray, k: int) -> IntArray:
+    """Rows of the k largest positive scores that are allowed, and all that tie with the last of them; rising.
+
+    Row i is in strip i modulo the number of strips. The k-th largest of the strips' maxima cannot be above the k-th
+    largest score, and few are above it. As whole numbers, positive floats keep their order, and are compared many at a
+    time.
+    """
+    n, bits = len(scores), scores.view(np.int32)
+    n_strips = min(n, max(_STRIPS_PER_RANK * k, n // _MOST_IN_STRIP))
+    maxima = np.zeros(n_strips, dtype=np.int32)
+    for start in range(0, n, max(1, n_strips)):
+        some, may = bits[start : start + n_strips], allowed[start : start + n_strips]
+        for i in range(len(some)):
+            value = some[i] * np.int32(may[i])
+            value = value if value <= _INFINITY else np.int32(0)  # above it is what is not a number
+            maxima[i] = max(maxima[i], value)
+    bound = np.int32(1)
+    if n_strips > k:
+        bound = max(bound, np.partition(maxima, n_strips - k)[n_strips - k])
+    is_high = maxima >= bound
+    found = np.empty((n // max(1, n_strips) + 1) * is_high.sum(), dtype=np.int64)
+    n_found = 0
+    for strip in np.flatnonzero(is_high):
+        for row in range(strip, n, n_strips):
+            if bound <= bits[row] <= _INFINITY and allowed[row]:
+                found[n_found] = row
+                n_found += 1
+    found = found[:n_found]
+    if n_found > k:
+        values = bits[found]
+        found = found[values >= np.partition(values, n_found - k)[n_found - k]]
+    return np.sort(found)
+
+
+@_kernel
+def number_pairs(terms: NDArray[np.uint64], counts: NDArray[np.uint8], numbers: NDArray[np.int32]) -> IntArray:
+    """Number the different pairs of term and count in the order in which they are first seen; the hash table grows.
+
+    numbers : shape (n_entries,), filled with the number of each entry's pair.
+    Returns the entry in which each pair was first seen, rising, shape (n_different,).
+    """
+    size = 1 << 12
+    slots = np.full(size, EMPTY_SLOT, dtype=np.int32)
+    firsts = np.empty(size, dtype=np.int64)
+    n_pairs = 0
+    for i in range(len(terms)):
+        slot = _slot(terms[i], counts[i], size)
+        while slots[slot] != EMPTY_SLOT:
+            first = firsts[slots[slot]]
+            if terms[first] == terms[i] and counts[first] == counts[i]:
+                break
+            slot = (slot + 1) & (size - 1)
+        if slots[slot] == EMPTY_SLOT:
+            slots[slot] = n_pairs
+            firsts[n_pairs] = i
+            n_pairs += 1
+        numbers[i] = slots[slot]
+        if 2 * n_pairs >= size:
+            size *= 4
+            slots = np.full(size, EMPTY_SLOT, dtype=np.int32)
+            more = np.empty(size, dtype=np.int64)
+            more[:n_pairs] = firsts[:n_pairs]
+            firsts = more
+            for number in range(n_pairs):
+                slot = _slot(terms[firsts[number]], counts[firsts[number]], size)
+                while slots[slot] != EMPTY_SLOT:
+                    slot = (slot + 1) & (size - 1)
+                slots[slot] = number
+    return firsts[:n_pairs].copy()
+
+
+@_kernel
+def _slot(term: np.uint64, count: np.uint8, size: int) -> np.int64:
+    """Where in the table a pair is looked for first; the term is a hash already."""
+    return np.int64(((term >> np.uint64(3)) + np.uint64(count) * np.uint64(0x9E3779B97F4A7C15)) & np.uint64(size - 1))
+
+
+@_kernel
+def gather(numbers: NDArray[np.int32], rows: NDArray[np.uint16], starts: IntArray, out: NDArray[np.uint16]) -> None:
+    """A stable counting sort of rows by number. starts : shape (n_numbers,), where each begins; it is used up."""
+    for i in range(len(numbers)):
+        place = starts[numbers[i]]
+        starts[numbers[i]] = place + 1
+        out[place] = rows[i]

@@ -1,0 +1,246 @@
+"""Which passages of a segment use which terms, how often, and what a query scores with them. Exact.
+
+A passage's impact of a term is sqrt(family weight) * (1 + ln count), divided by the Euclidean length of all its
+impacts. It holds no document frequency, so a new passage changes no stored number; frequencies enter through the
+query's weights. Nothing is rounded.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matching_service.index import kernels
+from matching_service.index.contract import BoolArray, FloatArray, IntArray, TermCounts, TermWeights
+from matching_service.text.terms import NGRAM_MARK, SYNONYM_MARK, is_ngram
+
+MAX_ROWS = 1 << 16
+"""Rows of a segment, so that a row takes two bytes and a query's scores of a segment stay in the processor's cache."""
+MAX_COUNT = 255
+"""More occurrences of a term in one passage count as this many."""
+
+CHARACTER_WEIGHT = 1.0
+BIGRAM_WEIGHT = 0.5
+WORD_WEIGHT = 0.3
+"""Shares of the families of terms in a product, chosen on labelled demands: docs/quality.md."""
+LATIN_WEIGHT = 2.0
+"""A word without Chinese characters (PLC, HPLC) has no n-grams; it weighs what a Chinese word has with its own."""
+SYNONYM_WEIGHT = 1.0
+"""Synonyms share no characters; their one common term stands for those, too."""
+
+_FAMILIES = (CHARACTER_WEIGHT, BIGRAM_WEIGHT, WORD_WEIGHT, LATIN_WEIGHT, SYNONYM_WEIGHT, 0.0, 0.0, 0.0)
+_CHARACTER, _BIGRAM, _WORD, _LATIN, _SYNONYM = range(5)
+_FAMILY_BITS = np.uint64(7)
+_FAMILY_FACTORS = np.sqrt(np.array(_FAMILIES, dtype=np.float64))
+_COUNT_FACTORS = 1.0 + np.log(np.maximum(np.arange(MAX_COUNT + 1), 1))
+_IMPACTS = _COUNT_FACTORS.astype(np.float32)
+_SQUARES = np.rint((_FAMILY_FACTORS[:, None] * _COUNT_FACTORS) ** 2 * 2.0**30)
+_HAN = re.compile("[\u3400-\u9fff]")
+_LETTER = re.compile(r"[^\W\d_]")
+_ROWS_AT_ONCE = 4
+_SEARCH_COST = 32
+"""Looking up one row in a posting list costs as much as walking over so many postings."""
+
+Keys = NDArray[np.uint64]
+
+
+@lru_cache(maxsize=1 << 18)  # some 50 MB
+def term_key(term: str) -> int:
+    """A term as 64 bits: 61 of its BLAKE2b digest, and its family in the lowest three.
+
+    Among two million terms, two share a key with a probability of one in a million; they would count as one.
+    """
+    digest = hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") & ~7 | _family(term)
+
+
+def term_keys(terms: Iterable[str]) -> Keys:
+    """uint64, one key per term, in this order."""
+    return np.fromiter(map(term_key, terms), dtype=np.uint64)
+
+
+def family_factors(keys: Keys) -> NDArray[np.float64]:
+    """sqrt(family weight) of each term, shape (len(keys),)."""
+    return _FAMILY_FACTORS[(keys & _FAMILY_BITS).astype(np.intp)]
+
+
+def _family(term: str) -> int:
+    if is_ngram(term):
+        return _CHARACTER if len(term) == len(NGRAM_MARK) + 1 else _BIGRAM
+    if term.startswith(SYNONYM_MARK):
+        return _SYNONYM
+    is_quantity = term.startswith("=")
+    is_latin = not is_quantity and _HAN.search(term) is None and _LETTER.search(term) is not None
+    return _LATIN if is_latin else _WORD
+
+
+def located(terms: Keys, keys: Keys) -> tuple[IntArray, IntArray]:
+    """Where each key begins and ends in rising terms; both int64, shape (len(keys),)."""
+    firsts, lasts = np.empty(len(keys), dtype=np.int64), np.empty(len(keys), dtype=np.int64)
+    kernels.locate(terms, keys, firsts, lasts)
+    return firsts, lasts
+
+
+def impacts(counts: TermCounts) -> dict[str, float]:
+    """One passage's impacts per term, of unit Euclidean length; empty for an empty passage."""
+    factors = family_factors(term_keys(counts)).tolist()
+    logarithms = (1.0 + math.log(min(count, MAX_COUNT)) for count in counts.values())
+    return unit({term: f * log for term, f, log in zip(counts, factors, logarithms, strict=True)})
+
+
+def unit(weights: TermWeights) -> dict[str, float]:
+    """The weights divided by their Euclidean length; empty when that is 0."""
+    norm = math.sqrt(math.fsum(weight * weight for weight in weights.values()))
+    return {term: weight / norm for term, weight in weights.items()} if norm else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of a text in the order of their keys, which is the order of every sum.
+
+    keys : uint64, shape (n_terms,), rising. counts : float64, 1 at least.
+    """
+
+    names: tuple[str, ...]
+    keys: Keys
+    counts: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, counts: TermCounts) -> Self:
+        keys = term_keys(counts)
+        order = np.argsort(keys)
+        names = list(counts)
+        values = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
+        return cls(tuple(names[i] for i in order), keys[order], values[order])
+
+
+@dataclass(frozen=True, slots=True)
+class TermQuery:
+    """What a query asks of a segment: weight * sqrt(family weight) of each term.
+
+    keys : uint64, shape (n_terms,), rising. weights : float32, shape (n_terms,).
+    """
+
+    keys: Keys
+    weights: FloatArray
+
+    @classmethod
+    def of(cls, weights: TermWeights) -> Self:
+        terms = Terms.of(weights)
+        return cls.weighted(terms, terms.counts)
+
+    @classmethod
+    def weighted(cls, terms: Terms, weights: NDArray[np.float64]) -> Self:
+        """From weights in the order of ``terms``."""
+        return cls(terms.keys, (weights * family_factors(terms.keys)).astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """The inverted lists of one segment: one list for each term and number of times that it stands in a passage, so
+    that a posting is a row and no more, and a whole list has one weight.
+
+    terms : uint64, shape (n_lists,), rising. counts : uint8, shape (n_lists,), rising within a term.
+    starts : int64, shape (n_lists + 1,); list l is ``rows[starts[l]:starts[l + 1]]``.
+    rows : uint16, rising within a list, filled up with zeros to a multiple of four.
+    scales : float32, shape (n_rows,): 1 / Euclidean length of a passage's impacts, 0 for an empty passage.
+    """
+
+    terms: Keys
+    counts: NDArray[np.uint8]
+    starts: IntArray
+    rows: NDArray[np.uint16]
+    scales: FloatArray
+
+    @classmethod
+    def build(cls, passages: Sequence[TermCounts]) -> Self:
+        """One row per passage, in this order."""
+        sizes = [len(counts) for counts in passages]
+        terms = term_keys(term for counts in passages for term in counts)
+        numbers = np.fromiter(
+            (min(count, MAX_COUNT) for counts in passages for count in counts.values()), np.uint8, sum(sizes)
+        )
+        rows = np.repeat(np.arange(len(passages)), sizes).astype(np.uint16)
+        return cls.from_entries(terms, rows, numbers, len(passages))
+
+    @classmethod
+    def from_entries(cls, terms: Keys, rows: NDArray[np.uint16], counts: NDArray[np.uint8], n_rows: int) -> Self:
+        """From entries in any order, each a term, a row and a count, shape (n_entries,); no pair occurs twice."""
+        if n_rows > MAX_ROWS:
+            raise ValueError(f"{n_rows} rows in a segment of at most {MAX_ROWS}")
+        if np.any(rows[1:] < rows[:-1]):
+            order = np.argsort(rows, kind="stable")  # a radix sort for two bytes
+            terms, rows, counts = terms[order], rows[order], counts[order]
+        numbers = np.empty(len(terms), dtype=np.int32)
+        firsts = kernels.number_pairs(terms, counts, numbers)
+        order = np.lexsort((counts[firsts], terms[firsts]))
+        place_of = np.empty(len(order), dtype=np.int32)
+        place_of[order] = np.arange(len(order), dtype=np.int32)
+        numbers = place_of[numbers]
+        starts = np.zeros(len(order) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(numbers, minlength=len(order)), out=starts[1:])
+        gathered = np.zeros(-(-len(rows) // _ROWS_AT_ONCE) * _ROWS_AT_ONCE, dtype=np.uint16)
+        kernels.gather(numbers, rows, starts[:-1].copy(), gathered)
+        scales = _scales(terms, rows, counts, n_rows)
+        return cls(terms[firsts][order], counts[firsts][order], starts, gathered, scales)
+
+    def entries(self) -> tuple[Keys, NDArray[np.uint16], NDArray[np.uint8]]:
+        """Terms, rows and counts, shape (n_postings,), list by list."""
+        sizes = np.diff(self.starts)
+        return np.repeat(self.terms, sizes), self.rows[: self.starts[-1]], np.repeat(self.counts, sizes)
+
+    def document_counts(self, alive: BoolArray) -> IntArray:
+        """int64, shape (n_lists,): how many of the rows that ``alive`` marks, shape (n_rows,), each list holds."""
+        if alive.all():
+            return np.diff(self.starts)
+        sums = np.concatenate([[0], np.cumsum(alive[self.rows[: self.starts[-1]]])])
+        return np.asarray(np.diff(sums[self.starts]), dtype=np.int64)
+
+    def scores(self, query: TermQuery, out: FloatArray) -> None:
+        """Fill ``out``, shape (n_rows,), with scores in [0, 1]: the product of two vectors of unit length."""
+        kernels.add_lists(*self._lists(query), self.rows, self.scales, out)
+
+    def scores_of(self, query: TermQuery, wanted: IntArray) -> FloatArray:
+        """float32, shape (len(wanted),): the same scores of some rows, in the cheaper of two ways."""
+        weights, starts, ends = self._lists(query)
+        if len(wanted) * len(weights) * _SEARCH_COST < int((ends - starts).sum()):
+            out = np.empty(len(wanted), dtype=np.float32)
+            kernels.add_lists_of(weights, starts, ends, self.rows, self.scales, wanted, out)
+            return out
+        every = np.empty(len(self.scales), dtype=np.float32)
+        kernels.add_lists(weights, starts, ends, self.rows, self.scales, every)
+        return every[wanted]
+
+    def containing(self, keys: Keys) -> BoolArray:
+        """bool, shape (n_rows,): which passages use every one of the different terms."""
+        lists, owners = self._places(keys)
+        if len(np.unique(owners)) < len(keys):
+            return np.zeros(len(self.scales), dtype=np.bool_)
+        n_present = np.zeros(len(self.scales), dtype=np.uint16)
+        kernels.count_rows(self.starts[lists], self.starts[lists + 1], self.rows, n_present)
+        return np.asarray(n_present == len(keys), dtype=np.bool_)
+
+    def _lists(self, query: TermQuery) -> tuple[FloatArray, IntArray, IntArray]:
+        """Weights, starts and ends of the lists of the query's terms."""
+        lists, owners = self._places(query.keys)
+        return query.weights[owners] * _IMPACTS[self.counts[lists]], self.starts[lists], self.starts[lists + 1]
+
+    def _places(self, keys: Keys) -> tuple[IntArray, IntArray]:
+        """The lists of these terms, term by term, and for each the place of its term in ``keys``."""
+        firsts, lasts = located(self.terms, keys)
+        sizes = lasts - firsts
+        owners = np.repeat(np.arange(len(keys)), sizes)
+        return np.arange(len(owners)) + np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes), owners
+
+
+def _scales(terms: Keys, rows: NDArray[np.uint16], counts: NDArray[np.uint8], n_rows: int) -> FloatArray:
+    """1 / length per row. Squares are whole numbers of 2^-30, so that equal passages have equal bits in any order."""
+    squares = _SQUARES[(terms & _FAMILY_BITS).astype(np.intp), counts]
+    sums = np.bincount(rows, weights=squares, minlength=n_rows) * 2.0**-30
+    return np.asarray(np.divide(1.0, np.sqrt(sums), out=np.zeros(n_rows), where=sums > 0), dtype=np.float32)

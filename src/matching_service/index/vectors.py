@@ -1,0 +1,86 @@
+"""The vectors of a segment's passages, in one byte a dimension, compared by cosine in whole numbers.
+
+What is kept of a vector is its direction, rounded: 127 steps for its largest coordinate. The scale of a row makes the
+rounded vector of unit length again. docs/quality.md says what the rounding costs; after it, nothing is approximate.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matching_service.index import kernels
+from matching_service.index.contract import FloatArray, IntArray
+
+_STEPS = 127
+_QUERY_STEPS = 32767
+
+
+def round_vector(vector: FloatArray) -> NDArray[np.int8]:
+    """int8, shape (n_dimensions,): the direction of a vector that is not 0."""
+    return np.asarray(np.rint(vector * (_STEPS / np.abs(vector).max())), dtype=np.int8)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorQuery:
+    """direction : int16, shape (n_dimensions,). scale : 1 / its length."""
+
+    direction: NDArray[np.int16]
+    scale: np.float32
+
+    @classmethod
+    def of(cls, vector: FloatArray) -> Self:
+        """From a vector that is not 0."""
+        direction = np.rint(vector * (_QUERY_STEPS / np.abs(vector).max())).astype(np.int16)
+        return cls(direction, _scale(direction))
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """directions : int8, shape (n_rows, n_dimensions).
+    scales : float32, shape (n_rows,), 1 / length; NaN where there is no vector.
+    """
+
+    directions: NDArray[np.int8]
+    scales: FloatArray
+
+    @classmethod
+    def build(cls, vectors: Sequence[FloatArray | None], *, n_dimensions: int) -> Self:
+        """One row per vector, in this order."""
+        made = cls(
+            np.zeros((len(vectors), n_dimensions), dtype=np.int8), np.full(len(vectors), np.nan, dtype=np.float32)
+        )
+        return made.with_rows({row: vector for row, vector in enumerate(vectors) if vector is not None})
+
+    @classmethod
+    def of(cls, vectors: FloatArray) -> Self:
+        """From vectors that are not 0, shape (n_rows, n_dimensions)."""
+        directions = np.rint(vectors * (_STEPS / np.abs(vectors).max(axis=1, keepdims=True))).astype(np.int8)
+        wide = directions.astype(np.float32)
+        squares = np.einsum("rd,rd->r", wide, wide).astype(np.float64)  # whole numbers below 2^24, so exact before, too
+        return cls(directions, (1.0 / np.sqrt(squares)).astype(np.float32))
+
+    def with_rows(self, vectors: dict[int, FloatArray]) -> Self:
+        """A copy with the vectors of some rows."""
+        directions, scales = self.directions.copy(), self.scales.copy()
+        for row, vector in vectors.items():
+            directions[row] = round_vector(vector)
+            scales[row] = _scale(directions[row])
+        return type(self)(directions, scales)
+
+    def cosines(self, query: VectorQuery, out: FloatArray) -> None:
+        """Fill ``out``, shape (n_rows,), with cosines, negative ones as 0; NaN for a row without a vector."""
+        kernels.multiply(query.direction, self.directions, self.scales, out)
+        np.clip(out * query.scale, 0.0, 1.0, out=out)
+
+    def cosines_of(self, query: VectorQuery, rows: IntArray) -> FloatArray:
+        """float32, shape (len(rows),): the same for some rows."""
+        out = np.empty(len(rows), dtype=np.float32)
+        type(self)(np.ascontiguousarray(self.directions[rows]), self.scales[rows]).cosines(query, out)
+        return out
+
+
+def _scale(direction: NDArray[np.int8] | NDArray[np.int16]) -> np.float32:
+    return np.float32(1.0 / np.linalg.norm(direction.astype(np.float64)))

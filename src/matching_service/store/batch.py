@@ -1,0 +1,107 @@
+"""Batches of rows: read in a few queries, changed as plain objects, written in a few statements.
+
+The objects belong to no session, whose unit of work would write them one by one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from sqlalchemy import Column, bindparam, delete, insert, inspect, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstanceState
+
+from matching_service.foundation.clock import now
+from matching_service.store.base import Identified, Table, Versioned
+from matching_service.store.lookup import external_id_conditions, in_parts
+
+Row = TypeVar("Row", bound=Identified)
+AnyRow = TypeVar("AnyRow", bound=Table)
+
+
+class Upsertable(Protocol):
+    """A body that may name an existing row by (source, external_id), or in a file by our own id."""
+
+    source: str
+    external_id: str | None
+
+    @property
+    def row_id(self) -> str | None: ...
+
+
+class Batch(Generic[Row]):
+    """The rows of one table that a batch of bodies speaks of; rows made on the way are added."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Row] = {}
+        self._by_external_id: dict[tuple[str, str], Row] = {}
+
+    @classmethod
+    async def load(cls, session: AsyncSession, table: type[Row], items: Sequence[Upsertable]) -> "Batch[Row]":
+        """The rows that exist, locked to the end of the transaction: nobody changes one before it is written."""
+        batch = cls()
+        keys = ((item.source, item.external_id) for item in items if item.external_id is not None)
+        ids = sorted({item.row_id for item in items if item.row_id is not None})
+        for condition in (*external_id_conditions(table, keys), *(table.id.in_(part) for part in in_parts(ids))):
+            # In the order of ids: two batches that lock the same rows in two orders would wait for each other.
+            statement = select(table).where(condition).order_by(table.id)
+            for row in (await session.scalars(statement.with_for_update(key_share=True))).all():
+                session.expunge(row)
+                if row.id not in batch._by_id:
+                    batch.add(row)
+        return batch
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        return list(self._by_id.values())
+
+    def find(self, item: Upsertable) -> Row | None:
+        if item.external_id is not None and (row := self._by_external_id.get((item.source, item.external_id))):
+            return row
+        return self._by_id.get(item.row_id) if item.row_id is not None else None
+
+    def add(self, row: Row) -> None:
+        """Know a new row, or a row by its new external id."""
+        self._by_id[row.id] = row
+        if row.external_id is not None:  # type: ignore[attr-defined]
+            self._by_external_id[row.source, row.external_id] = row  # type: ignore[attr-defined]
+
+
+def new_row(table: type[AnyRow], values: Mapping[str, Any]) -> AnyRow:
+    """A new row, filled without noting each value as a change: that takes most of the time of making one."""
+    row = table()
+    vars(row).update(values)
+    return row
+
+
+async def write_rows(session: AsyncSession, table: type[Table], rows: Iterable[Table]) -> None:
+    """Insert the rows that are new and update those that were changed, as many per statement as the databases allow.
+
+    The rows belong to no session, and those that exist are locked by this transaction.
+    """
+    sql = Table.metadata.tables[table.__tablename__]
+    states: list[InstanceState[Any]] = [inspect(row) for row in rows]
+    defaults = {column.key: _default(column) for column in sql.columns}
+    for new in in_parts([state.dict for state in states if state.transient]):
+        values = [{name: row[name] if name in row else default() for name, default in defaults.items()} for row in new]
+        await session.execute(insert(sql).inline(), values)
+    for changed in in_parts([state for state in states if state.detached and state.modified]):
+        for state in changed:
+            if isinstance(row := state.object, Versioned):
+                row.row_version, row.updated_at = row.row_version + 1, now()
+        names = {name for state in changed for name in state.committed_state} & set(sql.c.keys())
+        values = [{"row_id": state.dict["id"]} | {name: state.dict[name] for name in names} for state in changed]
+        await session.execute(update(sql).where(sql.c.id == bindparam("row_id")), values)
+
+
+async def delete_rows(session: AsyncSession, table: type[Identified], ids: Iterable[str]) -> None:
+    """Delete rows by id, in as few statements as the databases allow."""
+    for part in in_parts(sorted(ids)):
+        await session.execute(delete(table).where(table.id.in_(part)))
+
+
+def _default(column: Column[Any]) -> Callable[[], Any]:
+    """What a column gets in a row that does not name it, as in a flush."""
+    default: Any = column.default
+    if default is None:
+        return lambda: None
+    return (lambda: default.arg(None)) if default.is_callable else (lambda: default.arg)

@@ -1,0 +1,16 @@
+"""Vectors of texts, kept so that no text is encoded twice. Found by a hash of encoder, language and text."""
+
+from sqlalchemy import BigInteger, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from matching_service.store.base import Table
+
+
+class EmbeddingRow(Table):
+    """``direction`` holds one signed byte per dimension; empty for a text that the encoder makes nothing of."""
+
+    __tablename__ = "embeddings"
+
+    key: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    encoder: Mapped[str] = mapped_column(String(100), index=True)
+    direction: Mapped[bytes] = mapped_column(LargeBinary)
