@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -13,13 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Cli, Postgres
+from conftest import Cli
 from http_checks import assert_problem
-from sqlalchemy import func, select, text
+from nights import copied, opened_engine
+from sqlalchemy import func, select
 
 from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.access.service import create_key
-from matching_service.app import create_app, create_engine
+from matching_service.app import create_app
 from matching_service.demands.schemas import DemandImport
 from matching_service.exchange.imports import import_file
 from matching_service.foundation.settings import Settings
@@ -118,28 +117,8 @@ async def results(database: Database, run_id: str) -> dict[str, Any]:
     }
 
 
-@asynccontextmanager
-async def copied(database: Database, request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Database]:
-    """The same database once more."""
-    if database.is_sqlite:
-        async with database.engine.connect() as connection:
-            await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-        shutil.copy(str(database.url.database), folder / "copy.sqlite3")
-        url = f"sqlite+aiosqlite:///{folder / 'copy.sqlite3'}"
-    else:
-        await database.close()  # a template may have no sessions
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create(f"t{uuid.uuid4().hex}", template=str(database.url.database))
-    copy = Database(url)
-    try:
-        yield copy
-    finally:
-        await copy.close()
-
-
 async def undisturbed(database: Database, folder: Path) -> dict[str, Any]:
-    engine = create_engine(Settings(encoder="none", data_dir=folder), database)
-    await engine.open()
+    engine = await opened_engine(database, folder)
     report = await nightly.rerank(engine, await nightly.begin(engine, resume=False), lambda _n: None)
     assert (report.run.state, report.run.n_done) == ("finished", N_DEMANDS)
     return await results(database, report.run.id)
@@ -225,8 +204,7 @@ async def test_a_run_tells_its_progress_and_is_cancelled_while_it_works(
 
 
 async def test_beside_a_living_run_another_process_is_refused(city: Database, cli: Cli, tmp_path: Path) -> None:
-    engine = create_engine(Settings(encoder="none", data_dir=tmp_path / "own"), city)
-    await engine.open()
+    engine = await opened_engine(city, tmp_path / "own")
     first = await nightly.begin(engine, resume=False)
     async with owning(city, "run") as is_mine:
         assert is_mine

@@ -109,17 +109,24 @@ class Engine:
                 except Exception:
                     logger.exception("index_not_opened")
                     await asyncio.sleep(_RETRY_S)
-        while True:
-            try:
-                has_more = [await index.follow() for index in (self.demands, self.profiles)]
-            except Exception:
-                logger.exception("index_not_followed")
-                await asyncio.sleep(_RETRY_S)
-                continue
-            self._wanted.clear()
-            if not any(has_more):
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wanted.wait(), _POLL_S)
+        try:
+            while True:
+                await self._follow_once()
+        finally:
+            self.profiles.stop_encoding()
+            self.demands.stop_encoding()
+
+    async def _follow_once(self) -> None:
+        try:
+            has_more = [await index.follow() for index in (self.demands, self.profiles)]
+        except Exception:
+            logger.exception("index_not_followed")
+            await asyncio.sleep(_RETRY_S)
+            return
+        self._wanted.clear()
+        if not any(has_more):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), _POLL_S)
 
     async def view(self, *, newest: Mapping[str, int] | None = None, min_as_of: int | None = None) -> "View":
         """What every list of one answer is ranked with, up to the last commit; raises Unavailable while it loads.

@@ -236,6 +236,10 @@ class LiveIndex:
                 await self._take_in(await self._vectors.known(session, keys))
         return bool(keys) and self._encoding.is_held
 
+    def stop_encoding(self) -> None:
+        """Leave what is awaited to other processes."""
+        self._encoding.release()
+
     async def _fill(self, keys: Sequence[int]) -> None:
         owners = self.snapshot.owners_of_awaited(keys)
         async with self._database.reading() as session:
