@@ -15,9 +15,8 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import ColumnElement, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.interfaces import ORMOption
 
 from matching_service.access.policies import Principal, Role
 from matching_service.api.bulk import Stored, parse_items
@@ -32,7 +31,6 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import FieldError
 from matching_service.organizations.schemas import OrganizationImport
 from matching_service.organizations.service import upsert_organizations
-from matching_service.profiles.queries import WITH_WORKS
 from matching_service.profiles.schemas import ProfileImport, ProfilePatch, Work
 from matching_service.profiles.service import update_profile, upsert_profiles
 from matching_service.store.demands import DemandRow
@@ -97,14 +95,13 @@ class _Kind:
     table: Any
     model: type[BaseModel]
     upsert: Any
-    options: tuple[ORMOption, ...]
     hidden: str
 
 
 _KINDS: Mapping[str, _Kind] = MappingProxyType(
     {
-        "demand": _Kind(DemandRow, DemandImport, upsert_demands, (), "restricted"),
-        "profile": _Kind(ProfileRow, ProfileImport, upsert_profiles, (WITH_WORKS,), "hidden"),
+        "demand": _Kind(DemandRow, DemandImport, upsert_demands, "restricted"),
+        "profile": _Kind(ProfileRow, ProfileImport, upsert_profiles, "hidden"),
     }
 )
 
@@ -155,13 +152,6 @@ def _read(place: int, raw: Any, mapping: Mapped | None) -> _Record | None:
     return _Record(place, raw, item.entity, item.entity_id, data)
 
 
-async def _present(session: AsyncSession, feed: FeedRow, kind: _Kind, records: Sequence[_Record]) -> dict[str, Any]:
-    """What is stored of these records already, by the id that they have there."""
-    keys = [(_source(feed), record.id) for record in records]
-    found = await rows_by_external_id(session, kind.table, keys, options=kind.options)
-    return {there: row for (_, there), row in found.items()}
-
-
 async def _remove(
     session: AsyncSession, feed: FeedRow, kind: _Kind, records: Sequence[_Record], actor: Principal
 ) -> int:
@@ -170,7 +160,7 @@ async def _remove(
     Rows stay, because lists, decisions and contacts hang on them: a profile is hidden, a demand restricted and ended.
     """
     n_removed = 0
-    for row in (await _present(session, feed, kind, records)).values():
+    for row in await session.scalars(select(kind.table).where(*_are(feed, kind, records)).order_by(kind.table.id)):
         is_changed = False
         if row.visibility not in {kind.hidden, *NEVER_MATCHED}:
             row.origin = row.origin | {"removed": True, "visibility": row.visibility}
@@ -189,7 +179,8 @@ async def _store(
     session: AsyncSession, feed: FeedRow, kind: _Kind, records: Sequence[_Record], actor: Principal
 ) -> list[Stored]:
     """Create or update records, their organizations first; one outcome for each."""
-    present = await _present(session, feed, kind, records)
+    columns = select(kind.table.external_id, kind.table.visibility, kind.table.origin)
+    present = {row.external_id: row for row in await session.execute(columns.where(*_are(feed, kind, records)))}
     links = await _link_organizations(session, feed, records, actor)
     linked = [(record, link) for record, link in zip(records, links, strict=True) if not isinstance(link, Stored)]
     bodies = [_body(feed, kind, record, present.get(record.id)) | link for record, link in linked]
@@ -334,6 +325,11 @@ async def _keep_refused(
         )
         for item in refused
     )
+
+
+def _are(feed: FeedRow, kind: _Kind, records: Sequence[_Record]) -> tuple[ColumnElement[bool], ...]:
+    """The conditions under which a row is what is stored of one of the records."""
+    return kind.table.source == _source(feed), kind.table.external_id.in_([record.id for record in records])
 
 
 def _source(feed: FeedRow) -> str:

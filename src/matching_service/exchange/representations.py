@@ -138,26 +138,25 @@ async def _lists(session: AsyncSession, ids: Sequence[str], audience: Audience) 
         return {}
     asked = await get_by_ids(session, MatchListRow, ids)
     demands = await get_by_ids(session, DemandRow, (row.demand_id for row in asked.values()))
-    newest = [one.id for one in (await queries.previous_lists(session, sorted(demands))).values()]
-    lists = {row.demand_id: row for row in (await get_by_ids(session, MatchListRow, newest)).values()}
-    matches = await queries.get_matches(session, newest)
+    newest = await queries.previous_lists(session, sorted(demands))
+    matches = await queries.get_matches(session, (visible.id for visible in newest.values()))
     profiles = await get_by_ids(session, ProfileRow, (m.profile_id for found in matches.values() for m in found))
     decisions = await queries.get_decisions(session, sorted(demands))
     excluded = await exclusions_of(session, (demand.organization_id for demand in demands.values()))
     on = today()
     data = {
         demand_id: {
-            "id": row.id,
+            "id": visible.id,
             "demand_id": demand_id,
-            "run_id": row.run_id,
+            "run_id": visible.run.id,
             "items": [
                 _match_values(match, profile, decisions[demand_id].get(profile.id))
-                for match in matches[row.id]
+                for match in matches[visible.id]
                 if (profile := profiles.get(match.profile_id)) is not None
                 and may_be_proposed(profile, own := demands[demand_id].organization_id, excluded[own], on=on)
             ],
         }
-        for demand_id, row in lists.items()
+        for demand_id, visible in newest.items()
     }
     return {row.id: data[row.demand_id] for row in asked.values() if row.demand_id in data}
 
