@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 
 from matching_service import __version__
 from matching_service.api import health
+from matching_service.api.admission import bulk_line, ranking_line
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
@@ -45,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.settings = chosen
+    app.state.ranking_line, app.state.bulk_line = ranking_line(), bulk_line()
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)

@@ -10,10 +10,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from matching_service.foundation.errors import FieldError, InvalidInput, Language, MatchingError, Text
+from matching_service.foundation.errors import FieldError, InvalidInput, Language, MatchingError, Text, Unavailable
 from matching_service.foundation.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER = {"description": "Seconds after which it is worth trying again.", "schema": {"type": "integer"}}
 
 
 class ProblemError(BaseModel):
@@ -41,6 +42,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": _STATUS_TITLES[status].en,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
+        | ({"headers": {"Retry-After": _RETRY_AFTER}} if status == 503 else {})
         for status in statuses
     }
 
@@ -92,7 +94,7 @@ def problem(
 
 
 def error_problem(error: MatchingError, language: Language) -> JSONResponse:
-    return problem(
+    response = problem(
         status=error.http_status,
         title=error.title,
         code=error.code,
@@ -100,6 +102,9 @@ def error_problem(error: MatchingError, language: Language) -> JSONResponse:
         language=language,
         errors=error.errors,
     )
+    if isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def internal_problem(language: Language) -> JSONResponse:

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
 
 from matching_service.access.policies import Action, Principal, authorize
+from matching_service.api.admission import RankingTurn
 from matching_service.api.deps import PageDep, Permit, ReadSession, WriteSession
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
@@ -52,17 +53,21 @@ CanReadRuns = Depends(Permit(Action.RUN_READ))
 
 
 @router.post("/matches", dependencies=[Idempotent], responses=problem_responses(404))
-async def rank_now(body: MatchBody, write: WriteSession, engine: EngineDep, principal: CanMatch) -> MatchAnswer:
+async def rank_now(
+    body: MatchBody, write: WriteSession, engine: EngineDep, principal: CanMatch, turn: RankingTurn
+) -> MatchAnswer:
     """Rank profiles for a stored demand or an ad hoc question. Nothing is stored unless `store` is true."""
     if body.store:
         authorize(principal, Action.MATCH_STORE)
-    return await service.match(engine, write, body)
+    async with turn:
+        return await service.match(engine, write, body)
 
 
 @router.post("/matches/explain", dependencies=[Idempotent], responses=problem_responses(404))
-async def explain(body: ExplainBody, engine: EngineDep, _principal: CanMatch) -> ExplainAnswer:
+async def explain(body: ExplainBody, engine: EngineDep, _principal: CanMatch, turn: RankingTurn) -> ExplainAnswer:
     """Explain one pair of demand and profile, also one that is not on the list, and why it is not."""
-    return await service.explain(engine, body)
+    async with turn:
+        return await service.explain(engine, body)
 
 
 @router.put("/matches/{match_id}/decision", responses=problem_responses(404))
@@ -79,10 +84,11 @@ async def read_latest_matches(demand_id: str, session: ReadSession) -> MatchAnsw
 
 @router.get("/demands/{demand_id}/similar", dependencies=[CanReadMatches], responses=problem_responses(404))
 async def read_similar_demands(
-    demand_id: str, engine: EngineDep, top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K
+    demand_id: str, engine: EngineDep, turn: RankingTurn, top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K
 ) -> DemandMatchAnswer:
     """Other demands like this one."""
-    return await service.similar_demands(engine, demand_id, top_k=top_k)
+    async with turn:
+        return await service.similar_demands(engine, demand_id, top_k=top_k)
 
 
 @router.post(
@@ -102,11 +108,12 @@ async def check_conflicts(
 
 @router.post("/profiles/{profile_id}/matches", dependencies=[Idempotent], responses=problem_responses(404))
 async def rank_demands_for_profile(
-    profile_id: str, engine: EngineDep, _principal: CanMatch, body: ReverseBody | None = None
+    profile_id: str, engine: EngineDep, _principal: CanMatch, turn: RankingTurn, body: ReverseBody | None = None
 ) -> DemandMatchAnswer:
     """The reverse: open demands that this profile might answer."""
     top_k = body.top_k if body is not None else DEFAULT_TOP_K
-    return await service.demands_for_profile(engine, profile_id, top_k=top_k)
+    async with turn:
+        return await service.demands_for_profile(engine, profile_id, top_k=top_k)
 
 
 @router.post("/match-runs", status_code=202, dependencies=[Idempotent], responses=problem_responses(409))
