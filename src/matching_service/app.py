@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from matching_service import __version__
 from matching_service.api import health
+from matching_service.api.admission import bulk_line, ranking_line
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
@@ -48,7 +49,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.settings = chosen
+<<<<<<< HEAD
     app.state.mappings = load_mappings(chosen.feed_mapping)
+=======
+    app.state.ranking_line, app.state.bulk_line = ranking_line(), bulk_line()
+>>>>>>> refs/heads/bulk
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)

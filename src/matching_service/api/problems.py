@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+<<<<<<< HEAD
 from matching_service.foundation.errors import (
     FieldError,
     IllegalTransition,
@@ -18,9 +19,13 @@ from matching_service.foundation.errors import (
     MatchingError,
     Text,
 )
+=======
+from matching_service.foundation.errors import FieldError, InvalidInput, Language, MatchingError, Text, Unavailable
+>>>>>>> refs/heads/bulk
 from matching_service.foundation.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER = {"description": "Seconds after which it is worth trying again.", "schema": {"type": "integer"}}
 
 
 class ProblemError(BaseModel):
@@ -53,6 +58,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": _STATUS_TITLES[status].en,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
+        | ({"headers": {"Retry-After": _RETRY_AFTER}} if status == 503 else {})
         for status in statuses
     }
 
@@ -110,7 +116,7 @@ def problem(
 
 
 def error_problem(error: MatchingError, language: Language) -> JSONResponse:
-    return problem(
+    response = problem(
         status=error.http_status,
         title=error.title,
         code=error.code,
@@ -119,6 +125,9 @@ def error_problem(error: MatchingError, language: Language) -> JSONResponse:
         errors=error.errors,
         legal=error.legal if isinstance(error, IllegalTransition) else None,
     )
+    if isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def problem_errors(errors: Iterable[FieldError], language: Language) -> list[ProblemError]:

@@ -5,7 +5,12 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Response
 
+<<<<<<< HEAD
 from matching_service.access.policies import Action, Principal, authorize
+=======
+from matching_service.access.policies import Action, Principal
+from matching_service.api.admission import BulkTurn
+>>>>>>> refs/heads/bulk
 from matching_service.api.bulk import BulkAnswer, BulkBody, bulk_answer, parse_items
 from matching_service.api.deps import (
     IfMatch,
@@ -66,11 +71,14 @@ async def list_demands(
 
 
 @router.post("/bulk", dependencies=[Idempotent], response_model=BulkAnswer)
-async def upsert_demands(body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep) -> Response:
+async def upsert_demands(
+    body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep, turn: BulkTurn
+) -> Response:
     """Create or update up to 1,000 by (`source`, `external_id`); valid items are stored even when others fail."""
-    parsed = await to_thread.run_sync(parse_items, body.items, DemandCreate)
-    stored = await service.upsert_demands(session, parsed.items, principal)
-    return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
+    async with turn:
+        parsed = await to_thread.run_sync(parse_items, body.items, DemandCreate)
+        stored = await service.upsert_demands(session, parsed.items, principal)
+        return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
 
 
 @router.get("/{demand_id}", dependencies=[CanRead], responses=problem_responses(404))

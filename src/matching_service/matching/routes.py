@@ -6,7 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
 
 from matching_service.access.policies import Action, Principal, authorize
+<<<<<<< HEAD
 from matching_service.api.deps import DatabaseDep, LanguageDep, PageDep, Permit, ReadSession, WriteSession
+=======
+from matching_service.api.admission import RankingTurn
+from matching_service.api.deps import PageDep, Permit, ReadSession, WriteSession
+>>>>>>> refs/heads/bulk
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -56,17 +61,21 @@ CanReadRuns = Depends(Permit(Action.RUN_READ))
 
 
 @router.post("/matches", dependencies=[Idempotent], responses=problem_responses(404))
-async def rank_now(body: MatchBody, write: WriteSession, engine: EngineDep, principal: CanMatch) -> MatchAnswer:
+async def rank_now(
+    body: MatchBody, write: WriteSession, engine: EngineDep, principal: CanMatch, turn: RankingTurn
+) -> MatchAnswer:
     """Rank profiles for a stored demand or an ad hoc question. Nothing is stored unless `store` is true."""
     if body.store:
         authorize(principal, Action.MATCH_STORE)
-    return await service.match(engine, write, body)
+    async with turn:
+        return await service.match(engine, write, body)
 
 
 @router.post("/matches/explain", dependencies=[Idempotent], responses=problem_responses(404))
-async def explain(body: ExplainBody, engine: EngineDep, _principal: CanMatch) -> ExplainAnswer:
+async def explain(body: ExplainBody, engine: EngineDep, _principal: CanMatch, turn: RankingTurn) -> ExplainAnswer:
     """Explain one pair of demand and profile, also one that is not on the list, and why it is not."""
-    return await service.explain(engine, body)
+    async with turn:
+        return await service.explain(engine, body)
 
 
 @router.put("/matches/{match_id}/decision", responses=problem_responses(404))
@@ -83,6 +92,7 @@ async def read_latest_matches(demand_id: str, session: ReadSession) -> MatchAnsw
 
 @router.get("/demands/{demand_id}/similar", dependencies=[CanReadMatches], responses=problem_responses(404))
 async def read_similar_demands(
+<<<<<<< HEAD
     demand_id: str,
     engine: EngineDep,
     top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K,
@@ -100,6 +110,13 @@ async def read_similar_demands(
 async def read_submission(demand_id: str, engine: EngineDep, language: LanguageDep) -> SubmissionAnswer:
     """What a demand lacks before it may be submitted, and the same problem asked before, with its outcome."""
     return await service.submission(engine, demand_id, language)
+=======
+    demand_id: str, engine: EngineDep, turn: RankingTurn, top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K
+) -> DemandMatchAnswer:
+    """Other demands like this one."""
+    async with turn:
+        return await service.similar_demands(engine, demand_id, top_k=top_k)
+>>>>>>> refs/heads/bulk
 
 
 @router.post(
@@ -119,11 +136,17 @@ async def check_conflicts(
 
 @router.post("/profiles/{profile_id}/matches", dependencies=[Idempotent], responses=problem_responses(404))
 async def rank_demands_for_profile(
-    profile_id: str, engine: EngineDep, _principal: CanMatch, body: ReverseBody | None = None
+    profile_id: str, engine: EngineDep, _principal: CanMatch, turn: RankingTurn, body: ReverseBody | None = None
 ) -> DemandMatchAnswer:
     """The reverse: open demands that this profile might answer."""
+<<<<<<< HEAD
     asked = body or ReverseBody()
     return await service.demands_for_profile(engine, profile_id, top_k=asked.top_k, min_as_of=asked.min_as_of)
+=======
+    top_k = body.top_k if body is not None else DEFAULT_TOP_K
+    async with turn:
+        return await service.demands_for_profile(engine, profile_id, top_k=top_k)
+>>>>>>> refs/heads/bulk
 
 
 @router.post("/match-runs", status_code=202, dependencies=[Idempotent], responses=problem_responses(409))
