@@ -49,11 +49,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.settings = chosen
-<<<<<<< HEAD
     app.state.mappings = load_mappings(chosen.feed_mapping)
-=======
     app.state.ranking_line, app.state.bulk_line = ranking_line(), bulk_line()
->>>>>>> refs/heads/bulk
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)

@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-<<<<<<< HEAD
 from matching_service.foundation.errors import (
     FieldError,
     IllegalTransition,
@@ -18,10 +17,8 @@ from matching_service.foundation.errors import (
     Language,
     MatchingError,
     Text,
+    Unavailable,
 )
-=======
-from matching_service.foundation.errors import FieldError, InvalidInput, Language, MatchingError, Text, Unavailable
->>>>>>> refs/heads/bulk
 from matching_service.foundation.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"

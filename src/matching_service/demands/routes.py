@@ -5,12 +5,8 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Response
 
-<<<<<<< HEAD
 from matching_service.access.policies import Action, Principal, authorize
-=======
-from matching_service.access.policies import Action, Principal
 from matching_service.api.admission import BulkTurn
->>>>>>> refs/heads/bulk
 from matching_service.api.bulk import BulkAnswer, BulkBody, bulk_answer, parse_items
 from matching_service.api.deps import (
     IfMatch,

@@ -6,12 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
 
 from matching_service.access.policies import Action, Principal, authorize
-<<<<<<< HEAD
-from matching_service.api.deps import DatabaseDep, LanguageDep, PageDep, Permit, ReadSession, WriteSession
-=======
 from matching_service.api.admission import RankingTurn
-from matching_service.api.deps import PageDep, Permit, ReadSession, WriteSession
->>>>>>> refs/heads/bulk
+from matching_service.api.deps import DatabaseDep, LanguageDep, PageDep, Permit, ReadSession, WriteSession
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -92,14 +88,15 @@ async def read_latest_matches(demand_id: str, session: ReadSession) -> MatchAnsw
 
 @router.get("/demands/{demand_id}/similar", dependencies=[CanReadMatches], responses=problem_responses(404))
 async def read_similar_demands(
-<<<<<<< HEAD
     demand_id: str,
     engine: EngineDep,
+    turn: RankingTurn,
     top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K,
     min_as_of: Annotated[MinAsOf, Query()] = None,
 ) -> DemandMatchAnswer:
     """Other demands like this one."""
-    return await service.similar_demands(engine, demand_id, top_k=top_k, min_as_of=min_as_of)
+    async with turn:
+        return await service.similar_demands(engine, demand_id, top_k=top_k, min_as_of=min_as_of)
 
 
 @router.get(
@@ -107,16 +104,12 @@ async def read_similar_demands(
     dependencies=[Depends(Permit(Action.DEMAND_SUBMIT))],
     responses=problem_responses(404),
 )
-async def read_submission(demand_id: str, engine: EngineDep, language: LanguageDep) -> SubmissionAnswer:
+async def read_submission(
+    demand_id: str, engine: EngineDep, language: LanguageDep, turn: RankingTurn
+) -> SubmissionAnswer:
     """What a demand lacks before it may be submitted, and the same problem asked before, with its outcome."""
-    return await service.submission(engine, demand_id, language)
-=======
-    demand_id: str, engine: EngineDep, turn: RankingTurn, top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K
-) -> DemandMatchAnswer:
-    """Other demands like this one."""
     async with turn:
-        return await service.similar_demands(engine, demand_id, top_k=top_k)
->>>>>>> refs/heads/bulk
+        return await service.submission(engine, demand_id, language)
 
 
 @router.post(
@@ -139,14 +132,9 @@ async def rank_demands_for_profile(
     profile_id: str, engine: EngineDep, _principal: CanMatch, turn: RankingTurn, body: ReverseBody | None = None
 ) -> DemandMatchAnswer:
     """The reverse: open demands that this profile might answer."""
-<<<<<<< HEAD
     asked = body or ReverseBody()
-    return await service.demands_for_profile(engine, profile_id, top_k=asked.top_k, min_as_of=asked.min_as_of)
-=======
-    top_k = body.top_k if body is not None else DEFAULT_TOP_K
     async with turn:
-        return await service.demands_for_profile(engine, profile_id, top_k=top_k)
->>>>>>> refs/heads/bulk
+        return await service.demands_for_profile(engine, profile_id, top_k=asked.top_k, min_as_of=asked.min_as_of)
 
 
 @router.post("/match-runs", status_code=202, dependencies=[Idempotent], responses=problem_responses(409))
