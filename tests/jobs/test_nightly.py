@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import math
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nights import N_DEMANDS, WORDS, ids_of, rerank, shown, small_city
 from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
@@ -24,7 +22,7 @@ from matching_service.jobs import nightly
 from matching_service.matching import chunks, queries, runs
 from matching_service.matching import engine as engines
 from matching_service.matching.engine import Engine
-from matching_service.matching.schemas import DecisionBody, DemandChanges
+from matching_service.matching.schemas import DecisionBody
 from matching_service.matching.service import latest_matches
 from matching_service.matching.weights import CrossValidation, WeightsFile, WeightsStore
 from matching_service.profiles.schemas import ProfileImport
@@ -36,62 +34,22 @@ from matching_service.store.demands import DemandRow
 from matching_service.store.matching import MatchListRow, MatchRunRow
 from matching_service.store.outbox import OutboxRow
 
-WORDS = ["谐波减速器", "陶瓷窑炉", "心肌标志物", "注塑机液压", "铝型材挤压", "光伏逆变器"]
-N_DEMANDS = 6
-
 
 @pytest.fixture
 async def engine(database: Database, tmp_path: Path) -> Engine:
-    """Thirty profiles and six published demands, ranked by words alone."""
-    async with database.transaction() as session:
-        profiles = [
-            ProfileImport(
-                external_id=f"E{n}", kind="expert", name=f"专家{n}",
-                summary=f"{WORDS[n % 6]}研究{WORDS[(n // 6) % 6]}", keywords=[WORDS[(n + 1) % 6]],
-            )
-            for n in range(30)
-        ]  # fmt: skip
-        await upsert_profiles(session, profiles, COMMAND_LINE)
-    path = tmp_path / "demands.jsonl"
-    demands = [{"external_id": f"D{n}", "title": f"{WORDS[n]}难题", "status": "published"} for n in range(N_DEMANDS)]
-    demands.append({"external_id": "draft", "title": "谐波减速器草稿"})
-    path.write_text("\n".join(json.dumps(demand) for demand in demands))
-    await import_file(database, "demands", path, COMMAND_LINE, defaults={}, strict=True)
-    made = create_engine(Settings(encoder="none", data_dir=tmp_path / "data"), database)
-    await made.open()
-    return made
-
-
-@dataclass(frozen=True, slots=True)
-class Night:
-    """A run that has ended, and all that it changed."""
-
-    run: MatchRunRow
-    changes: Sequence[DemandChanges]
-
-
-async def rerank(engine: Engine, *, resume: bool = False, scope: str = "open") -> Night:
-    run = await nightly.begin(engine, resume=resume, scope=scope)
-    report = await nightly.rerank(engine, run, lambda _n: None, patience_s=0 if resume else math.inf)
-    return Night(report.run, await nightly.all_changes(engine, run.id))
+    return await small_city(database, tmp_path)
 
 
 async def demand_ids(engine: Engine) -> dict[str, str]:
-    async with engine.database.reading() as session:
-        return {row.external_id or "": row.id for row in await session.scalars(select(DemandRow))}
+    return await ids_of(engine, DemandRow)
 
 
 async def visible(engine: Engine) -> dict[str, list[tuple[str, int, float]]]:
     """The list that people see, for each demand that has one."""
-    lists: dict[str, list[tuple[str, int, float]]] = {}
-    async with engine.database.reading() as session:
-        for external_id, demand_id in (await demand_ids(engine)).items():
-            try:
-                answer = await latest_matches(session, demand_id)
-            except NotFound:
-                continue
-            lists[external_id] = [(item.profile.id, item.rank, item.score) for item in answer.items]
-    return lists
+    return {
+        external_id: [(item.profile.id, item.rank, item.score) for item in items]
+        for external_id, items in (await shown(engine)).items()
+    }
 
 
 async def test_there_is_nothing_to_resume_at_first(engine: Engine) -> None:

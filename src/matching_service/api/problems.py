@@ -10,7 +10,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from matching_service.foundation.errors import FieldError, InvalidInput, Language, MatchingError, Text
+from matching_service.foundation.errors import (
+    FieldError,
+    IllegalTransition,
+    InvalidInput,
+    Language,
+    MatchingError,
+    Text,
+)
 from matching_service.foundation.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -32,6 +39,11 @@ class Problem(BaseModel):
     code: str = Field(examples=["invalid_body"])
     request_id: str | None = Field(default=None, examples=["01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"])
     errors: list[ProblemError] = Field(default_factory=list)
+    legal: list[str] | None = Field(
+        default=None,
+        description="The states that may come next; only of `illegal_transition`.",
+        examples=[["matching"]],
+    )
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -71,7 +83,14 @@ def language_of(accept_language: str | None) -> Language:
 
 
 def problem(
-    *, status: int, title: Text, code: str, detail: Text, language: Language, errors: Sequence[FieldError] = ()
+    *,
+    status: int,
+    title: Text,
+    code: str,
+    detail: Text,
+    language: Language,
+    errors: Sequence[FieldError] = (),
+    legal: Sequence[str] | None = None,
 ) -> JSONResponse:
     body = Problem(
         type=f"urn:matching-service:problem:{code}",
@@ -80,15 +99,14 @@ def problem(
         detail=detail.in_language(language),
         code=code,
         request_id=request_id.get(),
-        errors=[
-            ProblemError(code=error.code, message=error.message.in_language(language), pointer=error.pointer)
-            for error in errors
-        ],
+        errors=problem_errors(errors, language),
+        legal=list(legal) if legal is not None else None,
     )
     headers: dict[str, str] = {"Content-Language": language}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    content = body.model_dump(exclude=None if legal is not None else {"legal"})
+    return JSONResponse(content, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def error_problem(error: MatchingError, language: Language) -> JSONResponse:
@@ -99,7 +117,15 @@ def error_problem(error: MatchingError, language: Language) -> JSONResponse:
         detail=error.detail,
         language=language,
         errors=error.errors,
+        legal=error.legal if isinstance(error, IllegalTransition) else None,
     )
+
+
+def problem_errors(errors: Iterable[FieldError], language: Language) -> list[ProblemError]:
+    return [
+        ProblemError(code=error.code, message=error.message.in_language(language), pointer=error.pointer)
+        for error in errors
+    ]
 
 
 def internal_problem(language: Language) -> JSONResponse:

@@ -79,7 +79,11 @@ class Conflict(MatchingError):
 
 
 class IllegalTransition(Conflict):
-    pass
+    """A step that the life of a record does not know; ``legal`` are the states that it may take now."""
+
+    def __init__(self, detail: Text, *, legal: Sequence[str]) -> None:
+        super().__init__("illegal_transition", detail)
+        self.legal = tuple(legal)
 
 
 class PreconditionFailed(MatchingError):

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
 
 from matching_service.access.policies import Action, Principal, authorize
-from matching_service.api.deps import DatabaseDep, PageDep, Permit, ReadSession, WriteSession
+from matching_service.api.deps import DatabaseDep, LanguageDep, PageDep, Permit, ReadSession, WriteSession
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -29,18 +29,19 @@ from matching_service.matching.schemas import (
     ReverseBody,
     Run,
     RunBody,
+    SubmissionAnswer,
     TopK,
 )
 
 router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
     return engine
 
 
-def _work_off(request: Request) -> Callable[..., Awaitable[None]]:
+async def _work_off(request: Request) -> Callable[..., Awaitable[None]]:
     work_off: Callable[..., Awaitable[None]] = request.app.state.work_off
     return work_off
 
@@ -89,6 +90,16 @@ async def read_similar_demands(
 ) -> DemandMatchAnswer:
     """Other demands like this one."""
     return await service.similar_demands(engine, demand_id, top_k=top_k, min_as_of=min_as_of)
+
+
+@router.get(
+    "/demands/{demand_id}/submission",
+    dependencies=[Depends(Permit(Action.DEMAND_SUBMIT))],
+    responses=problem_responses(404),
+)
+async def read_submission(demand_id: str, engine: EngineDep, language: LanguageDep) -> SubmissionAnswer:
+    """What a demand lacks before it may be submitted, and the same problem asked before, with its outcome."""
+    return await service.submission(engine, demand_id, language)
 
 
 @router.post(

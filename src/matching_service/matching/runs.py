@@ -22,8 +22,8 @@ from matching_service.foundation.paging import Page, PageRequest
 from matching_service.matching import queries
 from matching_service.matching.affected import changed_since_last_run
 from matching_service.matching.changes import profile_ids_of, read_changes
-from matching_service.matching.chunks import Work, rank_chunk
-from matching_service.matching.engine import Engine
+from matching_service.matching.chunks import RankMany, Work, rank_chunk
+from matching_service.matching.engine import Engine, rank_many
 from matching_service.matching.lists import made_with, new_run
 from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges, Run
 from matching_service.store.database import Database
@@ -51,9 +51,6 @@ async def start_run(engine: Engine, session: AsyncSession, actor: Principal, *, 
     """Begin a run over all open demands, or those that changed; raises Conflict naming the one that has not ended."""
     async with engine.database.reading() as reading:
         events_as_of = await last_seq(reading)  # before all else: what comes later may or may not be seen by the run
-    # Before the transaction begins, because it may take long. Words are counted anew for a run over all demands alone:
-    # a new count changes every list a little.
-    await (engine.refresh() if scope == "open" else engine.complete())
     view = await engine.view()
     await engine.database.lock(session, _START_LOCK)  # of two starts at once, the second sees the first
     if (running := await queries.running_run(session)) is not None:
@@ -68,7 +65,7 @@ async def start_run(engine: Engine, session: AsyncSession, actor: Principal, *, 
         n_demands=n_demands,
         events_as_of=events_as_of,
     )
-    run.frequencies_version, run.stability = view.frequencies_version, engine.stability
+    run.stability = engine.stability
     session.add(run)
     await session.flush()
     record_audit(session, actor, "start", entity="match_run", entity_id=run.id, detail={"scope": scope})
@@ -110,7 +107,12 @@ async def describe_run(database: Database, run: MatchRunRow) -> Run:
 
 
 async def work_off(
-    engine: Engine, run_id: str, on_progress: Progress = lambda _n: None, *, patience_s: float
+    engine: Engine,
+    run_id: str,
+    on_progress: Progress = lambda _n: None,
+    *,
+    patience_s: float,
+    rank: RankMany = rank_many,
 ) -> MatchRunRow:
     """Rank the demands of a run that have no list in it yet, one transaction per chunk, and finish it.
 
@@ -123,6 +125,7 @@ async def work_off(
             raise _in_progress(run_id, is_alive=True)
         try:
             work, n_done, remaining = await _take_up(engine, run_id)
+            work = replace(work, rank=rank)
             on_progress(n_done)
             for start in range(0, len(remaining), DEMANDS_PER_CHUNK):
                 chunk = remaining[start : start + DEMANDS_PER_CHUNK]
@@ -166,7 +169,11 @@ async def _take_up(engine: Engine, run_id: str) -> tuple[Work, int, Sequence[str
     It keeps the weights that it was started with; raises NotFound or Conflict when they are gone. It is ranked with one
     lexicon, encoder and count of words: where one of them is another since it was broken off, it begins anew.
     """
-    await engine.complete()
+    async with engine.database.reading() as session:
+        run = await queries.get_run(session, run_id)
+    # Words are counted anew for a run over all demands alone: a new count changes every list a little.
+    is_new = run.frequencies_version is None
+    await (engine.refresh() if is_new and run.scope == "open" else engine.complete())
     view = await engine.view()
     async with engine.database.transaction() as session:
         run = await queries.get_run(session, run_id, for_update=True)
@@ -175,7 +182,8 @@ async def _take_up(engine: Engine, run_id: str) -> tuple[Work, int, Sequence[str
         view = replace(view, weights=engine.weights.get(run.weights_version))
         made = made_with(engine, view) | {"frequencies_version": view.frequencies_version}
         if any(getattr(run, name) != made[name] for name in _FIXED):
-            logger.warning("match_run_begun_anew", extra={"run_id": run_id})
+            if not is_new:
+                logger.warning("match_run_begun_anew", extra={"run_id": run_id})
             await session.execute(delete(MatchListRow).where(MatchListRow.run_id == run_id))
             run.n_done, run.n_kept, run.n_failed, run.worked_s = 0, 0, 0, 0.0
             for name, value in made.items():

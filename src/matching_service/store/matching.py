@@ -14,7 +14,8 @@ class MatchRunRow(Identified, Table):
     has changed for (``changed``), with all that made it.
 
     ``events_as_of``: every event up to this number, of any kind, was known when the run began. ``worked_s``: seconds
-    spent on the demands that are done. ``frequencies_version`` and ``stability``: only of runs over many demands.
+    spent on the demands that are done. ``frequencies_version`` and ``stability``: only of runs over many demands, and
+    the first only once such a run has counted the words.
     """
 
     __tablename__ = "match_runs"
