@@ -146,6 +146,21 @@ async def test_what_fails_is_logged_and_tried_again(
     ]
 
 
+async def test_vectors_of_texts_that_are_gone_are_forgotten(engine: Engine) -> None:
+    await engine.open()
+    await store_profile(engine.database, 1)
+    await store_demand(engine.database)
+    await engine.complete()
+    used = await engine.profiles.vector_keys() | await engine.demands.vector_keys()
+    assert await engine.forget_unused_vectors() == 0
+    async with engine.database.transaction() as session:
+        body = ProfileImport(external_id="1", kind="expert", name="甲", summary="陶瓷窑炉")
+        await upsert_profiles(session, [body], COMMAND_LINE)
+    assert await engine.forget_unused_vectors() == 1
+    async with engine.database.reading() as session:
+        assert len(await engine.vectors.known(session, used)) == len(used) - 1
+
+
 async def test_a_refresh_leaves_the_frequencies_of_a_full_build(engine: Engine) -> None:
     await engine.open()
     for n in range(4):

@@ -15,8 +15,9 @@ from sqlalchemy import delete, select
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandImport
-from matching_service.demands.service import transition_demand, upsert_demands
+from matching_service.demands.service import upsert_demands
 from matching_service.demands.states import DemandStatus
+from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.errors import Unavailable
 from matching_service.index.contract import FloatArray
 from matching_service.index.snapshot import Snapshot, stamp
@@ -261,7 +262,7 @@ class TestChanges:
         async with database.transaction() as session:
             row = await session.get(DemandRow, stored[0].id)
             assert row is not None
-            await transition_demand(session, row, DemandStatus.PUBLISHED, opinion=None, actor=COMMAND_LINE)
+            await adopt_status(session, row, DemandStatus.PUBLISHED, actor=COMMAND_LINE)
         by_changes = await index.catch_up()
         assert kinds_of(by_changes) == ["draft", "published"]
         same(by_changes, await index.rebuild())
