@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from unittest.mock import patch
 from zlib import crc32
 
 import numpy as np
@@ -35,9 +36,9 @@ from benchmarks.corpus import (
     split_sentences,
 )
 from benchmarks.measure import RESULTS, apart
+from matching_service.app import create_engine
 from matching_service.foundation.settings import Settings
 from matching_service.index.contract import FloatArray
-from matching_service.matching.engine import Engine
 from matching_service.ranking.encoder import load_encoder, unit_vector
 from matching_service.store.database import Database
 from matching_service.text.terms import count_terms, is_ngram
@@ -195,9 +196,8 @@ def _index(kept: City) -> None:
     async def work() -> None:
         database = Database(kept.settings.effective_database_url)
         try:
-            engine = Engine.create(
-                database, MeanEncoder(), snapshots=kept.settings.snapshot_dir, weights=kept.settings.weights_dir
-            )
+            with patch("matching_service.app.load_encoder", return_value=MeanEncoder()):
+                engine = create_engine(kept.settings, database)
             await engine.open()
             if engine.profiles.snapshot.n_pending or engine.demands.snapshot.n_pending:
                 await engine.complete()
