@@ -68,11 +68,10 @@ async def changed_since_last_run(session: AsyncSession, run: MatchRunRow, *, on:
     for detail in await session.scalars(decided):
         if detail is None:  # written by an earlier version
             return None
-        profiles.add(detail["profile_id"])  # for other demands its record is another
         demands.add(detail["demand_id"])
-    for batch in id_batches(demands):  # a demand that closed frees those who served it
-        served = select(DecisionRow.profile_id).where(DecisionRow.demand_id.in_(batch))
-        profiles |= set(await session.scalars(served))
+    for batch in id_batches(demands):  # a decision, and the end of a demand, are another record for all other demands
+        decided_about = select(DecisionRow.profile_id).where(DecisionRow.demand_id.in_(batch))
+        profiles |= set(await session.scalars(decided_about))
     if since != on:
         profiles |= set(await session.scalars(_date_reached(since, on)))
     if len(profiles) > MAX_IDS:
