@@ -70,9 +70,8 @@ async def changed_since_last_run(session: AsyncSession, run: MatchRunRow, *, on:
     for detail in await session.scalars(decided):
         if detail is None:  # written by an earlier version
             return None
-        profiles.add(detail["profile_id"])  # for other demands its record is another
         demands.add(detail["demand_id"])
-    for batch in id_batches(demands):  # a demand that closed frees those who served it
+    for batch in id_batches(demands):  # a decision, and the end of a demand, are another record for all other demands
         for table in (DecisionRow, SuggestionRow):
             served = select(table.profile_id).where(table.demand_id.in_(batch))
             profiles |= set(await session.scalars(served))
