@@ -100,7 +100,7 @@ async def test_a_client_that_hangs_up_leaves_the_line(app: FastAPI, http: httpx.
     async with _all_turns_taken(app, n_waiting=1):
         await app(scope, receive, send)
         waiting = asyncio.create_task(http.post("/v1/matches", json=QUERY))
-        while app.state.ranking_line._n_free:  # until it stands in the place that was left
+        while app.state.ranking_line._n_free:  # noqa: ASYNC110  # until it stands in the place that was left
             await asyncio.sleep(0)
     assert sent[0]["status"] == 503
     assert (await waiting).status_code == 200
