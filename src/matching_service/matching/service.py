@@ -5,6 +5,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
+from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.api.problems import problem_errors
@@ -94,24 +95,28 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
         changes = await changes_of(write, run, [(asked.demand, before, listed)], index_as_of=as_of)
         stored = NewList(demand_id, listed, before.id if before else None, changes.get(demand_id), took_ms)
         match_ids = {profile_id: id_ for (_, profile_id), id_ in (await store_lists(write, run_id, [stored])).items()}
-    return MatchAnswer(
-        run_id=run_id,
-        index=_index_answer(view.snapshot),
-        weights_version=weights.version,
-        took_ms=round(took_ms, 1),
-        items=[
-            MatchItem(
-                rank=rank_,
-                profile=MatchedProfile.model_validate(entry.profile),
-                score=entry.ranked.score,
-                level=entry.ranked.level,
-                explanation=_explanation(entry.explanation),
-                match_id=match_ids.get(entry.profile.id),
-                decision=_decision(asked.decisions.get(entry.profile.id)),
-            )
-            for rank_, entry in enumerate(listed, start=1)
-        ],
-    )
+
+    def answer() -> MatchAnswer:
+        return MatchAnswer(
+            run_id=run_id,
+            index=_index_answer(view.snapshot),
+            weights_version=weights.version,
+            took_ms=round(took_ms, 1),
+            items=[
+                MatchItem(
+                    rank=rank_,
+                    profile=MatchedProfile.model_validate(entry.profile),
+                    score=entry.ranked.score,
+                    level=entry.ranked.level,
+                    explanation=_explanation(entry.explanation),
+                    match_id=match_ids.get(entry.profile.id),
+                    decision=_decision(asked.decisions.get(entry.profile.id)),
+                )
+                for rank_, entry in enumerate(listed, start=1)
+            ],
+        )
+
+    return await to_thread.run_sync(answer)  # a thousand explanations take longer than others may wait
 
 
 async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
@@ -162,26 +167,30 @@ async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
     decisions = (await queries.get_decisions(session, [demand_id]))[demand_id]
     own = demand.organization_id
     excluded = (await exclusions_of(session, [own]))[own]
-    return MatchAnswer(
-        run_id=run.id,
-        index=IndexAnswer(version=run.index_version, as_of=run.index_as_of, profiles=run.index_profiles),
-        weights_version=run.weights_version,
-        took_ms=match_list.took_ms,
-        items=[
-            MatchItem(
-                rank=match.rank,
-                profile=MatchedProfile.model_validate(profile),
-                score=match.score,
-                level=match.level,  # type: ignore[arg-type]  # written by store_list
-                explanation=_explanation(match.explanation),
-                match_id=match.id,
-                decision=_decision(decisions.get(match.profile_id)),
-            )
-            for match in matches
-            if (profile := profiles.get(match.profile_id)) is not None  # deleted since the list was read
-            and may_be_proposed(profile, own, excluded, on=today())  # changed since the list was stored
-        ],
-    )
+
+    def answer() -> MatchAnswer:
+        return MatchAnswer(
+            run_id=run.id,
+            index=IndexAnswer(version=run.index_version, as_of=run.index_as_of, profiles=run.index_profiles),
+            weights_version=run.weights_version,
+            took_ms=match_list.took_ms,
+            items=[
+                MatchItem(
+                    rank=match.rank,
+                    profile=MatchedProfile.model_validate(profile),
+                    score=match.score,
+                    level=match.level,  # type: ignore[arg-type]  # written by store_list
+                    explanation=_explanation(match.explanation),
+                    match_id=match.id,
+                    decision=_decision(decisions.get(match.profile_id)),
+                )
+                for match in matches
+                if (profile := profiles.get(match.profile_id)) is not None  # deleted since the list was read
+                and may_be_proposed(profile, own, excluded, on=today())  # changed since the list was stored
+            ],
+        )
+
+    return await to_thread.run_sync(answer)
 
 
 async def similar_demands(engine: Engine, demand_id: str, *, top_k: int, min_as_of: int | None) -> DemandMatchAnswer:
