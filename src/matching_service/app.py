@@ -16,6 +16,9 @@ from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
 from matching_service.demands.routes import router as demands
 from matching_service.engagements.routes import router as engagements
+from matching_service.exchange.mapping import load_mappings
+from matching_service.exchange.routes import router as exchange
+from matching_service.exchange.sender import Sender
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
 from matching_service.matching import runs
@@ -45,10 +48,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.settings = chosen
+    app.state.mappings = load_mappings(chosen.feed_mapping)
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
-    for router in (organizations, demands, profiles, matches, suggestions, engagements):
+    for router in (organizations, demands, profiles, matches, suggestions, engagements, exchange):
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(health.router)
     _describe_problems(app)
@@ -79,7 +83,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.database = database
     app.state.engine = engine
     app.state.work_off = work_off
+    app.state.sender = Sender(database, app.state.settings, app.state.mappings)
     _keep(tasks, asyncio.create_task(engine.follow()))
+    _keep(tasks, asyncio.create_task(app.state.sender.run()))
     try:
         yield
     finally:

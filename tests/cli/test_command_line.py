@@ -15,7 +15,7 @@ from matching_service.store.database import Database
 
 COMMANDS = [
     [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"], ["import"],
-    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["fit"], ["reindex"], ["demo"], ["weights"],
+    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"],
     ["weights", "list"], ["weights", "show"], ["weights", "activate"],
 ]  # fmt: skip
 WRONG_USE = [

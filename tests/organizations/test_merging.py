@@ -103,6 +103,9 @@ async def test_exclusions_are_joined_without_doubles_and_without_itself(database
     await merge(database, old, new)
     async with database.reading() as session:
         rows = (await session.scalars(select(ExclusionRow))).all()
+        changed = select(OutboxRow.entity_id).where(OutboxRow.event == "organization.exclusions_changed")
+        told = (await session.scalars(changed.order_by(OutboxRow.seq))).all()
+    assert set(told[3:]) == {new, third}  # after the three lists above: their demands are ranked again
     assert {(row.organization_id, row.profile_id or row.excluded_organization_id) for row in rows} == {
         (new, made[0].id), (new, made[1].id), (third, new),
     }  # fmt: skip

@@ -41,6 +41,9 @@ class Action(StrEnum):
     MATCH_DECIDE = "match:decide"
     RUN_START = "match_run:start"
     RUN_READ = "match_run:read"
+    WEBHOOK_MANAGE = "webhook:manage"
+    FEED_READ = "feed:read"
+    FEED_READ_OFFICE = "feed:read_office"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,9 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.MATCH_DECIDE: _OFFICE,
         Action.RUN_START: _OFFICE_AND_BATCH,
         Action.RUN_READ: _OFFICE_AND_BATCH,
+        Action.WEBHOOK_MANAGE: frozenset({Role.ADMIN}),
+        Action.FEED_READ: _OFFICE_AND_PORTAL,
+        Action.FEED_READ_OFFICE: _OFFICE,
     }
 )
 

@@ -12,6 +12,7 @@ from matching_service.api.fields import (
     EntityId,
     ExternalId,
     NotBool,
+    Origin,
     Region,
     RowId,
     Text50,
@@ -122,6 +123,7 @@ class Demand(Answer):
     field: str | None
     expires_on: date | None
     visibility: str
+    origin: Origin | None
     published_at: datetime | None
     created_at: datetime
     updated_at: datetime

@@ -111,8 +111,9 @@ async def _upsert_demands(session: AsyncSession, items: Sequence[DemandImport], 
     for place, (item, result) in enumerate(zip(items, results, strict=True)):
         if item.status is None or result.id is None:
             continue
+        demand = demands[result.id]
         try:
-            is_moved = await adopt_status(session, demands[result.id], item.status, actor=actor)
+            is_moved = await adopt_status(session, demand, item.status, actor=actor)
         except IllegalTransition as error:
             message = Text(f"{error.detail.zh}其余各列已保存。", f"{error.detail.en} The other columns are stored.")
             results[place] = Stored("invalid", result.id, (FieldError(error.code, message, "/status"),))

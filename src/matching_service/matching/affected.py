@@ -65,9 +65,8 @@ async def changed_since_last_run(session: AsyncSession, run: MatchRunRow, *, on:
     organizations = set(await session.scalars(events.where(OutboxRow.entity == "organization")))
     failed = select(MatchListRow.demand_id).where(MatchListRow.run_id == last.id, MatchListRow.state == "failed")
     demands |= set(await session.scalars(failed))
-    decided = select(OutboxRow.detail).where(
-        OutboxRow.seq > last.events_as_of, OutboxRow.entity.in_(("match", "suggestion"))
-    )
+    pairs = OutboxRow.entity.in_(("match", "suggestion"))
+    decided = select(OutboxRow.detail).where(OutboxRow.seq > last.events_as_of, pairs)
     for detail in await session.scalars(decided):
         if detail is None:  # written by an earlier version
             return None

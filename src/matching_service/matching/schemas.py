@@ -314,10 +314,10 @@ class CauseAnswer(BaseModel):
 
     code: str = Field(
         description="Of the profile: first_list, new_profile, profile_changed, availability_changed, standing_changed, "
-        "pinned, shortlisted, exclusions_changed, deleted, hidden, withdrawn, unavailable, own_organization, "
-        "excluded_by_organization, excluded_organization, rejected, refused. Of the demand: demand_changed, "
-        "asked_by_hand. Of the ranking: weights_changed, lexicon_changed, encoder_changed, frequencies_changed, "
-        "stability_changed, new_year. others_moved: nothing of its own."
+        "pinned, shortlisted, asked_again, exclusions_changed, deleted, hidden, withdrawn, unavailable, "
+        "own_organization, excluded_by_organization, excluded_organization, rejected, refused. Of the demand: "
+        "demand_changed, asked_by_hand. Of the ranking: weights_changed, lexicon_changed, encoder_changed, "
+        "frequencies_changed, stability_changed, new_year. others_moved: nothing of its own."
     )
     fields: list[str] = Field(description="Fields that changed.")
     works: list[str] = Field(description="Titles of works that came, changed or went, five at most.")

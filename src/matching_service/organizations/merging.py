@@ -88,7 +88,16 @@ async def _move(session: AsyncSession, column: Column[Any], old: str, new: str) 
 
 
 async def _merge_exclusions(session: AsyncSession, old: str, new: str) -> None:
-    """Drop what would stand twice in the joined list, and what would make an organization exclude itself."""
+    """Drop what would stand twice in the joined list, and what would make an organization exclude itself.
+
+    Whoever's list becomes another by the merge is named in an event, so that its demands are ranked again.
+    """
+    listing = select(ExclusionRow.organization_id).where(ExclusionRow.excluded_organization_id == old).distinct()
+    affected = set(await session.scalars(listing)) - {old, new}
+    if await list_exclusions(session, old):
+        affected.add(new)
+    for organization_id in sorted(affected):
+        record_event(session, "organization.exclusions_changed", entity="organization", entity_id=organization_id)
     present = {(row.profile_id, row.excluded_organization_id) for row in await list_exclusions(session, new)}
     twice = [
         row.id

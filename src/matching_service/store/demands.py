@@ -1,8 +1,9 @@
 """Demands, the history of their states, and apart from both whom to reach about one."""
 
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table, Versioned
@@ -35,6 +36,7 @@ class DemandRow(Identified, Versioned, Table):
     wanted_partners: Mapped[list[str]]
     field: Mapped[str | None] = mapped_column(String(50))
     visibility: Mapped[str] = mapped_column(String(20))
+    origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class DemandTransitionRow(Identified, Table):

@@ -6,6 +6,7 @@ from matching_service.store.base import Table
 from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.embeddings import EmbeddingRow
 from matching_service.store.engagements import EngagementRow
+from matching_service.store.exchange import DeliveryRow, FeedRejectionRow, FeedRow, WebhookRow, WebhookStateRow
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import OutboxRow
@@ -18,12 +19,15 @@ __all__ = [
     "AuditRow",
     "DeadlineNoticeRow",
     "DecisionRow",
+    "DeliveryRow",
     "DemandContactRow",
     "DemandRow",
     "DemandTransitionRow",
     "EmbeddingRow",
     "EngagementRow",
     "ExclusionRow",
+    "FeedRejectionRow",
+    "FeedRow",
     "IdempotentAnswerRow",
     "MatchListRow",
     "MatchRow",
@@ -36,5 +40,7 @@ __all__ = [
     "SuggestionRow",
     "SuggestionTransitionRow",
     "Table",
+    "WebhookRow",
+    "WebhookStateRow",
     "WorkRow",
 ]
