@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test format lint types migrations check bench quality lock clean
+.PHONY: help setup demo serve test format lint types migrations check states bench quality lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ migrations: setup ## the migrations make exactly the tables that the code descri
 	$(BIN)/python -m pytest -q -p no:randomly tests/store/test_migrations.py
 
 check: lint types migrations test ## everything that must hold before a change lands
+
+states: setup ## write docs/states.md from the tables in the code
+	$(BIN)/python -m matching_service.jobs.states > docs/states.md
 
 $(BENCH_READY): $(READY) requirements/bench.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt

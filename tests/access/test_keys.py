@@ -21,9 +21,9 @@ async def made(database: Database, *, expires_in: timedelta | None = None) -> tu
 
 
 async def refusal(database: Database, key: str | None) -> str:
-    async with database.reading() as session:
+    async with database.glance() as connection:
         with pytest.raises(Unauthenticated) as refused:
-            await authenticate(session, key)
+            await authenticate(connection, key)
     assert refused.value.detail.zh
     assert not key or key not in str(refused.value)
     return refused.value.code
@@ -66,8 +66,8 @@ async def test_revoking_an_unknown_id_is_not_found(database: Database) -> None:
 
 async def test_a_key_names_its_principal(database: Database) -> None:
     row, key = await made(database, expires_in=timedelta(days=1))
-    async with database.reading() as session:
-        principal = await authenticate(session, key)
+    async with database.glance() as connection:
+        principal = await authenticate(connection, key)
     assert (principal.id, principal.name, principal.role) == (row.id, "门户", Role.PORTAL)
 
 

@@ -8,13 +8,13 @@ from matching_service.foundation.errors import Forbidden
 MAY = {
     Role.PORTAL: {
         Action.ORGANIZATION_READ, Action.ORGANIZATION_WRITE, Action.DEMAND_READ, Action.DEMAND_WRITE,
-        Action.PROFILE_READ, Action.PROFILE_WRITE,
+        Action.DEMAND_SUBMIT, Action.DEMAND_CONTACT_WRITE, Action.PROFILE_READ, Action.PROFILE_WRITE, Action.FEED_READ,
     },
     Role.BATCH: {
-        Action.ORGANIZATION_READ, Action.DEMAND_READ, Action.PROFILE_READ, Action.MATCH, Action.MATCH_STORE,
+        Action.ORGANIZATION_READ, Action.DEMAND_READ, Action.DEMAND_EXPIRE, Action.SUGGESTION_READ, Action.PROFILE_READ, Action.MATCH, Action.MATCH_STORE,
         Action.MATCH_READ, Action.RUN_START, Action.RUN_READ,
     },
-    Role.STAFF: set(Action),
+    Role.STAFF: set(Action) - {Action.WEBHOOK_MANAGE},
     Role.ADMIN: set(Action),
 }  # fmt: skip
 
@@ -39,6 +39,7 @@ def test_every_action_has_a_policy() -> None:
 
 def test_contact_data_is_for_the_office_only() -> None:
     assert POLICIES[Action.CONTACT_READ] == {Role.STAFF, Role.ADMIN}
+    assert POLICIES[Action.DEMAND_CONTACT_READ] == {Role.STAFF, Role.ADMIN}
 
 
 def test_the_command_line_may_do_everything() -> None:

@@ -1,9 +1,7 @@
 """A commit that fails is an error to the client, never a 201. In one process, so that the commit can be made to fail."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,32 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from matching_service.access.policies import COMMAND_LINE, Role
-from matching_service.access.service import create_key
-from matching_service.app import create_app
-from matching_service.foundation.settings import Settings
-from matching_service.store.database import Database
-
 DEMAND = {"title": "泵", "external_id": "1"}
-
-
-@pytest.fixture
-async def http(database_url: str, database: Database, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application in this process, with an administrator's key."""
-    async with database.transaction() as session:
-        _, key = await create_key(session, name="test", role=Role.ADMIN, expires_at=None, actor=COMMAND_LINE)
-    app = create_app(Settings(database_url=database_url, data_dir=tmp_path, encoder="none"))
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app),
-            base_url="http://test",
-            headers={"Authorization": f"Bearer {key}"},
-        ) as client,
-    ):
-        while (await client.get("/health/ready")).status_code != 200:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        yield client
 
 
 @contextmanager

@@ -12,8 +12,8 @@ SOURCE = Path(matching_service.__file__).parent
 
 PURE = {"text", "index", "ranking", "evaluation"}
 RECORDS = {"store", "audit", "access", "api"}
-ROOMS = {"organizations", "demands", "profiles"}
-BELOW_JOBS = {"foundation", "sample", "matching", "exchange"} | PURE | RECORDS | ROOMS
+ROOMS = {"organizations", "demands", "profiles", "engagements"}
+BELOW_JOBS = {"foundation", "sample", "matching", "suggestions", "exchange"} | PURE | RECORDS | ROOMS
 ROOF = {"app", "cli", "__main__"}
 
 MAY_IMPORT = {
@@ -30,10 +30,12 @@ MAY_IMPORT = {
     "access": {"foundation", "store", "audit"},
     "api": {"foundation", "store", "audit", "access"},
     # rooms
-    "organizations": {"foundation"} | RECORDS,
+    "organizations": {"foundation", "text"} | RECORDS,  # text: names are folded before they are compared
     "demands": {"foundation"} | RECORDS,
     "profiles": {"foundation"} | RECORDS,
+    "engagements": {"foundation"} | RECORDS,
     "matching": {"foundation"} | PURE | RECORDS | ROOMS,
+    "suggestions": {"foundation", "matching"} | RECORDS | ROOMS,
     "exchange": {"foundation", "matching"} | PURE | RECORDS | ROOMS,
     "jobs": BELOW_JOBS,
     # the roof

@@ -15,7 +15,7 @@ from matching_service.store.database import Database
 
 COMMANDS = [
     [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"], ["import"],
-    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["fit"], ["reindex"], ["demo"], ["weights"],
+    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"],
     ["weights", "list"], ["weights", "show"], ["weights", "activate"],
 ]  # fmt: skip
 WRONG_USE = [
@@ -41,6 +41,19 @@ async def execute(url: str, statement: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_deadlines_are_met_once(cli: Cli, tmp_path: Path) -> None:
+    path = demands_file(
+        tmp_path / "a.jsonl", {"title": "轴承钢疲劳寿命", "status": "published", "expires_on": "2020-01-01"}
+    )
+    assert cli.run("import", "demands", path).returncode == 0
+    first, again = (json.loads(cli.run("deadlines", "--json").stdout) for _ in range(2))
+    assert {name: len(ids) for name, ids in first.items()} == {
+        "expired": 1, "abandoned": 0, "last_chance": 0, "nudge": 0,
+    }  # fmt: skip
+    assert not any(again.values())
+    assert "expired" in cli.run("deadlines").stdout
+
+
 def test_every_command_has_help(tmp_path: Path) -> None:
     for command, (code, out, err) in zip(
         COMMANDS, run_all([[*command, "--help"] for command in COMMANDS], tmp_path), strict=True

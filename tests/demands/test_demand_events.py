@@ -7,8 +7,9 @@ from sqlalchemy import select, text
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.queries import get_demand
 from matching_service.demands.schemas import DemandCreate, DemandPatch
-from matching_service.demands.service import create_demand, transition_demand, update_demand, upsert_demands
+from matching_service.demands.service import create_demand, update_demand, upsert_demands
 from matching_service.demands.states import DemandStatus
+from matching_service.demands.transitions import adopt_status, transition_demand
 from matching_service.store.database import Database
 from matching_service.store.outbox import OutboxRow
 
@@ -52,11 +53,10 @@ async def test_a_batch_tells_the_same(database: Database) -> None:
 
 async def test_a_step_to_another_state_says_from_where(database: Database) -> None:
     demand_id = await create(database)
-    for to in (DemandStatus.PUBLISHED, DemandStatus.CLOSED):
+    for to, take in ((DemandStatus.PUBLISHED, adopt_status), (DemandStatus.EXPIRED, transition_demand)):
         async with database.transaction() as session:
-            demand = await get_demand(session, demand_id)
-            await transition_demand(session, demand, to, opinion=None, actor=COMMAND_LINE)
+            await take(session, await get_demand(session, demand_id), to, actor=COMMAND_LINE)
     assert (await events(database))[1:] == [
         ("demand.published", {"from": "draft", "to": "published"}),
-        ("demand.closed", {"from": "published", "to": "closed"}),
+        ("demand.expired", {"from": "published", "to": "expired"}),
     ]

@@ -9,13 +9,13 @@ from openpyxl import Workbook
 from sqlalchemy import func, select
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.demands.states import DemandStatus
 from matching_service.exchange.imports import ImportReport, StrictImportRefused, import_file
 from matching_service.foundation.errors import InvalidInput
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import ProfileRow, WorkRow
+from matching_service.store.projects import ProjectRow
 
 
 def lines(path: Path, *rows: dict[str, Any] | str) -> Path:
@@ -150,12 +150,13 @@ async def test_defaults_fill_what_a_row_leaves_out(database: Database, tmp_path:
         assert await session.scalar(select(ProfileRow.kind)) == "team"
 
 
-async def test_a_state_is_reached_by_the_steps_a_person_would_take(database: Database, tmp_path: Path) -> None:
+async def test_a_state_that_a_file_names_is_taken_over_and_never_taken_back(database: Database, tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {"external_id": "1", "title": "甲", "status": "closed"})
     assert counts(await load(database, "demands", path)) == (1, 0, 0, 0)
     async with database.reading() as session:
         statement = select(DemandTransitionRow.to_status).order_by(DemandTransitionRow.id)
-        assert (await session.scalars(statement)).all() == list(DemandStatus)
+        assert (await session.scalars(statement)).all() == ["draft", "closed"]
+        assert (await session.scalars(select(ProjectRow.demand_id))).one()  # it had a contract, so it has a project
     demand = (await demands(database))["甲"]
     assert demand.published_at is not None
     report = await load(database, "demands", lines(path, {"external_id": "1", "title": "新", "status": "published"}))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from index.worlds import COUNTS, TERMS
 
 from matching_service.index.frequencies import Frequencies
-from matching_service.index.postings import Postings, family_factors, term_keys
+from matching_service.index.postings import Postings, Terms, impacts
 
 some = settings(deadline=None, max_examples=60)
 QUERY_COUNTS = st.dictionaries(st.sampled_from((*TERMS, "unseen")), st.sampled_from([1, 2, 4.0, 7.5]), max_size=5)
@@ -29,8 +29,8 @@ def assert_same(frequencies, other):
 def test_idf_is_that_of_the_formula_and_defined_for_a_term_never_seen(passages):
     frequencies = Frequencies.count(passages)
     expected = {term: naive_idf(term, passages) for term in (*TERMS, "unseen")}
-    assert frequencies.idfs(expected) == pytest.approx(expected)
-    assert {term: frequencies.idf(term) for term in expected} == frequencies.idfs(expected)
+    assert frequencies.idfs(expected).tolist() == pytest.approx(list(expected.values()))
+    assert [frequencies.idf(term) for term in expected] == frequencies.idfs(expected).tolist()
     assert frequencies.idf("unseen") == pytest.approx(math.log(len(passages) + 1) + 1)
     assert len(frequencies) == len(passages)
 
@@ -38,11 +38,24 @@ def test_idf_is_that_of_the_formula_and_defined_for_a_term_never_seen(passages):
 @some
 @given(st.lists(COUNTS, max_size=8), QUERY_COUNTS, RARITY)
 def test_a_query_s_weights_are_those_of_the_formula_at_unit_length(passages, counts, rarity):
-    factors = dict(zip(counts, family_factors(term_keys(counts)), strict=True))
-    raw = {t: factors[t] * (1 + math.log(n)) * naive_idf(t, passages) * rarity.get(t, 1.0) for t, n in counts.items()}
+    impact = impacts(counts)  # the weight of a count beside the others, as in a passage
+    raw = {t: impact[t] * naive_idf(t, passages) * rarity.get(t, 1.0) for t in counts}
     length = math.sqrt(sum(weight**2 for weight in raw.values()))
-    found = Frequencies.count(passages).weigh(counts, rarity)
+    frequencies = Frequencies.count(passages)
+    found = frequencies.weigh(counts, rarity)
     assert found == pytest.approx({term: weight / length for term, weight in raw.items()}, rel=1e-9)
+    terms = Terms.of(counts)
+    factors = np.array([rarity.get(name, 1.0) for name in terms.names])
+    assert frequencies.weights(terms, factors).tolist() == [found[name] for name in terms.names]
+
+
+@some
+@given(st.lists(COUNTS, max_size=8), QUERY_COUNTS, RARITY, st.randoms())
+def test_the_order_of_terms_does_not_matter(passages, counts, rarity, random):
+    shuffled = list(counts.items())
+    random.shuffle(shuffled)
+    frequencies = Frequencies.count(passages)
+    assert frequencies.weigh(dict(shuffled), rarity) == frequencies.weigh(counts, rarity)
 
 
 @some

@@ -235,6 +235,18 @@ class TestScores:
         assert rows.dtype == np.int64
         assert rows.tolist() == expected
 
+    @settings(deadline=None, max_examples=60)
+    @given(st.integers(0, 10**6), st.integers(0, 4000), st.integers(1, 600), st.sampled_from([3, 100, 10**6]))
+    def test_the_best_of_thousands_are_those_of_a_sort(self, seed, n, k, n_different):
+        """With few different scores and many, some unknown, most allowed."""
+        generator = np.random.default_rng(seed)
+        scores = (generator.integers(0, n_different, n) / n_different).astype(np.float32)
+        scores[generator.random(n) < 0.1] = np.nan
+        allowed = generator.random(n) < 0.8
+        found = np.flatnonzero(allowed & (scores > 0))
+        least = np.sort(scores[found])[-k:].min(initial=2.0)
+        assert best_rows(scores, k=k, allowed=allowed).tolist() == found[scores[found] >= least].tolist()
+
 
 class TestFrequencies:
     @few

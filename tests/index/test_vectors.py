@@ -86,6 +86,13 @@ def test_vectors_that_come_later_are_those_that_were_there_at_once(vectors, data
     assert np.isnan(first.scales[sorted(late)]).all()
 
 
+@pytest.mark.parametrize("n_dimensions", [2, 384, 512])
+def test_vectors_in_one_array_are_those_that_came_one_by_one(n_dimensions):
+    rows = np.stack([vector(seed, n_dimensions) for seed in range(500)])
+    for name in ("directions", "scales"):
+        np.testing.assert_array_equal(getattr(Vectors.of(rows), name), getattr(build(list(rows), n_dimensions), name))
+
+
 class TestRounding:
     @some
     @given(st.integers(0, 10**6), st.sampled_from([2, 6, 384, 512]))

@@ -4,7 +4,21 @@ from typing import Any
 
 import pytest
 from conftest import Server
-from http_checks import UNKNOWN_ID, assert_problem, create, is_chinese, publish, read_all
+from http_checks import (
+    UNKNOWN_ID,
+    assert_problem,
+    complete,
+    create,
+    in_database,
+    is_chinese,
+    move,
+    publish,
+    read_all,
+)
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.store.audit import AuditRow
 
 PATH = "/v1/demands"
 
@@ -23,13 +37,24 @@ FULL: dict[str, Any] = {
     "start_year": 2026,
     "end_year": 2027,
     "cooperation": "joint",
+    "wanted_partners": ["高校", "科研院所"],
+    "field": "机械工程",
+    "expires_on": "2027-06-30",
     "visibility": "restricted",
 }
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PATCH", ""), ("POST", "/transitions"), ("GET", "/history"), ("GET", "/matches"), ("GET", "/similar")],
+    [
+        ("PATCH", ""),
+        ("POST", "/transitions"),
+        ("GET", "/history"),
+        ("GET", "/matches"),
+        ("GET", "/similar"),
+        ("GET", "/submission"),
+        ("GET", "/contact"),
+    ],
 )
 def test_an_unknown_demand_is_not_found(server: Server, method: str, path: str) -> None:
     body = {"PATCH": {"title": "a"}, "POST": {"to": "published"}}.get(method)
@@ -81,7 +106,7 @@ def test_a_version_that_is_not_the_newest_is_not_changed(server: Server, source:
     with server.client(**{"If-Match": header}) as http:
         path = f"{PATH}/{create(http, 'demands', source=source)['id']}"
         assert_problem(http.patch(path, json={"title": "b"}), 412, "etag_mismatch")
-        assert_problem(http.post(f"{path}/transitions", json={"to": "published"}), 412, "etag_mismatch")
+        assert_problem(http.post(f"{path}/transitions", json={"to": "submitted"}), 412, "etag_mismatch")
         assert http.get(path).json()["status"] == "draft"
 
 
@@ -227,41 +252,163 @@ def test_a_batch_of_a_thousand_is_stored(server: Server, source: str) -> None:
 
 def test_an_illegal_transition_lists_the_legal_ones(server: Server, source: str) -> None:
     with server.client() as http:
-        path = f"{PATH}/{create(http, 'demands', source=source)['id']}"
-        from_draft = http.post(f"{path}/transitions", json={"to": "closed"})
-        http.post(f"{path}/transitions", json={"to": "published"}).raise_for_status()
+        demand_id = create(http, "demands", source=source)["id"]
+        path = f"{PATH}/{demand_id}"
+        from_draft = http.post(f"{path}/transitions", json={"to": "published"})
+        publish(http, demand_id)
         again = http.post(f"{path}/transitions", json={"to": "published"})
-        http.post(f"{path}/transitions", json={"to": "closed"}).raise_for_status()
+        offered = http.get(path).json()["next_statuses"]
+        move(http, demand_id, "expired")
         ended = http.post(f"{path}/transitions", json={"to": "draft"}, headers={"accept-language": "en"})
-    detail = assert_problem(from_draft, 409, "illegal_transition")["detail"]
-    assert "draft" in detail
-    assert "published" in detail
-    assert "closed" in assert_problem(again, 409, "illegal_transition")["detail"].split("；")[-1]
-    assert "ended" in assert_problem(ended, 409, "illegal_transition")["detail"]
+    problem = assert_problem(from_draft, 409, "illegal_transition")
+    assert problem["legal"] == ["submitted"]
+    assert "draft" in problem["detail"]
+    assert "已提交" in problem["detail"]
+    assert assert_problem(again, 409, "illegal_transition")["legal"] == offered == ["matching", "expired"]
+    problem = assert_problem(ended, 409, "illegal_transition")
+    assert problem["legal"] == []
+    assert "ended" in problem["detail"]
 
 
-def test_the_history_says_who_when_and_why(server: Server, source: str) -> None:
+def test_a_submission_names_everything_that_is_missing_at_once(server: Server, source: str) -> None:
+    with server.client("portal") as http:
+        demand_id = create(http, "demands", source=source, start_year=2020)["id"]
+        path = f"{PATH}/{demand_id}"
+        refused = http.post(f"{path}/transitions", json={"to": "submitted"})
+        assert http.get(path).json()["status"] == "draft"
+        complete(http, demand_id)
+        http.patch(path, json={"start_year": None}).raise_for_status()
+        moved = move(http, demand_id, "submitted")
+    problem = assert_problem(refused, 422, "form_incomplete")
+    assert [error["pointer"] for error in problem["errors"]] == [
+        "/problem", "/key_technology", "/keywords", "/cooperation", "/organization_id", "/contact/person",
+        "/contact/mobile", "/contact/email", "/start_year",
+    ]  # fmt: skip
+    assert all(is_chinese(error["message"]) for error in problem["errors"])
+    assert moved["status"] == "submitted"
+
+
+def test_the_enterprise_edits_its_text_before_submission_and_after_a_return(server: Server, source: str) -> None:
+    with server.client("portal") as http, server.client("staff") as staff:
+        demand_id = create(http, "demands", source=source, external_id="1")["id"]
+        path = f"{PATH}/{demand_id}"
+        complete(http, demand_id)
+        move(http, demand_id, "submitted")
+        frozen = http.patch(path, json={"title": "新题", "problem": "新的", "funding_wan": 80})
+        item = {"title": "新题", "source": source, "external_id": "1"}
+        in_batch = http.post(f"{PATH}/bulk", json={"items": [item]}).json()["items"]
+        assert http.get(path).json()["title"] != "新题"
+        assert http.patch(path, json={"funding_wan": 80}).status_code == 200
+        assert staff.patch(path, json={"expected_goal": "寿命 10000 h"}).status_code == 200
+        refused = staff.post(f"{path}/transitions", json={"to": "returned"})
+        move(staff, demand_id, "returned", opinion="请补充指标")
+        http.patch(path, json={"title": "新题"}).raise_for_status()
+        again = move(http, demand_id, "submitted")
+    problem = assert_problem(frozen, 409, "text_frozen", "/problem")
+    assert [error["pointer"] for error in problem["errors"]] == ["/problem", "/title"]
+    assert [(one["status"], one["errors"][0]["pointer"]) for one in in_batch] == [("invalid", "/title")]
+    assert_problem(refused, 422, "transition_incomplete", "/opinion")
+    assert (again["status"], again["title"]) == ("submitted", "新题")
+
+
+def test_the_whole_life_is_written_down(server: Server, source: str) -> None:
     with server.client("portal") as portal, server.client("staff") as http:
-        path = f"{PATH}/{create(portal, 'demands', source=source)['id']}"
+        demand_id = create(portal, "demands", source=source)["id"]
+        path = f"{PATH}/{demand_id}"
+        complete(portal, demand_id)
+        move(portal, demand_id, "submitted")
+        move(http, demand_id, "returned", opinion="请补充指标")
+        move(portal, demand_id, "submitted")
+        move(http, demand_id, "reviewed")
         published = http.post(f"{path}/transitions", json={"to": "published", "opinion": "同意发榜"})
-        history = http.get(f"{path}/history").json()
         read = http.get(path)
+        history = http.get(f"{path}/history").json()
+        move(http, demand_id, "matching")
+        move(http, demand_id, "contracted", contract_number="FS-2026-017")
+        move(http, demand_id, "in_progress")
+        move(http, demand_id, "accepted", opinion="达到指标")
+        closed = move(http, demand_id, "closed")
+        whole = http.get(f"{path}/history").json()["items"]
     assert published.json() == read.json()
-    assert published.headers["etag"] == read.headers["etag"] == '"2"'
-    assert read.json()["status"] == "published"
+    assert published.headers["etag"] == read.headers["etag"]
     assert history["next_cursor"] is None
     steps = history["items"]
     assert [(step["from"], step["to"], step["opinion"]) for step in steps] == [
         (None, "draft", None),
-        ("draft", "published", "同意发榜"),
+        ("draft", "submitted", None),
+        ("submitted", "returned", "请补充指标"),
+        ("returned", "submitted", None),
+        ("submitted", "reviewed", None),
+        ("reviewed", "published", "同意发榜"),
     ]
-    assert steps[0]["actor_id"] != steps[1]["actor_id"]
-    assert steps[0]["at"] <= steps[1]["at"]
-    assert steps[1]["at"] == read.json()["published_at"]
+    assert steps[1]["actor_id"] == steps[0]["actor_id"] != steps[2]["actor_id"]
+    assert [step["at"] for step in steps] == sorted(step["at"] for step in steps)
+    assert steps[-1]["at"] == read.json()["published_at"]
+    assert (closed["status"], closed["next_statuses"]) == ("closed", [])
+    assert [step["to"] for step in whole[6:]] == ["matching", "contracted", "in_progress", "accepted", "closed"]
+
+
+def test_the_portal_submits_and_nothing_else(server: Server, source: str) -> None:
+    with server.client("portal") as http, server.client("batch") as batch, server.client() as admin:
+        demand_id = create(http, "demands", source=source)["id"]
+        publish(admin, demand_id)
+        path = f"{PATH}/{demand_id}/transitions"
+        assert_problem(http.post(path, json={"to": "matching"}), 403, "forbidden")
+        assert_problem(http.post(path, json={"to": "expired"}), 403, "forbidden")
+        assert_problem(batch.post(path, json={"to": "matching"}), 403, "forbidden")
+        assert move(batch, demand_id, "expired")["status"] == "expired"
+
+
+def test_whom_to_reach_is_apart_and_each_look_is_recorded(server: Server, source: str) -> None:
+    contact = {"person": "陈工", "mobile": "13900001234", "email": "chen@example.org"}
+    with server.client("portal") as portal, server.client("staff") as http:
+        demand_id = create(portal, "demands", source=source)["id"]
+        path = f"{PATH}/{demand_id}"
+        assert http.get(f"{path}/contact").json() == dict.fromkeys(contact)
+        assert portal.put(f"{path}/contact", json=contact).json() == contact
+        read = http.get(f"{path}/contact")
+        assert_problem(portal.get(f"{path}/contact"), 403, "forbidden")
+        assert_problem(http.put(f"{path}/contact", json=contact, headers={"If-Match": '"1"'}), 412, "etag_mismatch")
+        publish(http, demand_id)
+        shown = http.get(path).text + http.get(PATH, params={"q": source}).text + http.get(f"{path}/history").text
+
+    async def looks(session: AsyncSession) -> list[str]:
+        statement = select(AuditRow.action).where(AuditRow.entity_id == demand_id, AuditRow.action.contains("contact"))
+        return list(await session.scalars(statement.order_by(AuditRow.id)))
+
+    assert read.json() == contact
+    assert in_database(server, looks)[:3] == ["read_contact", "write_contact", "read_contact"]
+    assert not any(value in shown for value in contact.values())
 
 
 @pytest.mark.parametrize("opinion", ["x" * 5_001, 5, "\x00"])
 def test_an_opinion_has_limits(server: Server, source: str, opinion: object) -> None:
     with server.client() as http:
         path = f"{PATH}/{create(http, 'demands', source=source)['id']}/transitions"
-        assert_problem(http.post(path, json={"to": "published", "opinion": opinion}), 422, "invalid_body", "/opinion")
+        assert_problem(http.post(path, json={"to": "submitted", "opinion": opinion}), 422, "invalid_body", "/opinion")
+
+
+def test_before_submission_the_same_problem_asked_before_is_shown_with_its_outcome(server: Server, source: str) -> None:
+    text = {"title": "压铸机料筒冲头磨损", "problem": "镁合金压铸机的冲头与料筒磨损快，三千模次就要更换。"}
+    with server.client("portal") as http, server.client("staff") as staff:
+        before, draft = (create(http, "demands", source=source, external_id=n, **text)["id"] for n in "12")
+        other = create(http, "demands", source=source, title="心肌标志物检测试剂", problem="检测限不够")["id"]
+        for demand_id in (before, other):
+            publish(staff, demand_id)
+        move(staff, before, "matching")
+        move(staff, before, "abandoned", reason="no_supplier", opinion="报价过高")
+        now_asked = create(http, "demands", source=source, keywords=["冲头"], cooperation="joint", **text)["id"]
+        later = create(http, "demands", source=source, **text)["id"]
+        publish(staff, later)
+        shown = http.get(f"{PATH}/{now_asked}/submission").raise_for_status().json()
+        with server.client("batch") as batch:
+            assert_problem(batch.get(f"{PATH}/{now_asked}/submission"), 403, "forbidden")
+    assert [error["pointer"] for error in shown["missing"]] == [
+        "/key_technology", "/organization_id", "/contact/person", "/contact/mobile", "/contact/email",
+    ]  # fmt: skip
+    found = {item["demand"]["id"]: item["demand"] for item in shown["similar"]}
+    assert shown["similar"][0]["demand"]["id"] == before
+    assert (found[before]["status"], found[before]["reason"], found[before]["opinion"]) == (
+        "abandoned", "no_supplier", "报价过高",
+    )  # fmt: skip
+    assert found.keys().isdisjoint({draft, other, later, now_asked})

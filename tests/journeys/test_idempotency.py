@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from conftest import Server
-from http_checks import assert_problem, create, finished_run, publish, read_all
+from http_checks import assert_problem, complete, create, finished_run, publish, read_all
 
 
 def _key(source: str) -> dict[str, str]:
@@ -69,12 +69,13 @@ def test_a_transition_that_is_posted_twice_happens_once(server: Server, source: 
     with server.client() as http:
         demand = create(http, "demands", source=source)
         path = f"/v1/demands/{demand['id']}"
+        complete(http, demand["id"])
         first, again = (
-            http.post(f"{path}/transitions", json={"to": "published"}, headers=_key(source)) for _ in range(2)
+            http.post(f"{path}/transitions", json={"to": "submitted"}, headers=_key(source)) for _ in range(2)
         )
         _assert_same_answer(first, again)
         history = http.get(f"{path}/history").json()["items"]
-    assert [step["to"] for step in history] == ["draft", "published"]
+    assert [step["to"] for step in history] == ["draft", "submitted"]
 
 
 def test_a_stored_match_that_is_posted_twice_makes_one_run(server: Server, source: str) -> None:
@@ -113,9 +114,9 @@ def test_a_refused_request_is_not_remembered(server: Server, source: str) -> Non
     with server.client() as http:
         demand = create(http, "demands", source=source)
         path = f"/v1/demands/{demand['id']}/transitions"
-        assert_problem(http.post(path, json={"to": "closed"}, headers=_key(source)), 409, "illegal_transition")
+        assert_problem(http.post(path, json={"to": "expired"}, headers=_key(source)), 409, "illegal_transition")
         publish(http, demand["id"])
-        assert http.post(path, json={"to": "closed"}, headers=_key(source)).status_code == 200
+        assert http.post(path, json={"to": "expired"}, headers=_key(source)).status_code == 200
 
 
 def test_many_at_the_same_time_store_one_record(server: Server, source: str) -> None:

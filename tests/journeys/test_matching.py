@@ -310,7 +310,7 @@ def test_the_reverse_gives_the_very_score_of_the_demands_own_list(server: Server
         }
         for state in ("open", "closed"):
             publish(admin, demands[state]["id"])
-        admin.post(f"/v1/demands/{demands['closed']['id']}/transitions", json={"to": "closed"}).raise_for_status()
+        admin.post(f"/v1/demands/{demands['closed']['id']}/transitions", json={"to": "expired"}).raise_for_status()
         reverse = http.post(f"/v1/profiles/{ids['best']}/matches", json={"top_k": 1_000}).raise_for_status().json()
         forward = match(http, demand_id=demands["open"]["id"], candidates=[ids["best"]])["items"][0]
         one = http.post(f"/v1/profiles/{ids['best']}/matches", json={"top_k": 1}).json()["items"]

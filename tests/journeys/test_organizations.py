@@ -104,3 +104,33 @@ def test_the_list_is_filtered_and_paged(server: Server, source: str) -> None:
         assert [row["id"] for row in read_all(http, PATH, q=source, region="440603")] == [made[3]]
         assert len(read_all(http, PATH, q=source, region="4406")) == 5
         assert read_all(http, PATH, q=source.replace("-", "_")) == []
+
+
+def test_two_records_of_one_firm_are_found_and_become_one(server: Server, source: str) -> None:
+    word = source[-6:]
+    name = f"佛山市{word}精密传动有限公司"
+    with server.client("portal") as http, server.client("staff") as staff:
+        first = create(http, "organizations", source=source, external_id="1", name=name, cluster="新材料")
+        asked = http.get(f"{PATH}/similar", params={"name": f"佛山{word}精密传动公司"}).json()["items"]
+        second = create(http, "organizations", source=source, external_id="2", name=f"佛山{word}精密传动有限公司")
+        demand = create(http, "demands", source=source, organization_id=second["id"])
+        pairs = http.get(f"{PATH}/duplicates", params={"limit": 200}).json()["items"]
+        path = f"{PATH}/{second['id']}"
+        assert_problem(http.post(f"{path}/merge", json={"into": first["id"]}), 403, "forbidden")
+        assert_problem(
+            staff.post(f"{path}/merge", json={"into": first["id"]}, headers={"If-Match": '"7"'}), 412, "etag_mismatch"
+        )
+        merged = staff.post(f"{path}/merge", json={"into": first["id"]})
+        read = http.get(path)
+        changed = http.patch(path, json={"name": "新名"})
+        listed = read_all(http, PATH, q=word)
+        in_cluster = read_all(http, PATH, q=word, cluster="新材料", kind="enterprise")
+        moved = http.get(f"/v1/demands/{demand['id']}").json()
+    assert asked[0]["organization"]["id"] == first["id"]
+    assert {first["id"], second["id"]} in [{one["id"] for one in pair["organizations"]} for pair in pairs]
+    assert merged.status_code == 200, merged.text
+    assert merged.json() == read.json()
+    assert (read.json()["id"], read.headers["content-location"]) == (first["id"], f"{PATH}/{first['id']}")
+    assert first["id"] in assert_problem(changed, 409, "organization_merged")["detail"]
+    assert [row["id"] for row in listed] == [row["id"] for row in in_cluster] == [first["id"]]
+    assert moved["organization_id"] == first["id"]

@@ -179,6 +179,29 @@ def test_a_run_over_what_changed_keeps_the_other_lists(server: Server, source: s
         assert read_all(http, f"/v1/match-runs/{nothing_changed['id']}/failures") == []
 
 
+def test_who_refuses_leaves_the_list_until_asked_again(server: Server, source: str) -> None:
+    with server.client() as http:
+        text = f"谐波减速器 {source}"
+        demand = create(http, "demands", source=source, title=text)["id"]
+        publish(http, demand)
+        profile = create(http, "profiles", source=source, summary=text)["id"]
+        _run(http)
+        path = http.post("/v1/suggestions", json={"demand_id": demand, "profile_id": profile}).headers["location"]
+        reasons: list[list[str]] = []
+        for steps in (("contacted", "no_answer"), ("contacted",)):
+            for to in steps:
+                http.post(f"{path}/transitions", json={"to": to}).raise_for_status()
+            started = http.post("/v1/match-runs", json={"scope": "changed"})
+            changes = _changes(http, finished_run(http, started.headers["location"]), demand)
+            assert changes is not None
+            reasons += [
+                [cause["code"] for cause in one["causes"]]
+                for one in changes["left"] + changes["entered"]
+                if one["profile_id"] == profile
+            ]
+    assert reasons == [["refused"], ["asked_again"]]
+
+
 def test_the_changes_of_one_demands_own_list_are_read_too(server: Server, source: str) -> None:
     with server.client() as http:
         demand = create(http, "demands", source=source)["id"]

@@ -15,7 +15,7 @@ from matching_service.ranking.fusion import (
     default_weights,
     fuse,
     known_weights,
-    most_movement,
+    score_bounds,
 )
 
 UNIT = st.floats(0, 1, width=32)
@@ -150,17 +150,19 @@ class TestAdjustments:
         assert DEFAULT_FLOORS.level_of(score(on, harming, weights)) != "none"
 
     @settings(deadline=None)
-    @given(UNIT, ADJUSTING_ROWS, WEIGHTS)
-    def test_a_score_moves_at_most_as_far_as_is_promised(self, topic, adjusting, weights):
-        assert abs(score(topic, adjusting, weights) - score(topic, UNKNOWN, weights)) <= most_movement(weights) + 1e-9
+    @given(UNIT, ADJUSTING_ROWS, WEIGHTS, st.lists(st.booleans(), min_size=N_ADJUSTING, max_size=N_ADJUSTING))
+    def test_a_score_stays_within_the_bounds_of_what_its_signals_can_say(self, topic, adjusting, weights, silent):
+        ranges = np.array([(0.5, 0.5) if quiet else (0.0, 1.0) for quiet in silent])
+        said = [math.nan if quiet else value for value, quiet in zip(adjusting, silent, strict=True)]
+        alone = np.array([score(topic, UNKNOWN, weights)])
+        (lowest,), (highest,) = score_bounds(alone, ranges, weights)
+        assert lowest - 1e-9 <= score(topic, said, weights) <= highest + 1e-9
 
-    def test_the_most_movement_is_reached_where_the_room_is_widest(self):
+    def test_the_bounds_are_reached(self):
         weights = default_weights(CALIBRATION)
-        middle = (1 + DEFAULT_FLOORS.weak) / 2
-        for values in (BEST, WORST):
-            moved = abs(score(middle, values, weights) - middle)
-            assert moved == pytest.approx(most_movement(weights), abs=1e-6)
-        assert most_movement(weights_of(1, 1)) == 0
+        (lowest,), (highest,) = score_bounds(np.array([0.5]), np.array([(0.0, 1.0)] * N_ADJUSTING), weights)
+        assert lowest == pytest.approx(score(0.5, WORST, weights), abs=1e-6)
+        assert highest == pytest.approx(score(0.5, BEST, weights), abs=1e-6)
 
     @settings(deadline=None)
     @given(

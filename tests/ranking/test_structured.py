@@ -18,6 +18,7 @@ from matching_service.ranking.structured import (
     recency,
     region_fit,
     track_record,
+    value_ranges,
 )
 
 NO_STANDING = Standing()
@@ -37,10 +38,11 @@ def value(function, query, someone):
 def test_every_value_is_between_0_and_1_and_has_a_reason_in_both_languages(query, documents, circumstances, year):
     for document in documents:
         standing = circumstances.standings.get(document.profile_id, Standing())
-        for function in SIGNAL_FUNCTIONS.values():
+        for signal, function in SIGNAL_FUNCTIONS.items():
             finding = function(query, Candidate(document.facts, standing, year), circumstances.today)
             if finding is not None:
-                assert 0 <= finding.value <= 1
+                least, greatest = value_ranges(query, circumstances)[signal]
+                assert 0 <= least <= finding.value <= greatest <= 1
                 assert finding.reason.zh.strip()
                 assert finding.reason.en.strip()
                 assert finding.reason.zh != finding.reason.en

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import StatementError
 
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import Conflict, PreconditionFailed
+from matching_service.foundation.errors import Conflict, PreconditionFailed, Unavailable
 from matching_service.store.access import ApiKeyRow
 from matching_service.store.database import Database
 from matching_service.store.organizations import OrganizationRow
@@ -141,6 +141,37 @@ async def test_concurrent_writers_all_succeed(database_url: str) -> None:
     assert await names(databases[0]) == sorted(f"厂{n}" for n in range(10))
     for database in databases:
         await database.close()
+
+
+@ONLY_SQLITE
+async def test_a_database_that_stays_locked_is_busy(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matching_service.store.database._BUSY_TIMEOUT_MS", 1)
+    impatient = Database(database_url)
+
+    async def write_too() -> None:
+        async with impatient.transaction() as session:
+            session.add(organization("乙"))
+
+    async with database.transaction() as session:
+        session.add(organization("甲"))
+        await session.flush()
+        with pytest.raises(Unavailable) as refused:
+            await write_too()
+    assert refused.value.code == "database_busy"
+    await write_too()
+    assert await names(database) == ["乙", "甲"]
+    await impatient.close()
+
+
+async def test_a_glance_sees_what_is_committed(database: Database) -> None:
+    async with database.glance() as connection:
+        assert (await connection.execute(select(OrganizationRow.name))).all() == []
+    async with database.transaction() as session:
+        session.add(organization("甲"))
+    async with database.glance() as connection:
+        assert (await connection.execute(select(OrganizationRow.name))).scalars().all() == ["甲"]
 
 
 async def test_a_reader_is_not_stopped_by_a_writer(database: Database) -> None:

@@ -18,20 +18,32 @@ class Role(StrEnum):
 class Action(StrEnum):
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_WRITE = "organization:write"
+    ORGANIZATION_MERGE = "organization:merge"
     DEMAND_READ = "demand:read"
     DEMAND_WRITE = "demand:write"
+    DEMAND_SUBMIT = "demand:submit"
     DEMAND_TRANSITION = "demand:transition"
+    DEMAND_EXPIRE = "demand:expire"
+    DEMAND_CONTACT_READ = "demand_contact:read"
+    DEMAND_CONTACT_WRITE = "demand_contact:write"
     PROFILE_READ = "profile:read"
     PROFILE_WRITE = "profile:write"
     PROFILE_DELETE = "profile:delete"
     CONTACT_READ = "contact:read"
     CONTACT_WRITE = "contact:write"
+    SUGGESTION_READ = "suggestion:read"
+    SUGGESTION_WRITE = "suggestion:write"
+    ENGAGEMENT_READ = "engagement:read"
+    ENGAGEMENT_WRITE = "engagement:write"
     MATCH = "match:rank"
     MATCH_STORE = "match:store"
     MATCH_READ = "match:read"
     MATCH_DECIDE = "match:decide"
     RUN_START = "match_run:start"
     RUN_READ = "match_run:read"
+    WEBHOOK_MANAGE = "webhook:manage"
+    FEED_READ = "feed:read"
+    FEED_READ_OFFICE = "feed:read_office"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +67,32 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
     {
         Action.ORGANIZATION_READ: _EVERYONE,
         Action.ORGANIZATION_WRITE: _OFFICE_AND_PORTAL,
+        Action.ORGANIZATION_MERGE: _OFFICE,
         Action.DEMAND_READ: _EVERYONE,
         Action.DEMAND_WRITE: _OFFICE_AND_PORTAL,
+        Action.DEMAND_SUBMIT: _OFFICE_AND_PORTAL,
         Action.DEMAND_TRANSITION: _OFFICE,
+        Action.DEMAND_EXPIRE: _OFFICE_AND_BATCH,
+        Action.DEMAND_CONTACT_READ: _OFFICE,
+        Action.DEMAND_CONTACT_WRITE: _OFFICE_AND_PORTAL,
         Action.PROFILE_READ: _EVERYONE,
         Action.PROFILE_WRITE: _OFFICE_AND_PORTAL,
         Action.PROFILE_DELETE: _OFFICE,
         Action.CONTACT_READ: _OFFICE,
         Action.CONTACT_WRITE: _OFFICE,
+        Action.SUGGESTION_READ: _OFFICE_AND_BATCH,
+        Action.SUGGESTION_WRITE: _OFFICE,
+        Action.ENGAGEMENT_READ: _OFFICE,
+        Action.ENGAGEMENT_WRITE: _OFFICE,
         Action.MATCH: _OFFICE_AND_BATCH,
         Action.MATCH_STORE: _OFFICE_AND_BATCH,
         Action.MATCH_READ: _OFFICE_AND_BATCH,
         Action.MATCH_DECIDE: _OFFICE,
         Action.RUN_START: _OFFICE_AND_BATCH,
         Action.RUN_READ: _OFFICE_AND_BATCH,
+        Action.WEBHOOK_MANAGE: frozenset({Role.ADMIN}),
+        Action.FEED_READ: _OFFICE_AND_PORTAL,
+        Action.FEED_READ_OFFICE: _OFFICE,
     }
 )
 

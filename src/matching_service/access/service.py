@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import bindparam, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from matching_service.access.policies import Principal, Role
 from matching_service.audit.service import record_audit
@@ -48,11 +48,11 @@ async def revoke_key(session: AsyncSession, key_id: str, *, actor: Principal) ->
     return row
 
 
-async def authenticate(session: AsyncSession, key: str | None) -> Principal:
+async def authenticate(connection: AsyncConnection, key: str | None) -> Principal:
     """The principal of a key; raises Unauthenticated saying whether it is missing, unknown, revoked or expired."""
     if not key:
         raise Unauthenticated("key_missing", _MISSING)
-    row = await session.scalar(select(ApiKeyRow).where(ApiKeyRow.key_hash == hash_key(key)))
+    row = (await connection.execute(_BY_HASH, {"key_hash": hash_key(key)})).one_or_none()
     if row is None:
         raise Unauthenticated("key_unknown", _UNKNOWN)
     if row.revoked_at is not None:
@@ -60,6 +60,12 @@ async def authenticate(session: AsyncSession, key: str | None) -> Principal:
     if row.expires_at is not None and row.expires_at <= now():
         raise Unauthenticated("key_expired", _EXPIRED)
     return Principal(id=row.id, name=row.name, role=Role(row.role))
+
+
+_BY_HASH = select(ApiKeyRow.id, ApiKeyRow.name, ApiKeyRow.role, ApiKeyRow.expires_at, ApiKeyRow.revoked_at).where(
+    ApiKeyRow.key_hash == bindparam("key_hash")
+)
+"""Made once: every request asks it."""
 
 
 def hash_key(key: str) -> str:

@@ -8,8 +8,8 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from matching_service.api.fields import Body
-from matching_service.api.problems import ProblemError, field_errors
-from matching_service.foundation.errors import FieldError, InvalidInput, Language
+from matching_service.api.problems import ProblemError, field_errors, problem_errors
+from matching_service.foundation.errors import FieldError, Language, MatchingError
 
 MAX_ITEMS = 1_000
 
@@ -84,7 +84,7 @@ def parse_items(items: Sequence[Any], model: type[Model]) -> Parsed[Model]:
     return Parsed(valid, places, invalid)
 
 
-def rejected(error: InvalidInput) -> Stored:
+def rejected(error: MatchingError) -> Stored:
     """An item that is well-formed but breaks a rule."""
     return Stored("invalid", errors=error.errors or (FieldError(error.code, error.detail, ""),))
 
@@ -97,10 +97,7 @@ def bulk_answer(results: Sequence[Stored], language: Language) -> Response:
                 index=index,
                 id=result.id,
                 status=result.status,
-                errors=[
-                    ProblemError(code=e.code, message=e.message.in_language(language), pointer=e.pointer)
-                    for e in result.errors
-                ],
+                errors=problem_errors(result.errors, language),
             )
             for index, result in enumerate(results)
         ]

@@ -1,4 +1,7 @@
-"""What routes ask for by type: a session, the principal, a page, the version that a client has seen."""
+"""What routes ask for by type: a session, the principal, a page, the version that a client has seen.
+
+All are coroutines, also those that wait for nothing: FastAPI would run a plain function in a thread.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -17,7 +20,7 @@ from matching_service.store.database import LAST_SEQ, Database
 _bearer = HTTPBearer(auto_error=False, description="An API key, made by `matching-service keys create`.")
 
 
-def get_database(request: Request) -> Database:
+async def get_database(request: Request) -> Database:
     database: Database = request.app.state.database
     return database
 
@@ -44,8 +47,8 @@ ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
 async def _principal(
     database: DatabaseDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
-    async with database.reading() as session:
-        return await authenticate(session, credentials.credentials if credentials else None)
+    async with database.glance() as connection:
+        return await authenticate(connection, credentials.credentials if credentials else None)
 
 
 PrincipalDep = Annotated[Principal, Depends(_principal)]
@@ -57,12 +60,12 @@ class Permit:
     def __init__(self, action: Action) -> None:
         self.action = action
 
-    def __call__(self, principal: PrincipalDep) -> Principal:
+    async def __call__(self, principal: PrincipalDep) -> Principal:
         authorize(principal, self.action)
         return principal
 
 
-def _page_request(
+async def _page_request(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items per page.")] = DEFAULT_LIMIT,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
 ) -> PageRequest:
@@ -92,7 +95,9 @@ def check_if_match(if_match: str | None, row_version: int) -> None:
     )
 
 
-def _language(accept_language: Annotated[str | None, Header(description="`zh` (default) or `en`.")] = None) -> Language:
+async def _language(
+    accept_language: Annotated[str | None, Header(description="`zh` (default) or `en`.")] = None,
+) -> Language:
     return language_of(accept_language)
 
 

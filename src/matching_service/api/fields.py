@@ -23,6 +23,17 @@ class Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+class Origin(Answer):
+    """Where a record was imported from, and what it is called there."""
+
+    feed: str = Field(description="Name under which the other service's feed is imported.")
+    id: str
+    source: str | None = None
+    external_id: str | None = None
+    status: str | None = Field(default=None, description="The state of a demand there.")
+    removed: bool = Field(default=False, description="It was taken back there.")
+
+
 def _whole_characters(value: Any) -> Any:
     if isinstance(value, str) and _SURROGATE.search(value):
         raise PydanticCustomError("lone_surrogate", "the text holds half of a surrogate pair, which is no character")

@@ -54,13 +54,14 @@ async def ready(request: Request, response: Response, database: DatabaseDep) -> 
     except (SQLAlchemyError, OSError) as error:
         unknown = Check(ok=False, detail="unknown")
         failed = Check(ok=False, detail=type(error).__name__)
-        response.status_code = 503
+        response.status_code, response.headers["Retry-After"] = 503, "1"
         return Ready(status="not ready", database=failed, migrations=unknown, index=unknown)
     migrations = Check(ok=revision == needed, detail=f"at {revision}, needs {needed}")
     snapshot, is_open = engine.profiles.snapshot, engine.profiles.is_open and engine.demands.is_open
     index = Check(ok=is_open, detail="loaded" if is_open else "loading")
     is_ready = migrations.ok and index.ok
-    response.status_code = 200 if is_ready else 503
+    if not is_ready:
+        response.status_code, response.headers["Retry-After"] = 503, "1"
     return Ready(
         status="ready" if is_ready else "not ready",
         database=Check(ok=True, detail="reachable"),

@@ -10,10 +10,19 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from matching_service.foundation.errors import FieldError, InvalidInput, Language, MatchingError, Text
+from matching_service.foundation.errors import (
+    FieldError,
+    IllegalTransition,
+    InvalidInput,
+    Language,
+    MatchingError,
+    Text,
+    Unavailable,
+)
 from matching_service.foundation.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER = {"description": "Seconds after which it is worth trying again.", "schema": {"type": "integer"}}
 
 
 class ProblemError(BaseModel):
@@ -32,6 +41,11 @@ class Problem(BaseModel):
     code: str = Field(examples=["invalid_body"])
     request_id: str | None = Field(default=None, examples=["01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"])
     errors: list[ProblemError] = Field(default_factory=list)
+    legal: list[str] | None = Field(
+        default=None,
+        description="The states that may come next; only of `illegal_transition`.",
+        examples=[["matching"]],
+    )
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -41,6 +55,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": _STATUS_TITLES[status].en,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
+        | ({"headers": {"Retry-After": _RETRY_AFTER}} if status == 503 else {})
         for status in statuses
     }
 
@@ -71,7 +86,14 @@ def language_of(accept_language: str | None) -> Language:
 
 
 def problem(
-    *, status: int, title: Text, code: str, detail: Text, language: Language, errors: Sequence[FieldError] = ()
+    *,
+    status: int,
+    title: Text,
+    code: str,
+    detail: Text,
+    language: Language,
+    errors: Sequence[FieldError] = (),
+    legal: Sequence[str] | None = None,
 ) -> JSONResponse:
     body = Problem(
         type=f"urn:matching-service:problem:{code}",
@@ -80,26 +102,36 @@ def problem(
         detail=detail.in_language(language),
         code=code,
         request_id=request_id.get(),
-        errors=[
-            ProblemError(code=error.code, message=error.message.in_language(language), pointer=error.pointer)
-            for error in errors
-        ],
+        errors=problem_errors(errors, language),
+        legal=list(legal) if legal is not None else None,
     )
     headers: dict[str, str] = {"Content-Language": language}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    content = body.model_dump(exclude=None if legal is not None else {"legal"})
+    return JSONResponse(content, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def error_problem(error: MatchingError, language: Language) -> JSONResponse:
-    return problem(
+    response = problem(
         status=error.http_status,
         title=error.title,
         code=error.code,
         detail=error.detail,
         language=language,
         errors=error.errors,
+        legal=error.legal if isinstance(error, IllegalTransition) else None,
     )
+    if isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def problem_errors(errors: Iterable[FieldError], language: Language) -> list[ProblemError]:
+    return [
+        ProblemError(code=error.code, message=error.message.in_language(language), pointer=error.pointer)
+        for error in errors
+    ]
 
 
 def internal_problem(language: Language) -> JSONResponse:

@@ -4,7 +4,7 @@ import typer
 from pydantic import ValidationError as SettingsError
 from sqlalchemy.exc import SQLAlchemyError
 
-from matching_service.cli import data, demo, keys, quality, ranking, serving
+from matching_service.cli import data, deadlines, demo, exchange, keys, quality, ranking, serving
 from matching_service.cli.output import fail
 from matching_service.foundation.errors import MatchingError
 
@@ -20,9 +20,12 @@ app.command("import")(data.import_)
 app.command()(data.export)
 app.command()(data.load_societies)
 app.command()(ranking.rerank)
+app.command()(deadlines.deadlines)
 app.command()(quality.evaluate)
 app.command()(quality.fit)
 app.command()(ranking.reindex)
+app.command()(exchange.deliver)
+app.command("import-feed")(exchange.import_feed_)
 app.command()(demo.demo)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quality.weights, name="weights")

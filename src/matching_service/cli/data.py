@@ -32,6 +32,7 @@ class Exported(StrEnum):
     PROFILES = "profiles"
     ORGANIZATIONS = "organizations"
     MATCHES = "matches"
+    LABELS = "labels"
 
 
 def import_(
@@ -78,7 +79,7 @@ def import_(
 
 def export(
     what: Annotated[Exported, typer.Argument(help="导出什么。What to export.")],
-    file: Annotated[Path, typer.Argument(help="目标文件：.jsonl、.csv 或 .xlsx。The file to write.")],
+    file: Annotated[Path, typer.Argument(help="目标文件：.jsonl、.csv 或 .xlsx；labels 为 .tsv 或 .csv。")],
 ) -> None:
     """导出文件；再导入不改变任何内容。Export to a file; importing it again changes nothing."""
 

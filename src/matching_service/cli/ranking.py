@@ -1,6 +1,7 @@
 """``rerank`` and ``reindex``: lists and indexes made anew."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from time import perf_counter
 from typing import Annotated
@@ -8,9 +9,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from matching_service.app import create_engine
 from matching_service.cli.opening import open_engine, run
 from matching_service.cli.output import AsJson, print_json, print_rows, progress, stderr, stdout
+from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
+from matching_service.jobs.processes import MIN_DEMANDS, ranking_processes
+from matching_service.matching.chunks import RankMany
+from matching_service.matching.engine import rank_many
 from matching_service.matching.runs import RESUME_PATIENCE_S, START_PATIENCE_S
 from matching_service.matching.schemas import DemandChanges
 
@@ -34,8 +40,13 @@ def rerank(
         async with open_engine(created=False) as engine:
             begun = await nightly.begin(engine, resume=resume, scope="changed" if changed else "open")
             patience_s = RESUME_PATIENCE_S if resume else START_PATIENCE_S
-            with progress("rerank", total=begun.n_demands) as advance:
-                report = await nightly.rerank(engine, begun, advance, patience_s=patience_s)
+            with ExitStack() as stack:
+                rank: RankMany = rank_many
+                if begun.scope == "open" and begun.n_demands >= MIN_DEMANDS:
+                    await engine.save()  # what the other processes map
+                    rank = stack.enter_context(ranking_processes(Settings(), create_engine)).rank
+                advance = stack.enter_context(progress("rerank", total=begun.n_demands))
+                report = await nightly.rerank(engine, begun, advance, patience_s=patience_s, rank=rank)
             return report, await nightly.all_changes(engine, begun.id) if as_json else []
 
     report, changes = run(work())
@@ -87,5 +98,6 @@ def reindex() -> None:
                     f"{name}: {snapshot.n_profiles} documents, {snapshot.n_passages} passages, "
                     f"as of {snapshot.as_of}, {perf_counter() - started:.1f} s"
                 )
+            stdout().print(f"vectors: {await engine.forget_unused_vectors()} forgotten")
 
     run(work())

@@ -7,6 +7,8 @@ import uvicorn
 
 from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import fail, stdout
+from matching_service.exchange.mapping import load_mappings
+from matching_service.foundation.settings import Settings
 from matching_service.store import migrate as migrations
 
 
@@ -31,6 +33,7 @@ def serve(
     """启动 HTTP 服务；空数据库会先建表。Serve over HTTP; an empty database is migrated first."""
 
     async def prepare() -> None:
+        load_mappings(Settings().feed_mapping)  # a mistake in the file is told here, and not by each worker
         async with open_database():
             pass
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.foundation.errors import Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_page, get_row
 
 
@@ -56,3 +56,23 @@ async def list_transitions(session: AsyncSession, demand_id: str) -> Sequence[De
         .order_by(DemandTransitionRow.at, DemandTransitionRow.id)
     )
     return (await session.scalars(statement)).all()
+
+
+async def list_notices(session: AsyncSession, demand_id: str) -> Sequence[DeadlineNoticeRow]:
+    """When somebody was reminded of a demand, oldest first."""
+    statement = select(DeadlineNoticeRow).where(DeadlineNoticeRow.demand_id == demand_id)
+    return (await session.scalars(statement.order_by(DeadlineNoticeRow.at, DeadlineNoticeRow.id))).all()
+
+
+async def last_transitions(session: AsyncSession, demand_ids: Sequence[str]) -> dict[str, DemandTransitionRow]:
+    """Per demand its newest step."""
+    statement = (
+        select(DemandTransitionRow)
+        .where(DemandTransitionRow.demand_id.in_(demand_ids))
+        .order_by(DemandTransitionRow.at, DemandTransitionRow.id)
+    )
+    return {row.demand_id: row for row in await session.scalars(statement)}
+
+
+async def get_contact(session: AsyncSession, demand_id: str) -> DemandContactRow | None:
+    return await session.get(DemandContactRow, demand_id)

@@ -5,13 +5,15 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Response
 
-from matching_service.access.policies import Action, Principal
+from matching_service.access.policies import Action, Principal, authorize
+from matching_service.api.admission import BulkTurn
 from matching_service.api.bulk import BulkAnswer, BulkBody, bulk_answer, parse_items
 from matching_service.api.deps import (
     IfMatch,
     LanguageDep,
     PageDep,
     Permit,
+    PrincipalDep,
     ReadSession,
     WriteSession,
     check_if_match,
@@ -21,15 +23,24 @@ from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
-from matching_service.demands import queries, service
-from matching_service.demands.schemas import Demand, DemandCreate, DemandPatch, Transition, TransitionBody
-from matching_service.demands.states import DemandStatus
+from matching_service.demands import queries, service, transitions
+from matching_service.demands.schemas import (
+    DeadlineNotice,
+    Demand,
+    DemandContact,
+    DemandCreate,
+    DemandPatch,
+    Transition,
+    TransitionBody,
+)
+from matching_service.demands.states import LIFE, DemandStatus
 
 router = APIRouter(prefix="/v1/demands", tags=["demands"], route_class=RememberingRoute)
 
 CanRead = Depends(Permit(Action.DEMAND_READ))
 CanWrite = Annotated[Principal, Depends(Permit(Action.DEMAND_WRITE))]
-CanMove = Annotated[Principal, Depends(Permit(Action.DEMAND_TRANSITION))]
+CanReadContact = Annotated[Principal, Depends(Permit(Action.DEMAND_CONTACT_READ))]
+CanWriteContact = Annotated[Principal, Depends(Permit(Action.DEMAND_CONTACT_WRITE))]
 
 
 @router.post("", status_code=201, dependencies=[Idempotent], responses=problem_responses(409))
@@ -56,11 +67,14 @@ async def list_demands(
 
 
 @router.post("/bulk", dependencies=[Idempotent], response_model=BulkAnswer)
-async def upsert_demands(body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep) -> Response:
+async def upsert_demands(
+    body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep, turn: BulkTurn
+) -> Response:
     """Create or update up to 1,000 by (`source`, `external_id`); valid items are stored even when others fail."""
-    parsed = await to_thread.run_sync(parse_items, body.items, DemandCreate)
-    stored = await service.upsert_demands(session, parsed.items, principal)
-    return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
+    async with turn:
+        parsed = await to_thread.run_sync(parse_items, body.items, DemandCreate)
+        stored = await service.upsert_demands(session, parsed.items, principal)
+        return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
 
 
 @router.get("/{demand_id}", dependencies=[CanRead], responses=problem_responses(404))
@@ -93,14 +107,23 @@ async def transition_demand(
     demand_id: str,
     body: TransitionBody,
     session: WriteSession,
-    principal: CanMove,
+    principal: PrincipalDep,
     response: Response,
     if_match: IfMatch = None,
 ) -> Demand:
-    """Move a demand to another state of its life."""
+    """Move a demand to another state of its life; 409 lists the legal ones, 422 everything that the step lacks."""
+    authorize(principal, LIFE.action(body.to) or Action.DEMAND_TRANSITION)
     row = await queries.get_demand(session, demand_id)
     check_if_match(if_match, row.row_version)
-    row = await service.transition_demand(session, row, body.to, opinion=body.opinion, actor=principal)
+    row = await transitions.transition_demand(
+        session,
+        row,
+        body.to,
+        opinion=body.opinion,
+        reason=body.reason,
+        contract_number=body.contract_number,
+        actor=principal,
+    )
     set_etag(response, row.row_version)
     return Demand.model_validate(row)
 
@@ -111,3 +134,38 @@ async def read_history(demand_id: str, session: ReadSession) -> ListAnswer[Trans
     await queries.get_demand(session, demand_id)
     rows = await queries.list_transitions(session, demand_id)
     return ListAnswer(items=[Transition.model_validate(row) for row in rows], next_cursor=None)
+
+
+@router.get("/{demand_id}/notices", dependencies=[CanRead], responses=problem_responses(404))
+async def read_notices(demand_id: str, session: ReadSession) -> ListAnswer[DeadlineNotice]:
+    """Reminders that nobody was contacted about this demand for long, oldest first."""
+    await queries.get_demand(session, demand_id)
+    rows = await queries.list_notices(session, demand_id)
+    return ListAnswer(items=[DeadlineNotice.model_validate(row) for row in rows], next_cursor=None)
+
+
+@router.get("/{demand_id}/contact", responses=problem_responses(404))
+async def read_contact(
+    demand_id: str, session: WriteSession, principal: CanReadContact, response: Response
+) -> DemandContact:
+    """Read whom to reach; each reading is written to the audit log."""
+    row = await queries.get_demand(session, demand_id)
+    set_etag(response, row.row_version)
+    return await service.read_contact(session, row, principal)
+
+
+@router.put("/{demand_id}/contact", responses=problem_responses(404, 412))
+async def write_contact(
+    demand_id: str,
+    body: DemandContact,
+    session: WriteSession,
+    principal: CanWriteContact,
+    response: Response,
+    if_match: IfMatch = None,
+) -> DemandContact:
+    """Replace the contact data as a whole."""
+    row = await queries.get_demand(session, demand_id)
+    check_if_match(if_match, row.row_version)
+    await service.write_contact(session, row, body, principal)
+    set_etag(response, row.row_version)
+    return body

@@ -1,9 +1,9 @@
 """Bodies and answers of demands. Limits are those of the contract; a paper form's shorter ones are guidance."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, computed_field
 from pydantic.config import JsonDict
 
 from matching_service.api.fields import (
@@ -12,8 +12,11 @@ from matching_service.api.fields import (
     EntityId,
     ExternalId,
     NotBool,
+    Origin,
     Region,
     RowId,
+    Text50,
+    Text200,
     Text5000,
     Title,
     Topic,
@@ -21,7 +24,7 @@ from matching_service.api.fields import (
     UpsertBody,
     Year,
 )
-from matching_service.demands.states import DemandStatus
+from matching_service.demands.states import LIFE, DemandStatus, EndReason
 
 Cooperation = Literal["independent", "commissioned", "joint", "other"]
 Visibility = Literal["public", "restricted"]
@@ -60,6 +63,11 @@ class DemandFields(Body):
     start_year: Year | None = None
     end_year: Year | None = None
     cooperation: Cooperation | None = None
+    wanted_partners: Topics = Field(default_factory=list, description="Kinds or names of partners that are wanted.")
+    field: Topic | None = Field(default=None, description="Technical field.")
+    expires_on: date | None = Field(
+        default=None, description="The last day on which a published demand can be claimed; null: no such day."
+    )
     visibility: Visibility = "public"
 
 
@@ -111,22 +119,63 @@ class Demand(Answer):
     start_year: int | None
     end_year: int | None
     cooperation: str | None
+    wanted_partners: list[str]
+    field: str | None
+    expires_on: date | None
     visibility: str
+    origin: Origin | None
     published_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
+    @computed_field(description="The states that may come next; docs/states.md says who may and what each needs.")  # type: ignore[prop-decorator]
+    @property
+    def next_statuses(self) -> list[str]:
+        return [status.value for status in LIFE.following(DemandStatus(self.status))]
+
 
 class TransitionBody(Body):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"to": "published", "opinion": "同意发榜"}]})
+    """Which state needs what beside ``to`` is drawn and listed in docs/states.md."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"to": "published", "opinion": "同意发榜"},
+                {"to": "contracted", "contract_number": "FS-2026-017"},
+                {"to": "abandoned", "reason": "no_supplier"},
+            ]
+        }
+    )
 
     to: DemandStatus
     opinion: Text5000 = None
+    reason: EndReason | None = Field(default=None, description="`other` needs words in `opinion`.")
+    contract_number: ExternalId | None = None
 
 
 class Transition(Answer):
     from_status: str | None = Field(serialization_alias="from")
     to_status: str = Field(serialization_alias="to")
     opinion: str | None
+    reason: str | None
     actor_id: str
     at: datetime
+
+
+class DeadlineNotice(Answer):
+    kind: Literal["nudge", "last_chance"]
+    silent_since: date = Field(description="The day of publication or of the last contact.")
+    at: datetime
+
+
+class DemandContact(Body):
+    """Whom to reach about a demand. Reading it writes an audit row."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={"examples": [{"person": "陈工", "mobile": "13000000000", "email": "a@example.org"}]},
+    )
+
+    person: Text50 = None
+    mobile: Text50 = None
+    email: Text200 = None

@@ -6,21 +6,23 @@ from typing import Any
 from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.access.policies import Principal
+from matching_service.access.policies import Principal, Role
 from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
-from matching_service.demands.schemas import DemandCreate, DemandPatch
-from matching_service.demands.states import DemandStatus, check_transition
+from matching_service.demands.queries import get_contact
+from matching_service.demands.schemas import DemandContact, DemandCreate, DemandPatch
+from matching_service.demands.states import EDITABLE, DemandStatus
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken
-from matching_service.store.affiliation import Affiliations, check_organization
+from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, external_id_taken
+from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.batch import Batch, new_row, write_rows
-from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.lookup import rows_by_external_id
 from matching_service.store.outbox import record_event
 
 _DEMAND = Text("需求", "Demand")
 _NOT_COLUMNS = {"organization_external_id", "id", "status"}
+_TEXTS = frozenset({"title", "problem", "key_technology", "expected_goal", "keywords", "must_have", "nice_to_have"})
 
 
 async def create_demand(session: AsyncSession, data: DemandCreate, actor: Principal) -> DemandRow:
@@ -37,7 +39,8 @@ async def create_demand(session: AsyncSession, data: DemandCreate, actor: Princi
 async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatch, actor: Principal) -> DemandRow:
     """Change the fields that were sent."""
     changes = patch.model_dump(exclude_unset=True)
-    await check_organization(session, changes.get("organization_id"))
+    if (named := changes.get("organization_id")) is not None:
+        changes["organization_id"] = await present_organization(session, named)
     _check_years(changes.get("start_year", row.start_year), changes.get("end_year", row.end_year))
     _update(session, row, changes, actor)
     await session.flush()
@@ -51,18 +54,18 @@ async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], a
     transitions: list[DemandTransitionRow] = []
 
     def judge(item: DemandCreate) -> Stored:
+        row = batch.find(item)
         try:
             values = _values(item, affiliations)
-        except InvalidInput as error:
+            if row is None:
+                row = _new(session, item, values, actor)
+                transitions.append(_first_transition(row, actor))
+                result = Stored("created", row.id)
+            else:
+                is_changed = _update(session, row, item.sent(values), actor)
+                result = Stored("updated" if is_changed else "unchanged", row.id)
+        except (InvalidInput, Conflict) as error:
             return rejected(error)
-        row = batch.find(item)
-        if row is None:
-            row = _new(session, item, values, actor)
-            transitions.append(_first_transition(row, actor))
-            result = Stored("created", row.id)
-        else:
-            is_changed = _update(session, row, item.sent(values), actor)
-            result = Stored("updated" if is_changed else "unchanged", row.id)
         batch.add(row)
         return result
 
@@ -72,31 +75,19 @@ async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], a
     return results
 
 
-async def transition_demand(
-    session: AsyncSession, row: DemandRow, to: DemandStatus, *, opinion: str | None, actor: Principal
-) -> DemandRow:
-    """Move a demand to another state; raises IllegalTransition."""
-    current = DemandStatus(row.status)
-    check_transition(current, to)
-    moment = now()
-    row.status = to.value
-    if to is DemandStatus.PUBLISHED:
-        row.published_at = moment
-    session.add(
-        DemandTransitionRow(
-            demand_id=row.id,
-            from_status=current.value,
-            to_status=to.value,
-            opinion=opinion,
-            actor_id=actor.id,
-            at=moment,
-        )
-    )
+async def read_contact(session: AsyncSession, row: DemandRow, actor: Principal) -> DemandContact:
+    """Whom to reach about the demand, all null when nobody is stored; who asked is recorded."""
+    record_audit(session, actor, "read_contact", entity="demand", entity_id=row.id)
+    stored = await get_contact(session, row.id)
+    return DemandContact() if stored is None else DemandContact.model_validate(stored)
+
+
+async def write_contact(session: AsyncSession, row: DemandRow, contact: DemandContact, actor: Principal) -> None:
+    """Replace the contact data as a whole."""
+    await session.merge(DemandContactRow(demand_id=row.id, **contact.model_dump()))
+    row.updated_at = now()  # the demand's version covers its contact data too
     await session.flush()
-    step = {"from": current.value, "to": to.value}
-    record_audit(session, actor, "transition", entity="demand", entity_id=row.id, detail=step)
-    record_event(session, f"demand.{to.value}", entity="demand", entity_id=row.id, detail=step)
-    return row
+    record_audit(session, actor, "write_contact", entity="demand", entity_id=row.id)
 
 
 def _new(session: AsyncSession, data: DemandCreate, values: dict[str, Any], actor: Principal) -> DemandRow:
@@ -114,6 +105,7 @@ def _update(session: AsyncSession, row: DemandRow, values: dict[str, Any], actor
     changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
     if not changed:
         return False
+    _check_editable(row, changed, actor)
     for name in changed:
         setattr(row, name, values[name])
     record_audit(session, actor, "update", entity="demand", entity_id=row.id, detail={"fields": changed})
@@ -126,6 +118,18 @@ def _values(data: DemandCreate, affiliations: Affiliations) -> dict[str, Any]:
     values = data.model_dump(exclude=_NOT_COLUMNS)
     values["organization_id"] = affiliations.organization_id(data)
     return values
+
+
+def _check_editable(row: DemandRow, changed: Sequence[str], actor: Principal) -> None:
+    """What is under review or published stays as it was submitted, except by the office's own hand."""
+    if actor.role is not Role.PORTAL or row.status in EDITABLE:
+        return
+    if frozen := [name for name in changed if name in _TEXTS]:
+        message = Text(
+            f"需求现为 {row.status}，企业不能修改正文；需先由工作人员退回。",
+            f"The demand is {row.status}; the enterprise cannot change its text until staff return it.",
+        )
+        raise Conflict("text_frozen", message, errors=[FieldError("text_frozen", message, f"/{n}") for n in frozen])
 
 
 def _check_years(start_year: int | None, end_year: int | None) -> None:

@@ -1,53 +1,96 @@
-"""The life of a demand as one table. This step knows draft, published and closed."""
+"""The life of a demand as one table, and why it may end without success."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-from matching_service.foundation.errors import IllegalTransition, Text
+from matching_service.access.life import Life, Step
+from matching_service.access.policies import Action
+from matching_service.foundation.errors import Text
 
 
 class DemandStatus(StrEnum):
     DRAFT = "draft"
+    SUBMITTED = "submitted"
+    RETURNED = "returned"
+    REVIEWED = "reviewed"
+    REJECTED = "rejected"
     PUBLISHED = "published"
+    EXPIRED = "expired"
+    MATCHING = "matching"
+    ABANDONED = "abandoned"
+    CONTRACTED = "contracted"
+    TERMINATED = "terminated"
+    IN_PROGRESS = "in_progress"
+    FAILED = "failed"
+    ACCEPTED = "accepted"
     CLOSED = "closed"
 
 
-TRANSITIONS: Mapping[DemandStatus, frozenset[DemandStatus]] = MappingProxyType(
+class EndReason(StrEnum):
+    """Why a demand was given up, its contract ended early, or its project failed."""
+
+    NO_SUPPLIER = "no_supplier"
+    NO_CONTACT = "no_contact"
+    SOLVED_OTHERWISE = "solved_otherwise"
+    ENTERPRISE_WITHDREW = "enterprise_withdrew"
+    SUPPLIER_WITHDREW = "supplier_withdrew"
+    FUNDING = "funding"
+    TARGETS_NOT_MET = "targets_not_met"
+    DELAY = "delay"
+    OTHER = "other"
+
+
+STATUS_NAMES: Mapping[DemandStatus, str] = MappingProxyType(
     {
-        DemandStatus.DRAFT: frozenset({DemandStatus.PUBLISHED}),
-        DemandStatus.PUBLISHED: frozenset({DemandStatus.CLOSED}),
-        DemandStatus.CLOSED: frozenset(),
+        DemandStatus.DRAFT: "草稿",
+        DemandStatus.SUBMITTED: "已提交",
+        DemandStatus.RETURNED: "已退回",
+        DemandStatus.REVIEWED: "已审核",
+        DemandStatus.REJECTED: "未通过",
+        DemandStatus.PUBLISHED: "已发布",
+        DemandStatus.EXPIRED: "已过期",
+        DemandStatus.MATCHING: "对接中",
+        DemandStatus.ABANDONED: "已放弃",
+        DemandStatus.CONTRACTED: "已签约",
+        DemandStatus.TERMINATED: "已解约",
+        DemandStatus.IN_PROGRESS: "攻关中",
+        DemandStatus.FAILED: "未成功",
+        DemandStatus.ACCEPTED: "已验收",
+        DemandStatus.CLOSED: "已关闭",
     }
 )
 
-OPEN = frozenset({DemandStatus.PUBLISHED})
-"""States in which a demand is ranked every night."""
+_FORM = Text("必填项齐全", "every required field of the form")
+_DATE = Text("揭榜截止日期未过（如有）", "the date in `expires_on` not past, where there is one")
+_PROJECT = Text("同时建立项目", "opens the project")
 
 
-def check_transition(current: DemandStatus, to: DemandStatus) -> None:
-    """Return quietly, or raise IllegalTransition listing what is possible."""
-    if to in TRANSITIONS[current]:
-        return
-    legal = ", ".join(sorted(TRANSITIONS[current]))
-    raise IllegalTransition(
-        "illegal_transition",
-        Text(
-            f"需求现为 {current}，不能变为 {to}；可变为：{legal or '无（已是终态）'}。",
-            f"The demand is {current} and cannot become {to}; possible: {legal or 'nothing, it has ended'}.",
-        ),
-    )
+def _steps() -> list[Step[DemandStatus]]:
+    s, a = DemandStatus, Action
+    return [
+        Step(s.DRAFT, s.SUBMITTED, a.DEMAND_SUBMIT, note=_FORM),
+        Step(s.SUBMITTED, s.REVIEWED, a.DEMAND_TRANSITION),
+        Step(s.SUBMITTED, s.RETURNED, a.DEMAND_TRANSITION, ("opinion",)),
+        Step(s.RETURNED, s.SUBMITTED, a.DEMAND_SUBMIT, note=_FORM),
+        Step(s.REVIEWED, s.PUBLISHED, a.DEMAND_TRANSITION, note=_DATE),
+        Step(s.REVIEWED, s.REJECTED, a.DEMAND_TRANSITION, ("opinion",)),
+        Step(s.PUBLISHED, s.MATCHING, a.DEMAND_TRANSITION),
+        Step(s.PUBLISHED, s.EXPIRED, a.DEMAND_EXPIRE),
+        Step(s.MATCHING, s.CONTRACTED, a.DEMAND_TRANSITION, ("contract_number",), _PROJECT),
+        Step(s.MATCHING, s.ABANDONED, a.DEMAND_EXPIRE, ("reason",)),
+        Step(s.CONTRACTED, s.IN_PROGRESS, a.DEMAND_TRANSITION),
+        Step(s.CONTRACTED, s.TERMINATED, a.DEMAND_TRANSITION, ("reason",)),
+        Step(s.IN_PROGRESS, s.ACCEPTED, a.DEMAND_TRANSITION, ("opinion",)),
+        Step(s.IN_PROGRESS, s.FAILED, a.DEMAND_TRANSITION, ("reason",)),
+        Step(s.ACCEPTED, s.CLOSED, a.DEMAND_TRANSITION),
+    ]
 
 
-def path_between(current: DemandStatus, to: DemandStatus) -> list[DemandStatus] | None:
-    """The shortest way from one state to another, without the first; None when there is none."""
-    paths: list[list[DemandStatus]] = [[current]]
-    seen = {current}
-    while paths:
-        path = paths.pop(0)
-        if path[-1] is to:
-            return path[1:]
-        for following in sorted(TRANSITIONS[path[-1]] - seen):
-            seen.add(following)
-            paths.append([*path, following])
-    return None
+LIFE = Life(Text("需求", "demand"), STATUS_NAMES, _steps())
+
+OPEN = frozenset({DemandStatus.PUBLISHED, DemandStatus.MATCHING})
+"""States in which a demand is ranked every night: from publication until a contract."""
+
+EDITABLE = frozenset({DemandStatus.DRAFT, DemandStatus.RETURNED})
+"""States in which the enterprise may change the text of its demand."""

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.schemas import DemandImport
 from matching_service.exchange.files import open_writer
+from matching_service.exchange.labels import export_labels
 from matching_service.foundation.errors import NotFound
 from matching_service.matching.queries import get_decisions, get_latest_list, get_matches
 from matching_service.organizations.schemas import OrganizationImport
@@ -36,7 +37,9 @@ _TABLES: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
 async def export_file(
     database: Database, what: str, path: Path, *, on_progress: Callable[[int], None] = lambda _n: None
 ) -> int:
-    """Write all rows of ``what`` (demands, profiles, organizations or matches); returns how many."""
+    """Write all rows of ``what`` (demands, profiles, organizations, matches or labels); returns how many."""
+    if what == "labels":
+        return await export_labels(database, path)
     if what == "matches":
         columns, rows = list(_MATCH_COLUMNS), _match_rows(database)
     else:
@@ -73,7 +76,8 @@ async def _table_rows(
             organization_ids = {row.organization_id for row in rows if getattr(row, "organization_id", None)}
             organizations = await get_by_ids(session, OrganizationRow, organization_ids) if organization_ids else {}
             for row in rows:
-                yield _values(row, columns, organizations)
+                if getattr(row, "merged_into", None) is None:
+                    yield _values(row, columns, organizations)
 
 
 def _values(row: Any, columns: list[str], organizations: dict[str, OrganizationRow]) -> dict[str, Any]:

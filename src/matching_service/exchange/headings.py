@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from matching_service.demands.schemas import DemandImport
+from matching_service.demands.states import STATUS_NAMES
 from matching_service.organizations.schemas import OrganizationImport
 from matching_service.profiles.schemas import ProfileImport
 
@@ -61,11 +62,15 @@ FORMS: Mapping[str, Form] = {
             "开始年份": "start_year",
             "结束年份": "end_year",
             "合作方式": "cooperation",
+            "解决方式": "cooperation",
+            "意向合作方": "wanted_partners",
+            "领域": "field",
+            "截止日期": "expires_on",
             "状态": "status",
         },
         {
             "cooperation": {"独立": "independent", "委托": "commissioned", "联合": "joint", "其他": "other"},
-            "status": {"草稿": "draft", "已发布": "published", "发榜": "published", "已关闭": "closed"},
+            "status": {name: status.value for status, name in STATUS_NAMES.items()} | {"发榜": "published"},
         },
     ),
     "profiles": Form(
@@ -110,6 +115,7 @@ FORMS: Mapping[str, Form] = {
             "统一社会信用代码": "credit_code",
             "地区代码": "region",
             "类别": "kind",
+            "产业集群": "cluster",
             "简介": "introduction",
         },
         {
@@ -124,7 +130,7 @@ FORMS: Mapping[str, Form] = {
     ),
 }
 
-_LISTS = frozenset({"keywords", "fields", "honours", "clusters", "must_have", "nice_to_have"})
+_LISTS = frozenset({"keywords", "fields", "honours", "clusters", "must_have", "nice_to_have", "wanted_partners"})
 
 
 def from_object(form: Form, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, parse_items
 from matching_service.demands.schemas import DemandImport
-from matching_service.demands.service import transition_demand, upsert_demands
-from matching_service.demands.states import DemandStatus, path_between
+from matching_service.demands.service import upsert_demands
+from matching_service.demands.transitions import adopt_status
 from matching_service.exchange.files import FileRow, read_rows
 from matching_service.exchange.headings import FORMS
-from matching_service.foundation.errors import FieldError, Text
+from matching_service.foundation.errors import FieldError, IllegalTransition, Text
 from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.service import upsert_profiles
 from matching_service.store.database import Database
@@ -104,7 +104,7 @@ async def _store_chunk(
 
 
 async def _upsert_demands(session: AsyncSession, items: Sequence[DemandImport], actor: Principal) -> list[Stored]:
-    """Store demands, then move each to the state that its row names, by the steps a person would take."""
+    """Store demands, then give each the state that its row names."""
     results = await upsert_demands(session, items, actor)
     stated = {result.id for item, result in zip(items, results, strict=True) if item.status is not None and result.id}
     demands = await get_by_ids(session, DemandRow, stated)
@@ -112,17 +112,13 @@ async def _upsert_demands(session: AsyncSession, items: Sequence[DemandImport], 
         if item.status is None or result.id is None:
             continue
         demand = demands[result.id]
-        path = path_between(DemandStatus(demand.status), item.status)
-        if path is None:
-            message = Text(
-                f"需求现为 {demand.status}，不能变为 {item.status}；其余各列已保存。",
-                f"The demand is {demand.status} and cannot become {item.status}; the other columns are stored.",
-            )
-            results[place] = Stored("invalid", result.id, (FieldError("illegal_transition", message, "/status"),))
+        try:
+            is_moved = await adopt_status(session, demand, item.status, actor=actor)
+        except IllegalTransition as error:
+            message = Text(f"{error.detail.zh}其余各列已保存。", f"{error.detail.en} The other columns are stored.")
+            results[place] = Stored("invalid", result.id, (FieldError(error.code, message, "/status"),))
             continue
-        for status in path:
-            await transition_demand(session, demand, status, opinion=None, actor=actor)
-        if path and result.status == "unchanged":
+        if is_moved and result.status == "unchanged":
             results[place] = Stored("updated", result.id)
     return results
 

@@ -79,7 +79,11 @@ class Conflict(MatchingError):
 
 
 class IllegalTransition(Conflict):
-    pass
+    """A step that the life of a record does not know; ``legal`` are the states that it may take now."""
+
+    def __init__(self, detail: Text, *, legal: Sequence[str]) -> None:
+        super().__init__("illegal_transition", detail)
+        self.legal = tuple(legal)
 
 
 class PreconditionFailed(MatchingError):
@@ -93,8 +97,14 @@ class PayloadTooLarge(MatchingError):
 
 
 class Unavailable(MatchingError):
+    """``retry_after_s``: in how many seconds it is worth trying again."""
+
     http_status = 503
     title = Text("服务暂不可用", "Not available now")
+
+    def __init__(self, code: str, detail: Text, *, retry_after_s: int = 1) -> None:
+        super().__init__(code, detail)
+        self.retry_after_s = retry_after_s
 
 
 def not_found(what: Text, entity_id: str, *, code: str) -> NotFound:

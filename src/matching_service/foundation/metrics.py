@@ -18,3 +18,5 @@ INDEX_PENDING = Gauge(
     "Passages in the index of this process that are found by their words, but not yet by their meaning.",
 )
 RUN_DEMANDS = Counter("matching_run_demands_total", "Demands ranked by match runs.", ("outcome",))
+WEBHOOK_ATTEMPTS = Counter("matching_webhook_attempts_total", "Attempts to deliver an event.", ("outcome",))
+WEBHOOK_DELIVERIES = Gauge("matching_webhook_deliveries", "Events that are not delivered, by state.", ("state",))

@@ -1,9 +1,9 @@
 """All settings of the service, read once from the environment (prefix ``MATCHING_``) or from ``.env``."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -33,6 +33,19 @@ class Settings(BaseSettings):
         le=0.05,
         description="The loss of score that a run does not follow for a profile that was on the list before; 0: none.",
     )
+    nudge_days: int = Field(default=9, ge=1, description="Days without a contact until staff are reminded of a demand.")
+    last_chance_days: int = Field(default=21, ge=1, description="Days without a contact until its last chance.")
+    abandon_days: int = Field(default=45, ge=1, description="Days without a contact after which it is abandoned.")
+    webhook_allow_private: bool = Field(
+        default=False,
+        description="Send webhooks also by http:// and to private addresses, as in an office's own network.",
+    )
+    webhook_give_up_days: float = Field(
+        default=3, ge=1, le=365, description="An event that was not delivered for so long becomes a dead letter."
+    )
+    feed_mapping: Path | None = Field(
+        default=None, description="TOML file that translates our fields to the names and codes of other systems."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("database_url")
@@ -49,6 +62,12 @@ class Settings(BaseSettings):
         if url and not url.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite://")):
             raise ValueError("MATCHING_DATABASE_URL must start with sqlite:// or postgresql://")
         return url
+
+    @model_validator(mode="after")
+    def _in_this_order(self) -> Self:
+        if not self.nudge_days < self.last_chance_days < self.abandon_days:
+            raise ValueError("MATCHING_NUDGE_DAYS < MATCHING_LAST_CHANCE_DAYS < MATCHING_ABANDON_DAYS must hold")
+        return self
 
     @property
     def effective_database_url(self) -> str:

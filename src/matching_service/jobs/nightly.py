@@ -7,7 +7,8 @@ from matching_service.access.policies import COMMAND_LINE
 from matching_service.foundation.errors import NotFound, Text
 from matching_service.foundation.paging import MAX_LIMIT, PageRequest, decode_cursor
 from matching_service.matching import queries, runs
-from matching_service.matching.engine import Engine
+from matching_service.matching.chunks import RankMany
+from matching_service.matching.engine import Engine, rank_many
 from matching_service.matching.queries import ClusterChanges
 from matching_service.matching.runs import Progress
 from matching_service.matching.schemas import DemandChanges
@@ -39,10 +40,15 @@ async def begin(engine: Engine, *, resume: bool, scope: str = "open") -> MatchRu
 
 
 async def rerank(
-    engine: Engine, run: MatchRunRow, on_progress: Progress, *, patience_s: float = runs.START_PATIENCE_S
+    engine: Engine,
+    run: MatchRunRow,
+    on_progress: Progress,
+    *,
+    patience_s: float = runs.START_PATIENCE_S,
+    rank: RankMany = rank_many,
 ) -> NightReport:
     """Work the run off and sum up what it changed; raises Conflict when another process works on it."""
-    ended = await runs.work_off(engine, run.id, on_progress, patience_s=patience_s)
+    ended = await runs.work_off(engine, run.id, on_progress, patience_s=patience_s, rank=rank)
     async with engine.database.reading() as session:
         failures = await queries.list_failed_lists(session, ended.id, PageRequest(_MAX_FAILURES))
         clusters = await queries.changes_by_cluster(session, ended.id) if ended.state == "finished" else []

@@ -20,6 +20,7 @@ from matching_service.store.lookup import id_batches
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.suggestions import SuggestionRow
 
 _ROUNDING = 1e-6
 """Scores of a pair that are nearer than this may be equal, the pair being ranked alone or among others."""
@@ -64,14 +65,16 @@ async def changed_since_last_run(session: AsyncSession, run: MatchRunRow, *, on:
     organizations = set(await session.scalars(events.where(OutboxRow.entity == "organization")))
     failed = select(MatchListRow.demand_id).where(MatchListRow.run_id == last.id, MatchListRow.state == "failed")
     demands |= set(await session.scalars(failed))
-    decided = select(OutboxRow.detail).where(OutboxRow.seq > last.events_as_of, OutboxRow.entity == "match")
+    pairs = OutboxRow.entity.in_(("match", "suggestion"))
+    decided = select(OutboxRow.detail).where(OutboxRow.seq > last.events_as_of, pairs)
     for detail in await session.scalars(decided):
         if detail is None:  # written by an earlier version
             return None
         demands.add(detail["demand_id"])
     for batch in id_batches(demands):  # a decision, and the end of a demand, are another record for all other demands
-        decided_about = select(DecisionRow.profile_id).where(DecisionRow.demand_id.in_(batch))
-        profiles |= set(await session.scalars(decided_about))
+        for table in (DecisionRow, SuggestionRow):
+            served = select(table.profile_id).where(table.demand_id.in_(batch))
+            profiles |= set(await session.scalars(served))
     if since != on:
         profiles |= set(await session.scalars(_date_reached(since, on)))
     if len(profiles) > MAX_IDS:

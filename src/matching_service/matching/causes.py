@@ -1,6 +1,7 @@
 """Why a profile came onto a list, left it or moved: what happened to it, to the demand and to the ranking meanwhile.
 
-Read from the outbox and the decisions between the list before and this one, for all lists of a chunk at once.
+Read from the outbox, the decisions and the suggestions between the list before and this one, for all lists of a chunk
+at once.
 """
 
 from collections import defaultdict
@@ -24,6 +25,7 @@ from matching_service.store.lookup import get_by_ids, id_batches
 from matching_service.store.matching import DecisionRow, MatchRunRow
 from matching_service.store.outbox import OutboxRow, events_about
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.suggestions import REFUSED, SuggestionRow
 
 _RANKED_DEMAND_FIELDS = frozenset(field.name for field in fields(Query)) | {"organization_id"}
 """What of a demand its list depends on."""
@@ -57,6 +59,8 @@ class History:
     demand_events: Mapping[str, Sequence[OutboxRow]]
     organization_events: Mapping[str, Sequence[OutboxRow]]
     decisions: Mapping[str, Sequence[tuple[DecisionRow, DemandRow]]]
+    suggestions: Mapping[str, Sequence[tuple[SuggestionRow, DemandRow]]]
+    suggestion_events: Mapping[str, Sequence[OutboxRow]]
     profiles: Mapping[str, ProfileRow]
 
 
@@ -65,7 +69,7 @@ async def stored_changes(
 ) -> dict[str, dict[str, Any]]:
     """Per demand whose list changed its changes with their causes, as ``MatchListRow.changes`` holds them.
 
-    run : that of the new lists, which were ranked on a day with an index of that number. Six kinds of queries,
+    run : that of the new lists, which were ranked on a day with an index of that number. Eight kinds of queries,
     whatever the number of lists.
     """
     changed = [one for one in compared if one.moves]
@@ -84,7 +88,7 @@ def is_demand_changed(events: Iterable[OutboxRow], *, after: int) -> bool:
 
 async def _history(session: AsyncSession, compared: Sequence[Compared]) -> History:
     if not compared:
-        return History({}, {}, {}, {}, {})
+        return History({}, {}, {}, {}, {}, {}, {})
     runs = [one.previous.run for one in compared if one.previous is not None]
     seq = min(run.events_as_of for run in runs)
     since = min(run.created_at for run in runs)
@@ -93,19 +97,27 @@ async def _history(session: AsyncSession, compared: Sequence[Compared]) -> Histo
     ids = entered | left | {key for one in compared for _, _, key in one.moves.moved}
     organizations = (one.demand.organization_id for one in compared if one.demand.organization_id is not None)
     decisions: dict[str, list[tuple[DecisionRow, DemandRow]]] = defaultdict(list)
+    suggestions: dict[str, list[tuple[SuggestionRow, DemandRow]]] = defaultdict(list)
     own = [one.demand.id for one in compared]
-    statement = select(DecisionRow, DemandRow).join(DemandRow, DecisionRow.demand_id == DemandRow.id)
-    statement = statement.where(
-        or_(DecisionRow.at >= since, DemandRow.updated_at >= since, DecisionRow.demand_id.in_(own))
+    decided = select(DecisionRow, DemandRow).join(DemandRow, DecisionRow.demand_id == DemandRow.id)
+    decided = decided.where(or_(DecisionRow.at >= since, DemandRow.updated_at >= since, DecisionRow.demand_id.in_(own)))
+    suggested = select(SuggestionRow, DemandRow).join(DemandRow, SuggestionRow.demand_id == DemandRow.id)
+    suggested = suggested.where(
+        or_(SuggestionRow.updated_at >= since, DemandRow.updated_at >= since, SuggestionRow.demand_id.in_(own))
     )
     for batch in id_batches(ids):
-        for decision, demand in await session.execute(statement.where(DecisionRow.profile_id.in_(batch))):
+        for decision, demand in await session.execute(decided.where(DecisionRow.profile_id.in_(batch))):
             decisions[decision.profile_id].append((decision, demand))
+        for suggestion, demand in await session.execute(suggested.where(SuggestionRow.profile_id.in_(batch))):
+            suggestions[suggestion.profile_id].append((suggestion, demand))
+    suggestion_ids = (suggestion.id for pairs in suggestions.values() for suggestion, _ in pairs)
     return History(
         profile_events=await events_about(session, seq, entity="profile", ids=ids),
         demand_events=await events_about(session, seq, entity="demand", ids=own),
         organization_events=await events_about(session, seq, entity="organization", ids=organizations),
         decisions=decisions,
+        suggestions=suggestions,
+        suggestion_events=await events_about(session, seq, entity="suggestion", ids=suggestion_ids),
         profiles=await get_by_ids(session, ProfileRow, ids),
     )
 
@@ -142,8 +154,11 @@ class _Why:
         if "pinned" in decided:
             return [Cause("pinned")]
         own = [Cause(decision) for decision in decided if decision == "shortlisted"] + self._own(profile_id, events)
+        if self._is_asked_again(profile_id):
+            own.append(Cause("asked_again"))
         listed_by = self._history.organization_events.get(self._compared.demand.organization_id or "", ())
-        if any(event.seq > self._previous.events_as_of for event in listed_by):
+        named = [event.event for event in listed_by if event.seq > self._previous.events_as_of]
+        if "organization.exclusions_changed" in named:
             own.append(Cause("exclusions_changed"))
         return self._with_shared(own)
 
@@ -162,6 +177,9 @@ class _Why:
         decisions = self._history.decisions.get(profile_id, ())
         if any(row.decision == "rejected" and row.demand_id == demand.id for row, _ in decisions):
             codes.append("rejected")
+        suggestions = self._history.suggestions.get(profile_id, ())
+        if any(row.status in REFUSED and row.demand_id == demand.id for row, _ in suggestions):
+            codes.append("refused")
         if codes:
             return [Cause(code) for code in codes]
         return self._with_shared(self._own(profile_id, self._events(profile_id)))
@@ -181,6 +199,16 @@ class _Why:
         known = range(self._previous.events_as_of + 1, self._index_as_of + 1)
         return [event for event in self._history.profile_events.get(profile_id, ()) if event.seq in known]
 
+    def _is_asked_again(self, profile_id: str) -> bool:
+        """Whether its suggestion for this very demand had come to nothing, and was taken up again."""
+        assert self._previous is not None  # noqa: S101
+        return any(
+            event.seq > self._previous.events_as_of and (event.detail or {}).get("from") in REFUSED
+            for suggestion, demand in self._history.suggestions.get(profile_id, ())
+            if demand.id == self._compared.demand.id
+            for event in self._history.suggestion_events.get(suggestion.id, ())
+        )
+
     def _own(self, profile_id: str, events: Sequence[OutboxRow]) -> list[Cause]:
         assert self._previous is not None  # noqa: S101
         own: list[Cause] = []
@@ -192,9 +220,11 @@ class _Why:
         if profile is not None and _is_date_reached(profile, after=day_of(self._previous.created_at), on=self._on):
             own.append(Cause("availability_changed"))
         since = self._previous.created_at
+        judged = [(decision.at, demand) for decision, demand in self._history.decisions.get(profile_id, ())]
+        judged += [(row.updated_at, demand) for row, demand in self._history.suggestions.get(profile_id, ())]
         others = [
-            decision.at >= since or (demand.status not in OPEN and demand.updated_at >= since)
-            for decision, demand in self._history.decisions.get(profile_id, ())
+            at >= since or (demand.status not in OPEN and demand.updated_at >= since)
+            for at, demand in judged
             if demand.id != self._compared.demand.id
         ]
         return [*own, Cause("standing_changed")] if any(others) else own

@@ -22,10 +22,12 @@ _WORDS: Mapping[str, Text] = {
     "profile_changed": Text("画像有改动：{zh}。", "The profile changed: {en}."),
     "availability_changed": Text("可承接时间到了界限。", "A date of its availability was reached."),
     "standing_changed": Text(
-        "其他需求对其的入选、否决或在手项目有变化。", "Decisions about it for other demands, or its load, changed."
+        "其他需求对其的入选、否决、推荐结果或在手项目有变化。",
+        "Decisions or suggestions about it for other demands, or its load, changed.",
     ),
     "pinned": Text("工作人员为本需求固定了它。", "Staff pinned it for this demand."),
     "shortlisted": Text("工作人员为本需求选中了它。", "Staff shortlisted it for this demand."),
+    "asked_again": Text("工作人员为本需求再次联系了它。", "It was contacted again for this demand."),
     "exclusions_changed": Text(
         "需求机构的排除名单有改动。", "The exclusion list of the demanding organization changed."
     ),

@@ -1,7 +1,7 @@
 """One chunk of a run: its demands chosen, ranked, compared with their lists before, and stored in one transaction."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -16,7 +16,7 @@ from matching_service.matching.affected import Asked, Changed, affected_demands
 from matching_service.matching.causes import Compared, is_demand_changed, stored_changes
 from matching_service.matching.changes import Moves, compare_lists
 from matching_service.matching.conflicts import exclusions_of
-from matching_service.matching.engine import Engine, Listed, View, rank_many
+from matching_service.matching.engine import Engine, Listed, RankRequest, View, rank_many
 from matching_service.matching.lists import NewList, store_lists
 from matching_service.matching.queries import PreviousList
 from matching_service.matching.questions import demand_requests
@@ -27,17 +27,21 @@ from matching_service.store.outbox import events_about
 
 logger = logging.getLogger(__name__)
 _ATTEMPTS = 3
+RankMany = Callable[[Engine, Sequence[RankRequest], View], Awaitable[list[list[Listed] | Exception]]]
 _MADE_WITH = ("weights_version", "lexicon_version", "encoder_version")
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What all chunks of a run share. ``changed``: None where every demand is ranked."""
+    """What all chunks of a run share. ``changed``: None where every demand is ranked.
+    ``rank``: ``rank_many`` or what does the same in other processes.
+    """
 
     engine: Engine
     run: MatchRunRow
     view: View
     changed: Changed | None
+    rank: RankMany = rank_many
 
 
 async def rank_chunk(work: Work, demand_ids: Sequence[str]) -> str:
@@ -91,7 +95,7 @@ async def _new_lists(work: Work, demand_ids: Sequence[str]) -> list[NewList]:
         affected = await affected_demands(engine, asked, work.changed, work.view, top_k=run.top_k)
         steadied = [one for one in steadied if one.demand.id in affected]
     started = perf_counter()
-    outcomes = await rank_many(engine, [one.request for one in steadied], work.view)
+    outcomes = await work.rank(engine, [one.request for one in steadied], work.view)
     took_ms = (perf_counter() - started) * 1e3 / max(1, len(steadied))
     ranked = dict(zip((one.demand.id for one in steadied), outcomes, strict=True))
     async with engine.database.reading() as session:

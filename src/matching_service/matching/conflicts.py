@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Row, Select, and_, false, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -22,6 +22,7 @@ from matching_service.store.lookup import is_id
 from matching_service.store.matching import DecisionRow
 from matching_service.store.organizations import ExclusionRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.suggestions import REFUSED, SuggestionRow
 
 Code = Literal[
     "own_organization",
@@ -31,6 +32,7 @@ Code = Literal[
     "hidden",
     "withdrawn",
     "rejected",
+    "refused",
     "not_found",
 ]
 
@@ -48,6 +50,10 @@ CONFLICT_WORDS: Mapping[Code, Text] = MappingProxyType(
         "hidden": Text("画像已隐藏。", "The profile is hidden."),
         "withdrawn": Text("本人已撤回同意。", "The person has withdrawn consent."),
         "rejected": Text("工作人员已为本需求否决。", "Staff have rejected it for this demand."),
+        "refused": Text(
+            "曾为本需求推荐而未成（婉拒、无回应或不合适）。",
+            "Was suggested for this demand before, and it came to nothing.",
+        ),
         "not_found": Text("没有该编号的画像。", "There is no profile with this id."),
     }
 )
@@ -191,6 +197,7 @@ def _conditions(demand: DemandRow, on: date) -> dict[Code, ColumnElement[bool]]:
         "hidden": ProfileRow.visibility == "hidden",
         "withdrawn": ProfileRow.visibility == "withdrawn",
         "rejected": DecisionRow.id.is_not(None),
+        "refused": SuggestionRow.id.is_not(None),
     }
 
 
@@ -212,6 +219,7 @@ def _facts(demand: DemandRow, on: date) -> Select[*tuple[Any, ...]]:
             _ListedProfile.reason.label("excluded_by_organization_reason"),
             _ListedOrganization.reason.label("excluded_organization_reason"),
             DecisionRow.reason.label("rejected_reason"),
+            func.coalesce(SuggestionRow.note, SuggestionRow.reason).label("refused_reason"),
         )
         .outerjoin(
             _ListedProfile,
@@ -230,6 +238,14 @@ def _facts(demand: DemandRow, on: date) -> Select[*tuple[Any, ...]]:
                 DecisionRow.demand_id == demand.id,
                 DecisionRow.profile_id == ProfileRow.id,
                 DecisionRow.decision == "rejected",
+            ),
+        )
+        .outerjoin(
+            SuggestionRow,
+            and_(
+                SuggestionRow.demand_id == demand.id,
+                SuggestionRow.profile_id == ProfileRow.id,
+                SuggestionRow.status.in_(REFUSED),
             ),
         )
     )

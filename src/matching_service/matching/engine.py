@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -83,10 +84,21 @@ class Engine:
         await self.profiles.complete()
         await self.demands.complete()
 
+    async def save(self) -> None:
+        """Write both snapshots as they are."""
+        await self.profiles.save()
+        await self.demands.save()
+
     async def refresh(self) -> None:
         """``complete``, with the frequencies of all terms counted anew."""
         await self.profiles.refresh()
         await self.demands.refresh()
+
+    async def forget_unused_vectors(self) -> int:
+        """Delete the stored vectors of texts that nobody has any more, and of other encoders; returns how many."""
+        used = await self.profiles.vector_keys() | await self.demands.vector_keys()
+        async with self.database.transaction() as session:
+            return await self.vectors.forget_others(session, used)
 
     async def follow(self) -> None:
         """Keep both indexes in step beside the requests, for as long as the task lives; opens them first."""
@@ -97,26 +109,34 @@ class Engine:
                 except Exception:
                     logger.exception("index_not_opened")
                     await asyncio.sleep(_RETRY_S)
-        while True:
-            try:
-                has_more = [await index.follow() for index in (self.demands, self.profiles)]
-                self._wanted.clear()
-                if not any(has_more):
-                    await asyncio.wait_for(self._wanted.wait(), _POLL_S)
-            except TimeoutError:
-                continue
-            except Exception:
-                logger.exception("index_not_followed")
-                await asyncio.sleep(_RETRY_S)
+        try:
+            while True:
+                await self._follow_once()
+        finally:
+            self.profiles.stop_encoding()
+            self.demands.stop_encoding()
 
-    async def view(self, *, min_as_of: int | None = None) -> "View":
+    async def _follow_once(self) -> None:
+        try:
+            has_more = [await index.follow() for index in (self.demands, self.profiles)]
+        except Exception:
+            logger.exception("index_not_followed")
+            await asyncio.sleep(_RETRY_S)
+            return
+        self._wanted.clear()
+        if not any(has_more):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), _POLL_S)
+
+    async def view(self, *, newest: Mapping[str, int] | None = None, min_as_of: int | None = None) -> "View":
         """What every list of one answer is ranked with, up to the last commit; raises Unavailable while it loads.
 
-        ``min_as_of`` waits, up to a limit, for that change, and for the vectors of what was changed; raises Unavailable
-        when the change does not come.
+        ``newest`` is what ``last_seqs`` has just said, where that is known. ``min_as_of`` waits, up to a limit, for
+        that change, and for the vectors of what was changed; raises Unavailable when the change does not come.
         """
-        async with self.database.reading() as session:
-            newest: Mapping[str, int] = await last_seqs(session)
+        if newest is None:
+            async with self.database.reading() as session:
+                newest = await last_seqs(session)
         if min_as_of is not None:
             newest = await self._wait_for(min_as_of, newest)
         profiles, demands = await self._caught_up(newest)
@@ -239,8 +259,7 @@ async def rank_demands(
 async def _recalling(engine: Engine, queries: Sequence[Query]) -> Encoder:
     """The encoder, with what is known of these questions."""
     texts = [text for query in queries for text in query_texts(query.topical(), language_of(query.text))]
-    async with engine.database.reading() as session:
-        return RecallingEncoder(engine.encoder, await engine.vectors.remembered(session, texts))
+    return RecallingEncoder(engine.encoder, await engine.vectors.remembered(texts))
 
 
 def _attempt(function: Any, *arguments: Any) -> Any:

@@ -6,7 +6,7 @@ come from the store, or are made beside the requests by one process at a time.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,20 +94,14 @@ class LiveIndex:
         builder = SnapshotBuilder(self._versions)
         async with self._changing, self._database.reading() as session:
             as_of = await last_seq(session, entity=self._source.entity)  # first: what comes later is applied again
-            last_id = ""
-            table = self._source.table
-            while True:
-                statement = select(table.id).where(table.id > last_id).order_by(table.id)
-                ids = (await session.scalars(statement.limit(_ROWS_PER_STEP))).all()
-                if not ids:
-                    break
+            async for ids in self._every_id(session):
                 await to_thread.run_sync(builder.add, await self._documents(session, ids))
                 on_progress(len(ids))
-                last_id = ids[-1]
                 session.expunge_all()
             parts = await to_thread.run_sync(builder.finish)
             snapshot = await to_thread.run_sync(partial(Snapshot.of_parts, parts, self._versions, as_of=as_of))
             self._swap(snapshot)
+        self.is_open = True
         logger.info(
             "index_rebuilt",
             extra={
@@ -117,6 +111,26 @@ class LiveIndex:
             },
         )
         return snapshot
+
+    async def vector_keys(self) -> set[int]:
+        """Keys of all vectors that the rows of today ask for."""
+        keys: set[int] = set()
+        async with self._database.reading() as session:
+            async for ids in self._every_id(session):
+                keys.update(await self._keys(await self._source.load(session, ids)))
+                session.expunge_all()
+        return keys
+
+    async def _every_id(self, session: AsyncSession) -> AsyncIterator[Sequence[str]]:
+        """The ids of all rows, some at a time, rising."""
+        table, last_id = self._source.table, ""
+        while True:
+            statement = select(table.id).where(table.id > last_id).order_by(table.id)
+            ids = (await session.scalars(statement.limit(_ROWS_PER_STEP))).all()
+            if not ids:
+                return
+            yield ids
+            last_id = ids[-1]
 
     # Keeping in step
 
@@ -176,6 +190,10 @@ class LiveIndex:
         await to_thread.run_sync(snapshot.save, self._folder)
         self._saved, self._stamp = snapshot, stamp(self._folder)
 
+    def load_saved(self) -> Snapshot:
+        """The snapshot on disk as it is, neither brought up to date nor swapped in; raises SnapshotMismatch."""
+        return Snapshot.load(self._folder, self._versions)
+
     async def _apply_events(self) -> Snapshot:
         """Move the snapshot on by the outbox, in steps; one caller works, the others wait for it."""
         async with self._changing, self._database.reading() as session:
@@ -197,9 +215,12 @@ class LiveIndex:
         """The documents of those ids that may be found, with the vectors that are known."""
         source = self._source
         rows = await source.load(session, ids)
-        keys = await to_thread.run_sync(lambda: [t.key(self._encoder) for row in rows for t in source.texts(row)])
-        vectors = await self._vectors.known(session, keys)
+        vectors = await self._vectors.known(session, await self._keys(rows))
         return await to_thread.run_sync(source.documents, rows, vectors, self._encoder)
+
+    async def _keys(self, rows: Sequence[Any]) -> list[int]:
+        texts = self._source.texts
+        return await to_thread.run_sync(lambda: [text.key(self._encoder) for row in rows for text in texts(row)])
 
     # Vectors
 
@@ -214,6 +235,10 @@ class LiveIndex:
             async with self._database.reading() as session:
                 await self._take_in(await self._vectors.known(session, keys))
         return bool(keys) and self._encoding.is_held
+
+    def stop_encoding(self) -> None:
+        """Leave what is awaited to other processes."""
+        self._encoding.release()
 
     async def _fill(self, keys: Sequence[int]) -> None:
         owners = self.snapshot.owners_of_awaited(keys)
@@ -241,7 +266,7 @@ class LiveIndex:
     async def _adopt(self) -> None:
         """Take over the saved snapshot, brought up to what this process knew; raises SnapshotMismatch."""
         before = stamp(self._folder)
-        loaded = await to_thread.run_sync(Snapshot.load, self._folder, self._versions)
+        loaded = await to_thread.run_sync(self.load_saved)
         async with self._changing, self._database.reading() as session:
             newest = await last_seq(session, entity=self._source.entity)
             if loaded.as_of > newest:  # also for a snapshot that knows more than the database

@@ -12,6 +12,7 @@ from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_page, get_row, id_batches
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.suggestions import REFUSED, SuggestionRow
 
 NIGHT_SCOPES = ("open", "changed")
 """Scopes of runs over many demands, of which there is one at a time."""
@@ -159,6 +160,17 @@ async def get_decisions(session: AsyncSession, demand_ids: Sequence[str]) -> Map
     for row in await session.scalars(select(DecisionRow).where(DecisionRow.demand_id.in_(demand_ids))):
         decisions[row.demand_id][row.profile_id] = row
     return decisions
+
+
+async def refused_profiles(session: AsyncSession, demand_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+    """Per demand the profiles whose suggestion came to nothing."""
+    refused: dict[str, set[str]] = {demand_id: set() for demand_id in demand_ids}
+    statement = select(SuggestionRow.demand_id, SuggestionRow.profile_id).where(
+        SuggestionRow.demand_id.in_(demand_ids), SuggestionRow.status.in_(REFUSED)
+    )
+    for row in await session.execute(statement):
+        refused[row.demand_id].add(row.profile_id)
+    return {demand_id: frozenset(ids) for demand_id, ids in refused.items()}
 
 
 async def get_match(session: AsyncSession, match_id: str) -> tuple[MatchRow, MatchListRow]:

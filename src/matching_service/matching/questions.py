@@ -19,7 +19,6 @@ from matching_service.matching.standings import standings_for
 from matching_service.ranking.fusion import TOPIC_SIGNALS, Weights
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import Circumstances
-from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.matching import DecisionRow
 
@@ -31,6 +30,7 @@ class Question:
     query: Query
     demand: DemandRow | None
     decisions: Mapping[str, DecisionRow]
+    refused: frozenset[str]
     exclusions: Exclusions
     circumstances: Circumstances
 
@@ -39,26 +39,28 @@ class Question:
         return frozenset(profile_id for profile_id, row in self.decisions.items() if row.decision == decision)
 
     def rules(self, *, keep_rejected: bool = False) -> Filters:
-        """Whom nobody may propose: its own people, its exclusion list, who is away; and whom staff rejected."""
+        """Whom nobody may propose: its own people, its exclusion list, who is away; and with whom it came to nothing:
+        whom staff rejected, and who was asked before and declined, did not answer or did not suit.
+        """
         own = self.demand.organization_id if self.demand is not None else None
+        came_to_nothing = frozenset() if keep_rejected else self.decided("rejected") | self.refused
         return Filters(
-            exclude=self.exclusions.profile_ids | (frozenset() if keep_rejected else self.decided("rejected")),
+            exclude=self.exclusions.profile_ids | came_to_nothing,
             excluded_organizations=self.exclusions.organization_ids | ({own} if own is not None else set()),
             available_on=self.circumstances.today,
         )
 
 
-async def read_question(database: Database, body: QuestionBody) -> Question:
+async def read_question(session: AsyncSession, body: QuestionBody) -> Question:
     """Read the demand and what people decided about it; raises NotFound. A question of its own has neither."""
     if body.demand_id is None:
         assert body.query is not None  # noqa: S101  # QuestionBody allows exactly one of the two
-        return Question(demand_query(body.query), None, {}, Exclusions(), Circumstances(today()))
-    async with database.reading() as session:
-        return (await _questions(session, [await get_demand(session, body.demand_id)]))[0]
+        return Question(demand_query(body.query), None, {}, frozenset(), Exclusions(), Circumstances(today()))
+    return (await _questions(session, [await get_demand(session, body.demand_id)]))[0]
 
 
 async def demand_requests(session: AsyncSession, demands: Sequence[DemandRow], *, top_k: int) -> list[RankRequest]:
-    """How demands are ranked when their lists are stored: what people decided before holds. Four queries in all."""
+    """How demands are ranked when their lists are stored: what people decided before holds. Five queries in all."""
     return [
         RankRequest(
             query=question.query,
@@ -89,6 +91,7 @@ def filters_of(
 async def _questions(session: AsyncSession, demands: Sequence[DemandRow]) -> list[Question]:
     ids = [demand.id for demand in demands]
     decisions = await queries.get_decisions(session, ids)
+    refused = await queries.refused_profiles(session, ids)
     exclusions = await exclusions_of(session, (demand.organization_id for demand in demands))
     standings = await standings_for(session, ids)
     day = today()
@@ -97,6 +100,7 @@ async def _questions(session: AsyncSession, demands: Sequence[DemandRow]) -> lis
             demand_query(demand),
             demand,
             decisions[demand.id],
+            refused[demand.id],
             exclusions[demand.organization_id],
             Circumstances(day, standings[demand.id]),
         )

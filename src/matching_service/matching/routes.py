@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
 
 from matching_service.access.policies import Action, Principal, authorize
-from matching_service.api.deps import DatabaseDep, PageDep, Permit, ReadSession, WriteSession
+from matching_service.api.admission import RankingTurn
+from matching_service.api.deps import DatabaseDep, LanguageDep, PageDep, Permit, ReadSession, WriteSession
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -29,18 +30,19 @@ from matching_service.matching.schemas import (
     ReverseBody,
     Run,
     RunBody,
+    SubmissionAnswer,
     TopK,
 )
 
 router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
     return engine
 
 
-def _work_off(request: Request) -> Callable[..., Awaitable[None]]:
+async def _work_off(request: Request) -> Callable[..., Awaitable[None]]:
     work_off: Callable[..., Awaitable[None]] = request.app.state.work_off
     return work_off
 
@@ -55,17 +57,21 @@ CanReadRuns = Depends(Permit(Action.RUN_READ))
 
 
 @router.post("/matches", dependencies=[Idempotent], responses=problem_responses(404))
-async def rank_now(body: MatchBody, write: WriteSession, engine: EngineDep, principal: CanMatch) -> MatchAnswer:
+async def rank_now(
+    body: MatchBody, write: WriteSession, engine: EngineDep, principal: CanMatch, turn: RankingTurn
+) -> MatchAnswer:
     """Rank profiles for a stored demand or an ad hoc question. Nothing is stored unless `store` is true."""
     if body.store:
         authorize(principal, Action.MATCH_STORE)
-    return await service.match(engine, write, body)
+    async with turn:
+        return await service.match(engine, write, body)
 
 
 @router.post("/matches/explain", dependencies=[Idempotent], responses=problem_responses(404))
-async def explain(body: ExplainBody, engine: EngineDep, _principal: CanMatch) -> ExplainAnswer:
+async def explain(body: ExplainBody, engine: EngineDep, _principal: CanMatch, turn: RankingTurn) -> ExplainAnswer:
     """Explain one pair of demand and profile, also one that is not on the list, and why it is not."""
-    return await service.explain(engine, body)
+    async with turn:
+        return await service.explain(engine, body)
 
 
 @router.put("/matches/{match_id}/decision", responses=problem_responses(404))
@@ -84,11 +90,26 @@ async def read_latest_matches(demand_id: str, session: ReadSession) -> MatchAnsw
 async def read_similar_demands(
     demand_id: str,
     engine: EngineDep,
+    turn: RankingTurn,
     top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K,
     min_as_of: Annotated[MinAsOf, Query()] = None,
 ) -> DemandMatchAnswer:
     """Other demands like this one."""
-    return await service.similar_demands(engine, demand_id, top_k=top_k, min_as_of=min_as_of)
+    async with turn:
+        return await service.similar_demands(engine, demand_id, top_k=top_k, min_as_of=min_as_of)
+
+
+@router.get(
+    "/demands/{demand_id}/submission",
+    dependencies=[Depends(Permit(Action.DEMAND_SUBMIT))],
+    responses=problem_responses(404),
+)
+async def read_submission(
+    demand_id: str, engine: EngineDep, language: LanguageDep, turn: RankingTurn
+) -> SubmissionAnswer:
+    """What a demand lacks before it may be submitted, and the same problem asked before, with its outcome."""
+    async with turn:
+        return await service.submission(engine, demand_id, language)
 
 
 @router.post(
@@ -108,11 +129,12 @@ async def check_conflicts(
 
 @router.post("/profiles/{profile_id}/matches", dependencies=[Idempotent], responses=problem_responses(404))
 async def rank_demands_for_profile(
-    profile_id: str, engine: EngineDep, _principal: CanMatch, body: ReverseBody | None = None
+    profile_id: str, engine: EngineDep, _principal: CanMatch, turn: RankingTurn, body: ReverseBody | None = None
 ) -> DemandMatchAnswer:
     """The reverse: open demands that this profile might answer."""
     asked = body or ReverseBody()
-    return await service.demands_for_profile(engine, profile_id, top_k=asked.top_k, min_as_of=asked.min_as_of)
+    async with turn:
+        return await service.demands_for_profile(engine, profile_id, top_k=asked.top_k, min_as_of=asked.min_as_of)
 
 
 @router.post("/match-runs", status_code=202, dependencies=[Idempotent], responses=problem_responses(409))

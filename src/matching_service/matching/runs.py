@@ -22,8 +22,8 @@ from matching_service.foundation.paging import Page, PageRequest
 from matching_service.matching import queries
 from matching_service.matching.affected import changed_since_last_run
 from matching_service.matching.changes import profile_ids_of, read_changes
-from matching_service.matching.chunks import Work, rank_chunk
-from matching_service.matching.engine import Engine
+from matching_service.matching.chunks import RankMany, Work, rank_chunk
+from matching_service.matching.engine import Engine, rank_many
 from matching_service.matching.lists import made_with, new_run
 from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges, Run
 from matching_service.store.database import Database
@@ -107,7 +107,12 @@ async def describe_run(database: Database, run: MatchRunRow) -> Run:
 
 
 async def work_off(
-    engine: Engine, run_id: str, on_progress: Progress = lambda _n: None, *, patience_s: float
+    engine: Engine,
+    run_id: str,
+    on_progress: Progress = lambda _n: None,
+    *,
+    patience_s: float,
+    rank: RankMany = rank_many,
 ) -> MatchRunRow:
     """Rank the demands of a run that have no list in it yet, one transaction per chunk, and finish it.
 
@@ -120,6 +125,7 @@ async def work_off(
             raise _in_progress(run_id, is_alive=True)
         try:
             work, n_done, remaining = await _take_up(engine, run_id)
+            work = replace(work, rank=rank)
             on_progress(n_done)
             for start in range(0, len(remaining), DEMANDS_PER_CHUNK):
                 chunk = remaining[start : start + DEMANDS_PER_CHUNK]

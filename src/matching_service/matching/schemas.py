@@ -19,6 +19,7 @@ from matching_service.api.fields import (
     Topic,
     Topics,
 )
+from matching_service.api.problems import ProblemError
 from matching_service.profiles.schemas import Kind
 from matching_service.ranking.calibrate import Level
 
@@ -244,6 +245,27 @@ class DemandMatchAnswer(BaseModel):
     items: list[DemandMatchItem]
 
 
+class EarlierDemand(MatchedDemand):
+    """A demand of before, with what became of it."""
+
+    status_since: datetime
+    reason: str | None = Field(description="Why it ended without success, where it did.")
+    opinion: str | None = Field(description="What was written with its last step.")
+
+
+class EarlierItem(BaseModel):
+    demand: EarlierDemand
+    score: float
+    level: Level
+
+
+class SubmissionAnswer(BaseModel):
+    """What the enterprise should see before it submits."""
+
+    missing: list[ProblemError] = Field(description="Everything that the form lacks; empty: it can be submitted.")
+    similar: list[EarlierItem] = Field(description="The same problem, asked before, and its outcome; best first.")
+
+
 class RunBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"scope": "open"}, {"scope": "changed"}]})
 
@@ -292,10 +314,10 @@ class CauseAnswer(BaseModel):
 
     code: str = Field(
         description="Of the profile: first_list, new_profile, profile_changed, availability_changed, standing_changed, "
-        "pinned, shortlisted, exclusions_changed, deleted, hidden, withdrawn, unavailable, own_organization, "
-        "excluded_by_organization, excluded_organization, rejected. Of the demand: demand_changed, asked_by_hand. Of "
-        "the ranking: weights_changed, lexicon_changed, encoder_changed, frequencies_changed, stability_changed, "
-        "new_year. others_moved: nothing of its own."
+        "pinned, shortlisted, asked_again, exclusions_changed, deleted, hidden, withdrawn, unavailable, "
+        "own_organization, excluded_by_organization, excluded_organization, rejected, refused. Of the demand: "
+        "demand_changed, asked_by_hand. Of the ranking: weights_changed, lexicon_changed, encoder_changed, "
+        "frequencies_changed, stability_changed, new_year. others_moved: nothing of its own."
     )
     fields: list[str] = Field(description="Fields that changed.")
     works: list[str] = Field(description="Titles of works that came, changed or went, five at most.")

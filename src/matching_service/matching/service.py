@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.demands.queries import get_demand
-from matching_service.demands.states import OPEN
+from matching_service.api.problems import problem_errors
+from matching_service.demands.queries import get_demand, last_transitions
+from matching_service.demands.states import EDITABLE, OPEN, DemandStatus
+from matching_service.demands.transitions import form_errors
 from matching_service.foundation.clock import now, today
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.errors import FieldError, InvalidInput, Language, Text
 from matching_service.foundation.metrics import MATCH_SECONDS
 from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
@@ -26,6 +28,8 @@ from matching_service.matching.schemas import (
     MAX_TOP_K,
     DemandMatchAnswer,
     DemandMatchItem,
+    EarlierDemand,
+    EarlierItem,
     ExplainAnswer,
     ExplainBody,
     ExplanationAnswer,
@@ -35,14 +39,17 @@ from matching_service.matching.schemas import (
     MatchedDemand,
     MatchedProfile,
     MatchItem,
+    SubmissionAnswer,
 )
 from matching_service.profiles.queries import get_profile
 from matching_service.ranking.ranker import RankedProfile
-from matching_service.store.demands import DemandRow
+from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import DecisionRow
+from matching_service.store.outbox import last_seqs
 from matching_service.store.profiles import ProfileRow
 
+_N_EARLIER = 5
 _N_REVERSE_CANDIDATES = 100
 """Demands that are scored exactly for a profile, after a first pass that only looks for likely ones."""
 
@@ -56,8 +63,10 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
             "Only a stored demand's list can be kept; use demand_id.",
         )
         raise InvalidInput("store_needs_demand", message, errors=[FieldError("store_needs_demand", message, "/store")])
-    asked = await read_question(engine.database, body)
-    view = await engine.view(min_as_of=body.min_as_of)
+    async with engine.database.reading() as session:
+        asked = await read_question(session, body)
+        newest = await last_seqs(session)
+    view = await engine.view(newest=newest, min_as_of=body.min_as_of)
     request = RankRequest(
         query=asked.query,
         filters=filters_of(body, asked, candidates=body.candidates, keep_rejected=not body.store),
@@ -108,8 +117,8 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
 async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
     """Explain one pair, also one that is not ranked, and say why it is not; raises NotFound."""
     started = perf_counter()
-    asked = await read_question(engine.database, body)
     async with engine.database.reading() as session:
+        asked = await read_question(session, body)
         profile = await get_profile(session, body.profile_id)
         against = await reasons_against(session, asked.demand, profile, on=asked.circumstances.today)
     view = await engine.view(min_as_of=body.min_as_of)
@@ -187,6 +196,35 @@ async def similar_demands(engine: Engine, demand_id: str, *, top_k: int, min_as_
         rows = await get_by_ids(session, DemandRow, (entry.profile_id for entry in ranked))
     items = [(rows[entry.profile_id], entry, None) for entry in ranked if entry.profile_id in rows]
     return _demand_answer(snapshot, items, started)
+
+
+async def submission(engine: Engine, demand_id: str, language: Language) -> SubmissionAnswer:
+    """What the form lacks, and earlier demands that are like this one, with what became of them."""
+    async with engine.database.reading() as session:
+        demand = await get_demand(session, demand_id)
+        errors = await form_errors(session, demand)
+    filters = Filters(kinds=frozenset(DemandStatus) - EDITABLE, exclude=frozenset({demand.id}))
+    query = demand_query(demand).topic_alone()
+    ranked = await rank_demands(engine, query, await engine.demands.catch_up(), filters, _N_REVERSE_CANDIDATES)
+    alike = [entry for entry in ranked if entry.level != "none" and entry.profile_id < demand.id]  # ids sort by time
+    async with engine.database.reading() as session:
+        rows = await get_by_ids(session, DemandRow, (entry.profile_id for entry in alike[:_N_EARLIER]))
+        steps = await last_transitions(session, list(rows))
+    return SubmissionAnswer(
+        missing=problem_errors(errors, language),
+        similar=[
+            EarlierItem(
+                demand=_earlier(rows[entry.profile_id], steps[entry.profile_id]), score=entry.score, level=entry.level
+            )
+            for entry in alike[:_N_EARLIER]
+            if entry.profile_id in rows
+        ],
+    )
+
+
+def _earlier(row: DemandRow, last: DemandTransitionRow) -> EarlierDemand:
+    known = MatchedDemand.model_validate(row).model_dump()
+    return EarlierDemand(**known, status_since=last.at, reason=last.reason, opinion=last.opinion)
 
 
 async def demands_for_profile(

@@ -56,13 +56,14 @@ class VectorStore:
                 vectors[key] = unit_vector(np.frombuffer(direction, dtype=np.int8)) if direction else None
         return vectors
 
-    async def remembered(self, session: AsyncSession, texts: Sequence[EncodableText]) -> Vectors:
+    async def remembered(self, texts: Sequence[EncodableText]) -> Vectors:
         """Stored vectors of questions, which are asked again and again: kept in memory as well."""
         if len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.clear()
         keys = {key for text in texts if (key := text.key(self._encoder))}
         if unknown := keys - self._remembered.keys():
-            self._remembered |= await self.known(session, unknown)
+            async with self._database.reading() as session:
+                self._remembered |= await self.known(session, unknown)
         return {key: self._remembered[key] for key in keys & self._remembered.keys()}
 
     async def make(self, texts: Sequence[EncodableText]) -> Vectors:

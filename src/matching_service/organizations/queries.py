@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Conflict, Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_page, get_row
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
@@ -18,10 +18,37 @@ async def get_organization(session: AsyncSession, organization_id: str, *, for_u
     return row
 
 
+def refuse_merged(row: OrganizationRow) -> None:
+    """Raise Conflict, naming the record that took its place, for one that was merged."""
+    if row.merged_into is None:
+        return
+    message = Text(
+        f"机构 {row.id} 已并入 {row.merged_into}，请修改后者。",
+        f"Organization {row.id} was merged into {row.merged_into}; change that one.",
+    )
+    raise Conflict("organization_merged", message)
+
+
+async def all_names(session: AsyncSession) -> Sequence[tuple[str, str]]:
+    """Id and name of every organization that was not merged, oldest first."""
+    statement = select(OrganizationRow.id, OrganizationRow.name).where(OrganizationRow.merged_into.is_(None))
+    return [(row.id, row.name) for row in await session.execute(statement.order_by(OrganizationRow.id))]
+
+
 async def list_organizations(
-    session: AsyncSession, page: PageRequest, *, region: str | None, q: str | None
+    session: AsyncSession,
+    page: PageRequest,
+    *,
+    region: str | None = None,
+    kind: str | None = None,
+    cluster: str | None = None,
+    q: str | None = None,
 ) -> Page[OrganizationRow]:
-    statement = select(OrganizationRow)
+    statement = select(OrganizationRow).where(OrganizationRow.merged_into.is_(None))
+    if kind:
+        statement = statement.where(OrganizationRow.kind == kind)
+    if cluster:
+        statement = statement.where(OrganizationRow.cluster == cluster)
     if region:
         statement = statement.where(OrganizationRow.region.startswith(region))
     if q:

@@ -6,14 +6,19 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from matching_service.access.policies import Action, Principal
 from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match, set_etag
-from matching_service.api.fields import Blank, RegionPrefix, Search
+from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
-from matching_service.organizations import queries, service
+from matching_service.foundation.paging import DEFAULT_LIMIT, MAX_LIMIT
+from matching_service.organizations import merging, queries, service
 from matching_service.organizations.schemas import (
     Exclusion,
     ExclusionsBody,
+    Kind,
+    LikeOrganization,
+    LikeOrganizations,
+    MergeBody,
     Organization,
     OrganizationCreate,
     OrganizationPatch,
@@ -22,6 +27,7 @@ from matching_service.organizations.schemas import (
 router = APIRouter(prefix="/v1/organizations", tags=["organizations"], route_class=RememberingRoute)
 
 CanRead = Depends(Permit(Action.ORGANIZATION_READ))
+CanMerge = Annotated[Principal, Depends(Permit(Action.ORGANIZATION_MERGE))]
 CanWrite = Annotated[Principal, Depends(Permit(Action.ORGANIZATION_WRITE))]
 
 
@@ -41,17 +47,43 @@ async def list_organizations(
     session: ReadSession,
     page: PageDep,
     region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
+    kind: Annotated[Kind | None, Blank] = None,
+    cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
     q: Annotated[Search | None, Blank, Query(description="Part of the name.")] = None,
 ) -> ListAnswer[Organization]:
-    """List organizations, newest first."""
-    found = await queries.list_organizations(session, page, region=region, q=q)
+    """List organizations, newest first, without those that were merged into others."""
+    found = await queries.list_organizations(session, page, region=region, kind=kind, cluster=cluster, q=q)
     return ListAnswer(items=[Organization.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+
+
+@router.get("/duplicates", dependencies=[CanRead])
+async def list_duplicates(
+    session: ReadSession, limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+) -> ListAnswer[LikeOrganizations]:
+    """Pairs of records that may stand for one organization, most alike first; two of one credit code cannot exist.
+
+    There are no further pages: merge what is one, and the next ones come up.
+    """
+    return ListAnswer(items=await service.find_duplicates(session, limit=limit), next_cursor=None)
+
+
+@router.get("/similar", dependencies=[CanRead])
+async def list_similar(
+    session: ReadSession,
+    name: Annotated[Search, Query(description="The name that is about to be registered.")],
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+) -> ListAnswer[LikeOrganization]:
+    """Organizations with a name like this one, most alike first: to be asked before another is registered."""
+    return ListAnswer(items=await service.find_similar(session, name, limit=limit), next_cursor=None)
 
 
 @router.get("/{organization_id}", dependencies=[CanRead], responses=problem_responses(404))
 async def read_organization(organization_id: str, session: ReadSession, response: Response) -> Organization:
-    """Read one organization."""
+    """Read one organization; for one that was merged, the record that took its place, named by `Content-Location`."""
     row = await queries.get_organization(session, organization_id)
+    if row.merged_into is not None:
+        row = await queries.get_organization(session, row.merged_into)
+        response.headers["Content-Location"] = f"/v1/organizations/{row.id}"
     set_etag(response, row.row_version)
     return Organization.model_validate(row)
 
@@ -73,6 +105,22 @@ async def update_organization(
     return Organization.model_validate(row)
 
 
+@router.post("/{organization_id}/merge", dependencies=[Idempotent], responses=problem_responses(404, 409, 412))
+async def merge_organization(
+    organization_id: str,
+    body: MergeBody,
+    session: WriteSession,
+    principal: CanMerge,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Organization:
+    """Merge into another: its demands, profiles and all else move there; answers with the record that stays."""
+    check_if_match(if_match, (await queries.get_organization(session, organization_id)).row_version)
+    _, row = await merging.merge_organization(session, organization_id, body.into, actor=principal)
+    set_etag(response, row.row_version)
+    return Organization.model_validate(row)
+
+
 @router.get("/{organization_id}/exclusions", dependencies=[CanRead], responses=problem_responses(404))
 async def read_exclusions(organization_id: str, session: ReadSession) -> ListAnswer[Exclusion]:
     """Whom the organization never wants proposed: the whole list, oldest entry first."""
@@ -87,5 +135,6 @@ async def replace_exclusions(
 ) -> ListAnswer[Exclusion]:
     """Replace the whole exclusion list; an empty one excludes nobody."""
     organization = await queries.get_organization(session, organization_id, for_update=True)
+    queries.refuse_merged(organization)
     rows = await service.replace_exclusions(session, organization, body.items, principal)
     return ListAnswer(items=[Exclusion.model_validate(row) for row in rows], next_cursor=None)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
@@ -17,6 +17,7 @@ from matching_service.api.fields import (
     Text500,
     Text5000,
     Title,
+    Topic,
     UpsertBody,
 )
 from matching_service.organizations.credit_code import is_valid_credit_code
@@ -52,6 +53,7 @@ _EXCLUSIONS_EXAMPLE: JsonDict = {
 class OrganizationFields(Body):
     credit_code: CreditCode | None = None
     region: Region | None = None
+    cluster: Topic | None = None
     introduction: Text500 = None
 
 
@@ -87,9 +89,38 @@ class Organization(Answer):
     kind: str
     credit_code: str | None
     region: str | None
+    cluster: str | None
     introduction: str | None
     created_at: datetime
     updated_at: datetime
+
+
+class NamedOrganization(Answer):
+    id: str
+    source: str
+    external_id: str | None
+    name: str
+    kind: str
+    credit_code: str | None
+    region: str | None
+
+
+class LikeOrganization(BaseModel):
+    organization: NamedOrganization
+    likeness: float = Field(description="Of the names, in (0, 1].")
+
+
+class LikeOrganizations(BaseModel):
+    """Two records that may stand for one organization."""
+
+    organizations: tuple[NamedOrganization, NamedOrganization]
+    likeness: float = Field(description="Of the names, in (0, 1].")
+
+
+class MergeBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"into": "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"}]})
+
+    into: EntityId = Field(description="The record that stays.")
 
 
 class ExclusionBody(Body):

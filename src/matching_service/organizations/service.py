@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from anyio import to_thread
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,10 +12,18 @@ from matching_service.api.problems import count_of_errors
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
-from matching_service.organizations.queries import list_exclusions
-from matching_service.organizations.schemas import ExclusionBody, OrganizationCreate, OrganizationPatch
+from matching_service.organizations.duplicates import like_names, like_pairs
+from matching_service.organizations.queries import all_names, list_exclusions, refuse_merged
+from matching_service.organizations.schemas import (
+    ExclusionBody,
+    LikeOrganization,
+    LikeOrganizations,
+    NamedOrganization,
+    OrganizationCreate,
+    OrganizationPatch,
+)
 from matching_service.store.batch import Batch, new_row, write_rows
-from matching_service.store.lookup import existing_ids, in_parts, rows_by_external_id
+from matching_service.store.lookup import existing_ids, get_by_ids, in_parts, rows_by_external_id
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
@@ -37,6 +46,7 @@ async def create_organization(session: AsyncSession, data: OrganizationCreate, a
 async def update_organization(
     session: AsyncSession, row: OrganizationRow, patch: OrganizationPatch, actor: Principal
 ) -> OrganizationRow:
+    refuse_merged(row)
     changes = patch.model_dump(exclude_unset=True)
     if (code := changes.get("credit_code")) and code != row.credit_code:
         await _refuse_taken_codes(session, code)
@@ -56,6 +66,9 @@ async def upsert_organizations(
     results: list[Stored] = []
     for item in items:
         row = batch.find(item)
+        if row is not None and row.merged_into is not None:
+            results.append(_merged(row, row.merged_into))
+            continue
         owner_id = owners.get(item.credit_code) if item.credit_code else None
         if owner_id is not None and (row is None or row.id != owner_id):
             results.append(rejected(_as_input(_taken("credit_code", item.credit_code or "", owner_id))))
@@ -78,6 +91,38 @@ async def upsert_organizations(
         results.append(status)
     await write_rows(session, OrganizationRow, batch.rows)
     return results
+
+
+async def find_duplicates(session: AsyncSession, *, limit: int) -> list[LikeOrganizations]:
+    """Pairs of names that are alike, most alike first."""
+    named = await all_names(session)
+    pairs = (await to_thread.run_sync(like_pairs, [name for _, name in named]))[:limit]
+    rows = await get_by_ids(
+        session, OrganizationRow, (named[i][0] for pair in pairs for i in (pair.first, pair.second))
+    )
+    return [
+        LikeOrganizations(
+            organizations=(
+                NamedOrganization.model_validate(rows[named[pair.first][0]]),
+                NamedOrganization.model_validate(rows[named[pair.second][0]]),
+            ),
+            likeness=round(pair.likeness, 3),
+        )
+        for pair in pairs
+    ]
+
+
+async def find_similar(session: AsyncSession, name: str, *, limit: int) -> list[LikeOrganization]:
+    """Organizations whose names are like this one, most alike first."""
+    named = await all_names(session)
+    found = (await to_thread.run_sync(like_names, name, [known for _, known in named]))[:limit]
+    rows = await get_by_ids(session, OrganizationRow, (named[place][0] for place, _ in found))
+    return [
+        LikeOrganization(
+            organization=NamedOrganization.model_validate(rows[named[place][0]]), likeness=round(likeness, 3)
+        )
+        for place, likeness in found
+    ]
 
 
 async def replace_exclusions(
@@ -123,7 +168,7 @@ async def replace_exclusions(
 
 async def _check_exclusions(session: AsyncSession, own_id: str, wanted: Sequence[ExclusionBody]) -> None:
     profiles = await existing_ids(session, ProfileRow, (i.profile_id for i in wanted if i.profile_id is not None))
-    organizations = await existing_ids(
+    organizations = await get_by_ids(
         session, OrganizationRow, (i.organization_id for i in wanted if i.organization_id is not None)
     )
     errors: list[FieldError] = []
@@ -141,6 +186,9 @@ async def _check_exclusions(session: AsyncSession, own_id: str, wanted: Sequence
         elif organization_id is not None and organization_id not in organizations:
             message = Text(f"机构 {organization_id} 不存在。", f"Organization {organization_id} does not exist.")
             error = "organization_not_found", message
+        elif organization_id is not None and (successor := organizations[organization_id].merged_into) is not None:
+            message = Text(f"机构已并入 {successor}。", f"It was merged into {successor}.")
+            error = "organization_merged", message
         if error is not None:
             field = "profile_id" if profile_id is not None else "organization_id"
             errors.append(FieldError(*error, f"/items/{position}/{field}"))
@@ -175,6 +223,11 @@ def _taken(field: str, value: str, owner_id: str) -> Conflict:
         f"{field} {value} 已属于机构 {owner_id}。", f"{field} {value} belongs to organization {owner_id} already."
     )
     return Conflict(f"{field}_taken", message, errors=[FieldError(f"{field}_taken", message, f"/{field}")])
+
+
+def _merged(row: OrganizationRow, successor: str) -> Stored:
+    message = Text(f"该机构已并入 {successor}，请更新后者。", f"It was merged into {successor}; update that one.")
+    return Stored("invalid", row.id, (FieldError("organization_merged", message, "/external_id"),))
 
 
 def _as_input(error: Conflict) -> InvalidInput:

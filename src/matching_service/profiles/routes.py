@@ -6,6 +6,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Response
 
 from matching_service.access.policies import Action, Principal
+from matching_service.api.admission import BulkTurn
 from matching_service.api.bulk import BulkAnswer, BulkBody, bulk_answer, parse_items
 from matching_service.api.deps import (
     IfMatch,
@@ -59,12 +60,13 @@ async def list_profiles(
 
 @router.post("/bulk", dependencies=[Idempotent], response_model=BulkAnswer)
 async def upsert_profiles(
-    body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep
+    body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep, turn: BulkTurn
 ) -> Response:
     """Create or update up to 1,000 by (`source`, `external_id`); valid items are stored even when others fail."""
-    parsed = await to_thread.run_sync(parse_items, body.items, ProfileCreate)
-    stored = await service.upsert_profiles(session, parsed.items, principal)
-    return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
+    async with turn:
+        parsed = await to_thread.run_sync(parse_items, body.items, ProfileCreate)
+        stored = await service.upsert_profiles(session, parsed.items, principal)
+        return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
 
 
 @router.get("/{profile_id}", dependencies=[CanRead], responses=problem_responses(404))

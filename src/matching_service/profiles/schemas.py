@@ -14,6 +14,7 @@ from matching_service.api.fields import (
     EntityId,
     ExternalId,
     NotBool,
+    Origin,
     Region,
     RowId,
     Text50,
@@ -153,6 +154,7 @@ class Profile(Answer):
     available_from: date | None
     available_until: date | None
     visibility: str
+    origin: Origin | None
     works: list[WorkAnswer]
     created_at: datetime
     updated_at: datetime

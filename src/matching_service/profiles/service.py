@@ -14,7 +14,7 @@ from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken
 from matching_service.profiles.queries import attach_works, get_contact
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
-from matching_service.store.affiliation import Affiliations, check_organization
+from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
 from matching_service.store.lookup import rows_by_external_id
 from matching_service.store.outbox import record_event
@@ -39,7 +39,8 @@ async def create_profile(session: AsyncSession, data: ProfileCreate, actor: Prin
 async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfilePatch, actor: Principal) -> ProfileRow:
     """Change the fields that were sent; ``row`` has its works loaded."""
     changes = patch.model_dump(exclude_unset=True, exclude=_NOT_COLUMNS)
-    await check_organization(session, changes.get("organization_id"))
+    if (named := changes.get("organization_id")) is not None:
+        changes["organization_id"] = await present_organization(session, named)
     _check_availability(
         changes.get("available_from", row.available_from), changes.get("available_until", row.available_until)
     )

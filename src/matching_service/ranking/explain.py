@@ -3,21 +3,23 @@
 Works on the few profiles that are shown, from their texts, with the same analysis that built the index.
 """
 
+import math
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from matching_service.foundation.errors import Text
 from matching_service.index.frequencies import Frequencies
-from matching_service.index.postings import impacts
+from matching_service.index.postings import MAX_COUNT, family_factors, term_keys
 from matching_service.ranking.lexical import query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.ranker import RankedProfile
 from matching_service.text.normalise import fold, fold_with_spans
-from matching_service.text.terms import NGRAM_MARK, Occurrence, find_terms, is_ngram
+from matching_service.text.terms import NGRAM_MARK, Place, find_places, find_terms, is_ngram
 
 _MAX_TERMS = 8
 _MAX_EVIDENCE = 3
@@ -85,12 +87,11 @@ class Explainer:
         self._weights = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, frequencies)
         asked = replace(prepared.query.topical(), nice_to_have=()).text  # what the weights were made of
         self._lone = _lone_characters(asked)
-        self._surfaces = {
-            term: surface
-            for term, surface in _surfaces(asked).items()
-            if len(surface) > 1 or fold(surface) in self._lone
-        }
+        folded = {term: (fold(surface), surface) for term, surface in _surfaces(asked).items()}
+        self._surfaces = {term: pair for term, pair in folded.items() if len(pair[1]) > 1 or pair[0] in self._lone}
         self._asked, self._folded_query = asked, fold_with_spans(asked)
+        factors = family_factors(term_keys(self._weights)).tolist()
+        self._factors = {t: w * f for (t, w), f in zip(self._weights.items(), factors, strict=True)}
 
     def explain(self, ranked: RankedProfile, passages: Sequence[PassageText]) -> Explanation:
         """Explain one ranked profile from the texts of ``ranked.work_ids``, in that order."""
@@ -108,16 +109,20 @@ class Explainer:
         people write 谐波减速器, not 谐波, 波减 and 减速. A character is a term only where the demand uses it as a
         word (泵, 水); what no shared word holds is part of the lexical signal but no term of the demand.
         """
-        counts = Counter(o.term for text in best_passage.fields.values() for o in _occurrences(text))
-        products = {
-            term: self._weights[term] * weight for term, weight in impacts(counts).items() if term in self._weights
+        reads = [_read(text) for text in best_passage.fields.values()]
+        counts = {
+            t: sum(read.counts.get(t, 0) for read in reads)
+            for read in reads
+            for t in self._factors.keys() & read.counts
         }
+        # Up to the passage's length, by which all are divided alike.
+        products = {t: self._factors[t] * (1 + math.log(min(counts[t], MAX_COUNT))) for t in sorted(counts)}
         total = sum(products.values())
-        shared = self._shared_words(best_passage, products)
+        holders = _Holders(self._shared_words(best_passage, products))
         shares: dict[str, float] = {}
         for term, product in products.items():
-            part = fold(self._surfaces.get(term, term.removeprefix(NGRAM_MARK)))
-            holder = next((word for folded, word in shared if part in folded), None)
+            part = self._surfaces[term][0] if term in self._surfaces else fold(term.removeprefix(NGRAM_MARK))
+            holder = holders.find(part)
             if holder is not None:
                 shares[holder] = shares.get(holder, 0.0) + lexical * product / total
         found = [TermContribution(term, share) for term, share in shares.items()]
@@ -129,26 +134,52 @@ class Explainer:
         Words of either side count that the other holds only as a piece of a longer word, because the two texts may
         be cut differently; such a word has two characters at least.
         """
-        text = "\n".join(passage.fields.values())
-        folded_text = fold(text)
-        words = {fold(surface): surface for term, surface in self._surfaces.items() if term in products}
-        words |= {lone: surface for lone, surface in self._lone.items() if NGRAM_MARK + lone in products}
-        words |= {
+        folded_text = fold("\n".join(passage.fields.values()))
+        words = {
             folded: surface
-            for surface in self._surfaces.values()
-            if len(folded := fold(surface)) > 1 and folded in folded_text
+            for term, (folded, surface) in self._surfaces.items()
+            if term in products or (len(folded) > 1 and folded in folded_text)
         }
-        for o in (o for field in passage.fields.values() for o in _occurrences(field) if not is_ngram(o.term)):
-            if len(o.term) > 1 and (place := self._folded_query.text.find(o.term)) >= 0:
-                start, end = self._folded_query.original_span(place, place + len(o.term))
-                words.setdefault(o.term, self._asked[start:end])
+        words |= {lone: surface for lone, surface in self._lone.items() if NGRAM_MARK + lone in products}
+        for term in {word for text in passage.fields.values() for word in _read(text).words}:
+            if term not in words and (place := self._folded_query.text.find(term)) >= 0:
+                start, end = self._folded_query.original_span(place, place + len(term))
+                words[term] = self._asked[start:end]
         return sorted(words.items(), key=lambda word: (-len(word[0]), word[0]))
 
 
-@lru_cache(maxsize=512)  # some 70 MB for texts of usual length
-def _occurrences(text: str) -> tuple[Occurrence, ...]:
-    """The terms of a stored text. A night run meets the same passages in the lists of many demands."""
-    return tuple(find_terms(text))
+class _Holders:
+    """The longest word that holds a piece. Pieces of one and two characters, which most are, are looked up."""
+
+    def __init__(self, words: Sequence[tuple[str, str]]) -> None:
+        """Words : folded and as written, longest first."""
+        self._words = words
+        self._of_short: dict[str, str] = {}
+        for folded, word in words:
+            for start in range(len(folded)):
+                self._of_short.setdefault(folded[start], word)
+                self._of_short.setdefault(folded[start : start + 2], word)
+
+    def find(self, piece: str) -> str | None:
+        if len(piece) <= 2:
+            return self._of_short.get(piece)
+        return next((word for folded, word in self._words if piece in folded), None)
+
+
+class _Read(NamedTuple):
+    """The terms of a stored text: where, how often, and which of them are words of two characters or more."""
+
+    places: Sequence[Place]
+    counts: Mapping[str, int]
+    words: Collection[str]
+
+
+@lru_cache(maxsize=512)  # some 50 MB for texts of usual length
+def _read(text: str) -> _Read:
+    """A night run meets the same passages in the lists of many demands."""
+    places = find_places(text)
+    counts = Counter([term for term, _, _ in places])
+    return _Read(places, counts, [term for term in counts if len(term) > 1 and term[0] != NGRAM_MARK])
 
 
 def _lone_characters(text: str) -> dict[str, str]:
@@ -173,41 +204,57 @@ def _surfaces(text: str) -> dict[str, str]:
     return surfaces
 
 
+class _Sentence(NamedTuple):
+    """A sentence of a passage with its query weight and the places of shared terms in it."""
+
+    weight: float
+    passage: PassageText
+    field: str
+    span: tuple[int, int]
+    places: Sequence[Place]
+
+
 def _evidence(
     passages: Sequence[PassageText], query_weights: Mapping[str, float], lone: Mapping[str, str]
 ) -> list[Evidence]:
     """Up to three sentences: the best one of each passage, then the next best that still say half as much."""
-    ranked = [_sentences(passage, query_weights, lone) for passage in passages]
+    ranked = [_sentences(passage, query_weights) for passage in passages]
     firsts = [sentences[0] for sentences in ranked if sentences]
     if not firsts:
         return []
-    enough = max(_ENOUGH_OF_BEST * max(weight for weight, _ in firsts), 1e-9)
-    others = [found for sentences in ranked for found in sentences[1:] if found[0] >= enough and found[1].highlights]
-    others.sort(key=lambda found: -found[0])  # stable: equal ones in the order of the passages
-    return [evidence for _, evidence in (firsts + others)[:_MAX_EVIDENCE]]
+    enough = max(_ENOUGH_OF_BEST * max(sentence.weight for sentence in firsts), 1e-9)
+    others = [sentence for sentences in ranked for sentence in sentences[1:] if sentence.weight >= enough]
+    others.sort(key=lambda sentence: -sentence.weight)  # stable: equal ones in the order of the passages
+    shown = [_cut(sentence, _highlights(sentence.places, lone)) for sentence in firsts[:_MAX_EVIDENCE]]
+    for sentence in others:
+        if len(shown) == _MAX_EVIDENCE:
+            break
+        if (evidence := _cut(sentence, _highlights(sentence.places, lone))).highlights:
+            shown.append(evidence)
+    return shown
 
 
-def _sentences(
-    passage: PassageText, query_weights: Mapping[str, float], lone: Mapping[str, str]
-) -> list[tuple[float, Evidence]]:
-    """The passage's sentences with their query weight, heaviest first, equal ones in the order of the text."""
-    found: list[tuple[float, Evidence]] = []
+def _sentences(passage: PassageText, query_weights: Mapping[str, float]) -> list[_Sentence]:
+    """The passage's sentences, heaviest first, equal ones in the order of the text."""
+    found: list[_Sentence] = []
     for field, text in passage.fields.items():
-        occurrences = [o for o in _occurrences(text) if o.term in query_weights]
-        starts = [o.start for o in occurrences]
+        places = [place for place in _read(text).places if place[0] in query_weights]
+        starts = [start for _, start, _ in places]
         for sentence in _SENTENCE.finditer(text):
+            start, end = sentence.span()
             if not sentence.group().strip():
                 continue
-            first, last = bisect_left(starts, sentence.start()), bisect_left(starts, sentence.end())
-            inside = [o for o in occurrences[first:last] if o.end <= sentence.end()]
-            weight = sum({o.term: query_weights[o.term] for o in inside}.values())
-            found.append((weight, _cut(passage, field, sentence.span(), _highlights(inside, lone))))
-    return sorted(found, key=lambda sentence: -sentence[0])
+            inside = [
+                place for place in places[bisect_left(starts, start) : bisect_left(starts, end)] if place[2] <= end
+            ]
+            weight = sum({term: query_weights[term] for term, _, _ in inside}.values())
+            found.append(_Sentence(weight, passage, field, (start, end), inside))
+    return sorted(found, key=lambda sentence: -sentence.weight)
 
 
-def _highlights(occurrences: Sequence[Occurrence], lone: Mapping[str, str]) -> list[tuple[int, int]]:
+def _highlights(places: Sequence[Place], lone: Mapping[str, str]) -> list[tuple[int, int]]:
     """Spans of shared words and bigrams, merged; a character is shown only where the demand uses it as a word."""
-    spans = [(o.start, o.end) for o in occurrences if len(text := o.term.removeprefix(NGRAM_MARK)) > 1 or text in lone]
+    spans = [(start, end) for term, start, end in places if len(t := term.removeprefix(NGRAM_MARK)) > 1 or t in lone]
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
@@ -217,12 +264,10 @@ def _highlights(occurrences: Sequence[Occurrence], lone: Mapping[str, str]) -> l
     return merged
 
 
-def _cut(
-    passage: PassageText, field: str, sentence: tuple[int, int], highlights: Sequence[tuple[int, int]]
-) -> Evidence:
+def _cut(sentence: _Sentence, highlights: Sequence[tuple[int, int]]) -> Evidence:
     """The sentence without surrounding blanks; a very long one is cut to a window around its first highlight."""
+    _, passage, field, (start, end), _ = sentence
     text = passage.fields[field]
-    start, end = sentence
     start += len(text[start:end]) - len(text[start:end].lstrip())
     end = start + len(text[start:end].rstrip())
     if end - start > _MAX_EVIDENCE_CHARACTERS:

@@ -133,7 +133,7 @@ def fuse(
     topic_weights = known_weights(topic, weights.topic())
     topic_parts = topic_weights * np.nan_to_num(topic)
     topic_scores = topic_parts.sum(axis=1)
-    room = np.maximum(topic_scores - weights.floors.weak, 0.0) * (1.0 - topic_scores)
+    room = _room(topic_scores, weights)
     adjusting_weights = weights.adjusting() * room[:, None]
     adjusting_parts = adjusting_weights * np.nan_to_num(2.0 * adjusting - 1.0)
     before = topic_scores + adjusting_parts.sum(axis=1)
@@ -147,9 +147,19 @@ def fuse(
     return Fused(topic_weights, topic_parts, adjusting_weights, adjusting_parts, deducted, allowances, steadied, scores)
 
 
-def most_movement(weights: Weights) -> float:
-    """The most that all adjustments together can move a score, either way."""
-    return float(weights.adjusting().sum()) * _widest_room(weights)
+def score_bounds(topic: Float64Array, ranges: Float64Array, weights: Weights) -> tuple[Float64Array, Float64Array]:
+    """The lowest and the highest score that adjustments can make of each topic score, before must-haves and stability.
+
+    topic : float64, shape (n_candidates,), in [0, 1]. ranges : float64, shape (n_adjusting_signals, 2), the least value
+    of each signal, 0.5 at most, and its greatest, 0.5 at least.
+    """
+    least, greatest = weights.adjusting() @ (2.0 * ranges - 1.0)
+    room = _room(topic, weights)
+    return topic + least * room, topic + greatest * room
+
+
+def _room(topic: Float64Array, weights: Weights) -> Float64Array:
+    return np.asarray(np.maximum(topic - weights.floors.weak, 0.0) * (1.0 - topic), dtype=np.float64)
 
 
 def _widest_room(weights: Weights) -> float:

@@ -23,12 +23,19 @@ from matching_service.ranking.fusion import (
     default_weights,
     fuse,
     known_weights,
-    most_movement,
+    score_bounds,
 )
 from matching_service.ranking.lexical import lexical_value, query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.semantic import semantic_value
-from matching_service.ranking.structured import SIGNAL_FUNCTIONS, Candidate, Circumstances, Finding, Standing
+from matching_service.ranking.structured import (
+    SIGNAL_FUNCTIONS,
+    Candidate,
+    Circumstances,
+    Finding,
+    Standing,
+    value_ranges,
+)
 from matching_service.ranking.topics import Topic, passages_with, profiles_with
 
 _N_CANDIDATES = 500
@@ -75,11 +82,21 @@ class RankedProfile:
 
 @dataclass(frozen=True, slots=True)
 class _Best:
-    """The best passages of each profile that has any. ``passages`` are positions in ``rows``, best first."""
+    """The best passages of each profile that has any, as positions in ``rows``.
+
+    profile_rows, leaders, topic : shape (n_profiles,): the profile, its best passage and what that scores.
+    order, firsts, ends : a profile's passages, best first, are ``order[firsts[i]:ends[i]]``.
+    """
 
     profile_rows: IntArray
-    passages: Sequence[IntArray]
+    leaders: IntArray
+    order: IntArray
+    firsts: IntArray
+    ends: IntArray
     topic: Float64Array
+
+    def passages(self, place: int) -> IntArray:
+        return self.order[self.firsts[place] : self.ends[place]]
 
 
 def rank(
@@ -126,8 +143,10 @@ def rank(
     n_missing = np.zeros_like(best.profile_rows)
     for column in has:
         n_missing += ~column
-    near = _within_reach(best, n_missing, top_k, reach=2 * most_movement(weights) + circumstances.stability)
-    leaders = np.array([best.passages[i][0] for i in near], dtype=np.int64)
+    ranges: dict[str, tuple[float, float]] = {"nice_to_have": (0.0, 1.0), **value_ranges(prepared.query, circumstances)}
+    bounds = score_bounds(best.topic, np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]), weights)
+    near = _within_reach(bounds, n_missing, top_k, stability=circumstances.stability)
+    leaders = best.leaders[near]
     signals = signals[leaders]
     findings = _findings(prepared, snapshot, circumstances, rows[leaders])
     with_nice = [passages_with(topic, snapshot) for topic in prepared.nice_to_have]
@@ -140,7 +159,7 @@ def rank(
 
     ranked = []
     for j in np.lexsort((ids, -fused.scores, n_missing[near]))[:top_k]:
-        passages = best.passages[near[j]][:_N_EVIDENCE]
+        passages = best.passages(int(near[j]))[:_N_EVIDENCE]
         enough = _EVIDENCE_SHARE * topic_scores[passages[0]]
         ranked.append(
             RankedProfile(
@@ -219,10 +238,11 @@ def _best_passages(scores: Float64Array, profile_rows: IntArray, *, keep_zero: b
     """Group passages by profile, best first; scores and profile_rows have shape (n_rows,)."""
     order = np.lexsort((np.arange(len(scores)), -scores, profile_rows))
     firsts = np.flatnonzero(np.diff(profile_rows[order], prepend=-1))
-    groups = np.split(order, firsts[1:])
-    kept = [group for group in groups if keep_zero or scores[group[0]] > 0]
-    leaders = np.array([group[0] for group in kept], dtype=np.int64)
-    return _Best(profile_rows[leaders], kept, scores[leaders])
+    ends = np.append(firsts[1:], len(order))
+    leaders = order[firsts]
+    kept = np.full(len(leaders), keep_zero) | (scores[leaders] > 0)
+    leaders = leaders[kept]
+    return _Best(profile_rows[leaders], leaders, order, firsts[kept], ends[kept], scores[leaders])
 
 
 def _has_topics(
@@ -245,13 +265,17 @@ def _has_topics(
     ]
 
 
-def _within_reach(best: _Best, n_missing: IntArray, top_k: int, *, reach: float) -> IntArray:
-    """Places of the profiles that could still come among the first ``top_k``, scores being moved by up to ``reach``."""
-    order = np.lexsort((-best.topic, n_missing))
+def _within_reach(
+    bounds: tuple[Float64Array, Float64Array], n_missing: IntArray, top_k: int, *, stability: float
+) -> IntArray:
+    """Places of the profiles that could still come among the first ``top_k``, by their lowest and highest scores."""
+    lowest, highest = bounds
+    order = np.lexsort((-lowest, n_missing))
     if len(order) <= top_k:
         return order
     last = order[top_k - 1]
-    close = (n_missing == n_missing[last]) & (best.topic >= best.topic[last] - reach)
+    # What is deducted for must-haves, at most a half, is the same share where the same number is missing.
+    close = (n_missing == n_missing[last]) & (highest + 2 * stability >= lowest[last])
     return np.flatnonzero((n_missing < n_missing[last]) | close)
 
 

@@ -190,3 +190,19 @@ SIGNAL_FUNCTIONS: Mapping[str, Callable[[Query, Candidate, date], Finding | None
     "availability": availability,
     "track_record": track_record,
 }
+
+_SILENT = (0.5, 0.5)
+_ANY = (0.0, 1.0)
+
+
+def value_ranges(query: Query, circumstances: Circumstances) -> Mapping[str, tuple[float, float]]:
+    """The least and the greatest value that each signal can have for any profile, with 0.5 for what is not known."""
+    return {
+        "cluster": _ANY if query.cluster is not None else _SILENT,
+        "field": (0.5, 1.0),
+        "region": (0.5, 1.0) if query.region is not None else _SILENT,
+        "honours": _ANY if _honours_asked(query) else _SILENT,
+        "recency": _ANY,
+        "availability": (0.0, 0.5),
+        "track_record": _ANY if circumstances.standings else _SILENT,
+    }

@@ -37,23 +37,26 @@ class Affiliations:
         )
 
     def organization_id(self, item: Affiliated) -> str | None:
-        """Our id of the item's organization, None when it names none; raises InvalidInput for an unknown one."""
+        """Our id of the item's organization, or of the one that took its place; None when the item names none.
+
+        Raises InvalidInput for an unknown one.
+        """
         if item.organization_id is not None:
-            if item.organization_id not in self._by_id:
+            if (row := self._by_id.get(item.organization_id)) is None:
                 raise _unknown("organization_id", item.organization_id)
-            return item.organization_id
+            return row.merged_into or row.id
         if item.organization_external_id is not None:
-            row = self._by_external_id.get((item.source, item.organization_external_id))
-            if row is None:
+            if (row := self._by_external_id.get((item.source, item.organization_external_id))) is None:
                 raise _unknown("organization_external_id", item.organization_external_id)
-            return row.id
+            return row.merged_into or row.id
         return None
 
 
-async def check_organization(session: AsyncSession, organization_id: str | None) -> None:
-    """Return quietly for None and for an id that exists; raise InvalidInput otherwise."""
-    if organization_id is not None and await get_row(session, OrganizationRow, organization_id) is None:
+async def present_organization(session: AsyncSession, organization_id: str) -> str:
+    """The id itself, or that of the organization into which it was merged; raises InvalidInput for an unknown one."""
+    if (row := await get_row(session, OrganizationRow, organization_id)) is None:
         raise _unknown("organization_id", organization_id)
+    return row.merged_into or row.id
 
 
 def _unknown(field: str, value: str) -> InvalidInput:

@@ -44,7 +44,9 @@ class Batch(Generic[Row]):
         for condition in (*external_id_conditions(table, keys), *(table.id.in_(part) for part in in_parts(ids))):
             # In the order of ids: two batches that lock the same rows in two orders would wait for each other.
             statement = select(table).where(condition).order_by(table.id)
-            for row in (await session.scalars(statement.with_for_update(key_share=True))).all():
+            # Rows that the caller has read before are read again: they may have changed until they were locked.
+            locked = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
+            for row in (await session.scalars(locked)).all():
                 session.expunge(row)
                 if row.id not in batch._by_id:
                     batch.add(row)

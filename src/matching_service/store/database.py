@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Connection, event, func, insert, make_url, select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm.exc import StaleDataError
@@ -48,6 +48,9 @@ class Database:
             self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}), expire_on_commit=False
         )
         self._read = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._autocommit = self.engine.execution_options(
+            **({_BEGIN: None} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"})
+        )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -81,6 +84,15 @@ class Database:
             except PoolTimeoutError as error:
                 raise Unavailable("database_busy", _BUSY) from error
 
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for a single query, without the cost of a transaction around it."""
+        try:
+            async with self._autocommit.connect() as connection:
+                yield connection
+        except PoolTimeoutError as error:
+            raise Unavailable("database_busy", _BUSY) from error
+
     async def close(self) -> None:
         await self.engine.dispose()
 
@@ -94,7 +106,8 @@ class Database:
 
     async def _write_journal(self, session: AsyncSession) -> None:
         """Insert what was only added, the outbox last, so that its lock is held for as short as can be."""
-        journal = take(session)
+        if not (journal := take(session)):
+            return
         events = journal.pop(OutboxRow, [])
         await session.flush()
         for table, rows in journal.items():
@@ -139,4 +152,10 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     """Writers take the lock at once: a reader that turns writer half-way could only fail."""
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+    if begin := connection.get_execution_options().get(_BEGIN, "BEGIN"):
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            # One trip to the driver's thread; a cursor of SQLAlchemy's would make three.
+            driver.run_async(lambda sqlite: sqlite.execute_fetchall(begin))
+        except sqlite3.OperationalError as error:
+            raise OperationalError(begin, None, error) from error

@@ -1,8 +1,9 @@
-"""Demands and the history of their states."""
+"""Demands, the history of their states, and apart from both whom to reach about one."""
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table, Versioned
@@ -16,6 +17,7 @@ class DemandRow(Identified, Versioned, Table):
     external_id: Mapped[str | None] = mapped_column(String(100))
     status: Mapped[str] = mapped_column(String(20), default="draft")
     published_at: Mapped[datetime | None]
+    expires_on: Mapped[date | None]
     title: Mapped[str] = mapped_column(String(200))
     problem: Mapped[str | None] = mapped_column(Text)
     key_technology: Mapped[str | None] = mapped_column(Text)
@@ -31,7 +33,10 @@ class DemandRow(Identified, Versioned, Table):
     start_year: Mapped[int | None]
     end_year: Mapped[int | None]
     cooperation: Mapped[str | None] = mapped_column(String(20))
+    wanted_partners: Mapped[list[str]]
+    field: Mapped[str | None] = mapped_column(String(50))
     visibility: Mapped[str] = mapped_column(String(20))
+    origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class DemandTransitionRow(Identified, Table):
@@ -42,5 +47,27 @@ class DemandTransitionRow(Identified, Table):
     from_status: Mapped[str | None] = mapped_column(String(20))
     to_status: Mapped[str] = mapped_column(String(20))
     opinion: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(String(30))
     actor_id: Mapped[str] = mapped_column(String(36))
     at: Mapped[datetime]
+
+
+class DeadlineNoticeRow(Identified, Table):
+    """That somebody was nudged about a demand, or told of its last chance: once for each time of silence."""
+
+    __tablename__ = "deadline_notices"
+    __table_args__ = (UniqueConstraint("demand_id", "kind", "silent_since"),)
+
+    demand_id: Mapped[str] = mapped_column(ForeignKey("demands.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(20))
+    silent_since: Mapped[date]
+    at: Mapped[datetime]
+
+
+class DemandContactRow(Table):
+    __tablename__ = "demand_contacts"
+
+    demand_id: Mapped[str] = mapped_column(ForeignKey("demands.id", ondelete="CASCADE"), primary_key=True)
+    person: Mapped[str | None] = mapped_column(String(50))
+    mobile: Mapped[str | None] = mapped_column(String(50))
+    email: Mapped[str | None] = mapped_column(String(200))

@@ -79,12 +79,12 @@ async def get_page(session: AsyncSession, statement: Select[Row], table: type[Ro
 
 
 async def rows_by_external_id(
-    session: AsyncSession, table: type[Row], keys: Iterable[tuple[str, str]]
+    session: AsyncSession, table: type[Row], keys: Iterable[tuple[str, str]], *, options: Iterable[ORMOption] = ()
 ) -> dict[tuple[str, str], Row]:
     """The rows of the given (source, external_id) pairs, in as few queries as the databases allow."""
     found: dict[tuple[str, str], Row] = {}
     for condition in external_id_conditions(table, keys):
-        for row in await session.scalars(select(table).where(condition)):
+        for row in await session.scalars(select(table).where(condition).options(*options)):
             found[row.source, row.external_id] = row  # type: ignore[attr-defined]
     return found
 

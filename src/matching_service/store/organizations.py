@@ -9,6 +9,8 @@ from matching_service.store.base import Identified, Table, Versioned
 
 
 class OrganizationRow(Identified, Versioned, Table):
+    """``merged_into``: the record that took this one's place; nothing refers to this one, nor was that one merged."""
+
     __tablename__ = "organizations"
     __table_args__ = (UniqueConstraint("source", "external_id"), UniqueConstraint("credit_code"))
 
@@ -18,7 +20,9 @@ class OrganizationRow(Identified, Versioned, Table):
     credit_code: Mapped[str | None] = mapped_column(String(18))
     region: Mapped[str | None] = mapped_column(String(6))
     kind: Mapped[str] = mapped_column(String(20))
+    cluster: Mapped[str | None] = mapped_column(String(50))
     introduction: Mapped[str | None] = mapped_column(Text)
+    merged_into: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"), index=True)
 
 
 class ExclusionRow(Identified, Table):

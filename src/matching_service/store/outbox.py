@@ -31,7 +31,11 @@ class OutboxRow(Table):
     entity_id: Mapped[str] = mapped_column(String(36))
     detail: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
-    __table_args__ = (Index(None, "entity", "seq"), {"sqlite_autoincrement": True})  # a number is never used twice
+    __table_args__ = (
+        Index(None, "entity", "seq"),
+        Index("ix_outbox_events_newest", "entity", "entity_id", "seq"),  # is there a newer event of the same record?
+        {"sqlite_autoincrement": True},  # a number is never used twice
+    )
 
 
 def record_event(

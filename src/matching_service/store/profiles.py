@@ -1,8 +1,9 @@
 """Capability profiles of the supply side, their works, and apart from both their contact data."""
 
 from datetime import date
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table, Versioned
@@ -33,6 +34,7 @@ class ProfileRow(Identified, Versioned, Table):
     available_from: Mapped[date | None]
     available_until: Mapped[date | None]
     visibility: Mapped[str] = mapped_column(String(20))
+    origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     # lazy="raise": a relation that was not asked for fails in tests, not at night with one query per row
     works: Mapped[list["WorkRow"]] = relationship(
         lazy="raise", order_by="WorkRow.position", cascade="all, delete-orphan", passive_deletes=True

@@ -3,21 +3,31 @@
 from matching_service.store.access import ApiKeyRow, IdempotentAnswerRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.base import Table
-from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.embeddings import EmbeddingRow
+from matching_service.store.engagements import EngagementRow
+from matching_service.store.exchange import DeliveryRow, FeedRejectionRow, FeedRow, WebhookRow, WebhookStateRow
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
+from matching_service.store.projects import ProjectRow
+from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
 
 __all__ = [
     "ApiKeyRow",
     "AuditRow",
+    "DeadlineNoticeRow",
     "DecisionRow",
+    "DeliveryRow",
+    "DemandContactRow",
     "DemandRow",
     "DemandTransitionRow",
     "EmbeddingRow",
+    "EngagementRow",
     "ExclusionRow",
+    "FeedRejectionRow",
+    "FeedRow",
     "IdempotentAnswerRow",
     "MatchListRow",
     "MatchRow",
@@ -26,6 +36,11 @@ __all__ = [
     "OutboxRow",
     "ProfileContactRow",
     "ProfileRow",
+    "ProjectRow",
+    "SuggestionRow",
+    "SuggestionTransitionRow",
     "Table",
+    "WebhookRow",
+    "WebhookStateRow",
     "WorkRow",
 ]

@@ -83,8 +83,8 @@ def jieba_with(lexicon: Lexicon) -> rjieba.Jieba:
     """The dictionary of jieba and the Chinese words of the lexicon.
 
     A synonym or stop word must come out as one word to be of use, so one that is in no dictionary gets the frequency
-    that makes it so. Every word is given its frequency: left to themselves, jieba and rjieba keep different totals when
-    a word is added that they know, and then cut some texts differently (docs/decisions/0012).
+    that makes it so. For a word that jieba knows, the lexicon's frequency replaces its own, in the total as well;
+    jieba's add_word would count both, and cut some texts otherwise (docs/decisions/0012).
     """
     jieba = rjieba.Jieba()
     for word, frequency in lexicon.user_words.items():

@@ -23,7 +23,7 @@ SYNONYM_MARK = "≈"
 
 _MAX_KNOWN_PIECES = 1 << 16  # some 40 MB
 _MAX_KNOWN_LENGTH = 32
-_Place = tuple[str, int, int]
+Place = tuple[str, int, int]
 """A term and its half-open span."""
 
 
@@ -44,7 +44,7 @@ class _Reading(NamedTuple):
     """
 
     terms: tuple[str, ...]
-    places: tuple[_Place, ...]
+    places: tuple[Place, ...]
     n_at_last: int
     first: str
     last: str
@@ -82,6 +82,10 @@ class Analyzer:
 
     def find_terms(self, text: str) -> list[Occurrence]:
         """The same terms with their positions in ``text`` as it was written, in order of their start."""
+        return list(map(Occurrence._make, self.places(text)))
+
+    def places(self, text: str) -> list[Place]:
+        """``find_terms`` as plain tuples, which are made in half the time."""
         folded = fold_with_spans(text)
         readings, quantities = self._analyse(folded.text)
         places = _places(readings)
@@ -89,7 +93,7 @@ class Analyzer:
             insort(places, quantity, key=_order)
         if folded.spans is not None:
             places = _original(places, folded.spans)
-        return list(map(Occurrence._make, places))
+        return places
 
     def _analyse(self, folded: str) -> tuple[list[_Reading], list[Quantity]]:
         """The text as readings of its pieces, one after the other, without words that start in a quantity."""
@@ -157,14 +161,19 @@ def count_terms(text: str) -> Counter[str]:
     return default_analyzer().count_terms(text)
 
 
+def find_places(text: str) -> list[Place]:
+    """``Analyzer.places`` with the lexicon that ships with the service."""
+    return default_analyzer().places(text)
+
+
 def find_terms(text: str) -> list[Occurrence]:
     """``Analyzer.find_terms`` with the lexicon that ships with the service."""
     return default_analyzer().find_terms(text)
 
 
-def _places(readings: Sequence[_Reading]) -> list[_Place]:
+def _places(readings: Sequence[_Reading]) -> list[Place]:
     """The terms of pieces that follow one another, and the bigrams across their borders, in the order of find_terms."""
-    places: list[_Place] = []
+    places: list[Place] = []
     offset, left, n_after_left = 0, "", 0
     for _, inside, n_at_last, first, last, length in readings:
         if left and first:
@@ -175,7 +184,7 @@ def _places(readings: Sequence[_Reading]) -> list[_Place]:
     return places
 
 
-def _original(places: Sequence[_Place], spans: Spans) -> list[_Place]:
+def _original(places: Sequence[Place], spans: Spans) -> list[Place]:
     """The places of a folded text in the text as it was written."""
     starts, ends = zip(*spans, strict=True) if spans else ((), ())
     original = [(term, starts[start], ends[end - 1]) for term, start, end in places]
@@ -183,7 +192,7 @@ def _original(places: Sequence[_Place], spans: Spans) -> list[_Place]:
     return original if keeps_order else sorted(original, key=_order)
 
 
-def _order(place: _Place) -> tuple[int, int, str]:
+def _order(place: Place) -> tuple[int, int, str]:
     term, start, end = place
     return start, -end, term
 

@@ -1,0 +1,154 @@
+"""Moving a demand through its life: what each step asks for and brings about, and what a form must hold."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Principal
+from matching_service.api.problems import count_of_errors
+from matching_service.audit.service import record_audit
+from matching_service.demands.queries import get_contact
+from matching_service.demands.states import LIFE, DemandStatus, EndReason
+from matching_service.foundation.clock import new_id, now, today
+from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.organizations import OrganizationRow
+from matching_service.store.outbox import record_event
+from matching_service.store.projects import ProjectRow
+
+_REQUIRED = {
+    "problem": "主要问题",
+    "key_technology": "关键技术与指标",
+    "keywords": "关键词",
+    "cooperation": "解决方式",
+    "organization_id": "提出需求的机构",
+}
+_REQUIRED_CONTACT = {"person": "联系人", "mobile": "手机", "email": "电子邮箱"}
+
+
+async def transition_demand(
+    session: AsyncSession,
+    row: DemandRow,
+    to: DemandStatus,
+    *,
+    actor: Principal,
+    opinion: str | None = None,
+    reason: EndReason | None = None,
+    contract_number: str | None = None,
+) -> DemandRow:
+    """Take one step of a demand's life.
+
+    Raises IllegalTransition with the steps that are possible, InvalidInput naming everything that the step needs and
+    that is missing: an opinion, a reason, a contract number, fields of the form.
+    """
+    given = {"opinion": opinion, "reason": reason, "contract_number": contract_number}
+    step = LIFE.step(DemandStatus(row.status), to)
+    LIFE.check_needs(step, given)
+    if reason is EndReason.OTHER and opinion is None:
+        raise _refused("needed_for_step", "/opinion", _OTHER_NEEDS_WORDS)
+    if contract_number is not None and to is not DemandStatus.CONTRACTED:
+        raise _refused("not_for_this_step", "/contract_number", _NO_CONTRACT_YET)
+    if to is DemandStatus.SUBMITTED and (errors := await form_errors(session, row)):
+        raise InvalidInput("form_incomplete", count_of_errors(len(errors)), errors=errors)
+    if to is DemandStatus.PUBLISHED and row.expires_on is not None and row.expires_on < today():
+        raise _date_past(row.expires_on)
+    await _move(session, row, [to], opinion=opinion, reason=reason, contract_number=contract_number, actor=actor)
+    return row
+
+
+async def adopt_status(session: AsyncSession, row: DemandRow, to: DemandStatus, *, actor: Principal) -> bool:
+    """Take over the state that a file names, as one entry of the history; False when the demand has it already.
+
+    What led there happened elsewhere, so neither forms nor opinions are asked for; but a demand does not go back.
+    Raises IllegalTransition.
+    """
+    current = DemandStatus(row.status)
+    if current is to:
+        return False
+    path = LIFE.path(current, to)
+    if path is None:
+        raise LIFE.illegal(current, to)
+    await _move(session, row, path, actor=actor)
+    return True
+
+
+async def form_errors(session: AsyncSession, row: DemandRow) -> Sequence[FieldError]:
+    """Everything that the form lacks before it may be submitted: its own fields, the contact, the organization."""
+    missing = {f"/{name}": words for name, words in _REQUIRED.items() if not getattr(row, name)}
+    contact = await get_contact(session, row.id)
+    missing |= {
+        f"/contact/{name}": words
+        for name, words in _REQUIRED_CONTACT.items()
+        if contact is None or getattr(contact, name) is None
+    }
+    if row.region is None and row.organization_id is not None:
+        organization = await session.get(OrganizationRow, row.organization_id)
+        if organization is None or organization.region is None:
+            missing["/region"] = "地区"
+    errors = [
+        FieldError(
+            "required_for_submission",
+            Text(f"提交前须填写{words}。", f"{pointer[1:].replace('/', '.')} is required before submission."),
+            pointer,
+        )
+        for pointer, words in missing.items()
+    ]
+    if row.start_year is not None and row.start_year < today().year:
+        message = Text("开始年份不能早于今年。", "The start year must not be before this year.")
+        errors.append(FieldError("start_in_the_past", message, "/start_year"))
+    return errors
+
+
+async def _move(
+    session: AsyncSession,
+    row: DemandRow,
+    path: Sequence[DemandStatus],
+    *,
+    actor: Principal,
+    opinion: str | None = None,
+    reason: EndReason | None = None,
+    contract_number: str | None = None,
+) -> None:
+    """Bring about what the states of the path mean, and write the last one with its history, audit and event."""
+    moment = now()
+    step: dict[str, Any] = {"from": row.status, "to": path[-1].value}
+    row.status = path[-1].value
+    if DemandStatus.PUBLISHED in path:
+        row.published_at = moment
+    session.add(
+        DemandTransitionRow(
+            demand_id=row.id,
+            from_status=step["from"],
+            to_status=step["to"],
+            opinion=opinion,
+            reason=reason.value if reason is not None else None,
+            actor_id=actor.id,
+            at=moment,
+        )
+    )
+    await session.flush()
+    record_audit(session, actor, "transition", entity="demand", entity_id=row.id, detail=step)
+    record_event(session, f"demand.{step['to']}", entity="demand", entity_id=row.id, detail=step)
+    if DemandStatus.CONTRACTED in path:
+        project = ProjectRow(id=new_id(), demand_id=row.id, contract_number=contract_number)
+        session.add(project)
+        await session.flush()
+        record_audit(session, actor, "open", entity="project", entity_id=project.id)
+        record_event(session, "project.opened", entity="project", entity_id=project.id)
+
+
+def _refused(code: str, pointer: str, message: Text) -> InvalidInput:
+    return InvalidInput("transition_incomplete", message, errors=[FieldError(code, message, pointer)])
+
+
+def _date_past(day: date) -> InvalidInput:
+    message = Text(
+        f"揭榜截止日期 {day} 已过，请先修改 expires_on。", f"expires_on is {day}, which is past; change it first."
+    )
+    return InvalidInput("expires_in_the_past", message, errors=[FieldError("expires_in_the_past", message, "/to")])
+
+
+_OTHER_NEEDS_WORDS = Text("原因为“其他”时须在 opinion 中说明。", "The reason “other” needs words in opinion.")
+_NO_CONTRACT_YET = Text("只有签约时才填写合同编号。", "A contract number belongs to the step to contracted only.")

@@ -1,0 +1,93 @@
+"""Reading engagements, as a list and as a calendar."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.engagements.schemas import Kind
+from matching_service.foundation.clock import day_of
+from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.paging import Page, PageRequest
+from matching_service.store.engagements import EngagementRow
+from matching_service.store.lookup import get_page, get_row
+from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
+
+
+async def get_engagement(session: AsyncSession, engagement_id: str) -> EngagementRow:
+    """The row; raises NotFound."""
+    if (row := await get_row(session, EngagementRow, engagement_id)) is None:
+        raise not_found(Text("对接记录", "Engagement"), engagement_id, code="engagement_not_found")
+    return row
+
+
+async def list_engagements(
+    session: AsyncSession,
+    page: PageRequest,
+    *,
+    kind: Kind | None = None,
+    staff: str | None = None,
+    organization_id: str | None = None,
+    demand_id: str | None = None,
+    profile_id: str | None = None,
+    first: date | None = None,
+    last: date | None = None,
+) -> Page[EngagementRow]:
+    """Those held between two days, both included, newest record first."""
+    statement = select(EngagementRow)
+    for column, wanted in (
+        (EngagementRow.kind, kind),
+        (EngagementRow.staff, staff),
+        (EngagementRow.organization_id, organization_id),
+        (EngagementRow.demand_id, demand_id),
+        (EngagementRow.profile_id, profile_id),
+    ):
+        if wanted:
+            statement = statement.where(column == wanted)
+    if first is not None:
+        statement = statement.where(EngagementRow.held_on >= first)
+    if last is not None:
+        statement = statement.where(EngagementRow.held_on <= last)
+    return await get_page(session, statement, EngagementRow, page)
+
+
+async def in_calendar(session: AsyncSession, staff: str, first: date, last: date) -> Sequence[EngagementRow]:
+    """What a person has between two days, both included: held then, or with a next step that is due then."""
+    is_due = EngagementRow.next_step_on.between(first, last)
+    return await _all(session, _of(staff).where(or_(EngagementRow.held_on.between(first, last), is_due)))
+
+
+async def due_until(session: AsyncSession, staff: str, last: date) -> Sequence[EngagementRow]:
+    """Next steps of a person that are not done and due by that day, however old."""
+    return await _all(
+        session,
+        _of(staff).where(EngagementRow.next_step_on <= last, EngagementRow.next_step_done_at.is_(None)),
+    )
+
+
+async def last_contacts(session: AsyncSession, demand_ids: Sequence[str], *, until: date) -> dict[str, date]:
+    """Per demand the last day, not after ``until``, on which anybody was in touch about it: an engagement, or a step of
+    a suggestion beyond the suggestion itself.
+    """
+    held = select(EngagementRow.demand_id, func.max(EngagementRow.held_on)).where(
+        EngagementRow.demand_id.in_(demand_ids), EngagementRow.held_on <= until
+    )
+    rows = await session.execute(held.group_by(EngagementRow.demand_id))
+    found = {demand_id: day for demand_id, day in rows if demand_id is not None}
+    steps = (
+        select(SuggestionRow.demand_id, func.max(SuggestionTransitionRow.at))
+        .join(SuggestionRow, SuggestionTransitionRow.suggestion_id == SuggestionRow.id)
+        .where(SuggestionRow.demand_id.in_(demand_ids), SuggestionTransitionRow.from_status.is_not(None))
+    )
+    for demand_id, moment in await session.execute(steps.group_by(SuggestionRow.demand_id)):
+        found[demand_id] = max(day_of(moment), found.get(demand_id, date.min))
+    return found
+
+
+def _of(staff: str) -> Select[EngagementRow]:
+    return select(EngagementRow).where(EngagementRow.staff == staff).order_by(EngagementRow.id)
+
+
+async def _all(session: AsyncSession, statement: Select[EngagementRow]) -> Sequence[EngagementRow]:
+    return (await session.scalars(statement)).all()

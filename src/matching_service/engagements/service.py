@@ -1,0 +1,77 @@
+"""The rules of engagements: what they name must exist, and every change is written with its audit row and event."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Principal
+from matching_service.audit.service import record_audit
+from matching_service.engagements.schemas import EngagementCreate, EngagementPatch
+from matching_service.foundation.clock import new_id, now
+from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.store.affiliation import present_organization
+from matching_service.store.base import Identified
+from matching_service.store.demands import DemandRow
+from matching_service.store.engagements import EngagementRow
+from matching_service.store.lookup import get_row
+from matching_service.store.outbox import record_event
+from matching_service.store.profiles import ProfileRow
+
+
+async def create_engagement(session: AsyncSession, body: EngagementCreate, actor: Principal) -> EngagementRow:
+    """Raises InvalidInput for a demand, profile or organization that does not exist, or a date without a next step."""
+    values = await _checked(session, body.model_dump())
+    values["staff"] = body.staff or actor.name
+    row = EngagementRow(id=new_id(), **values)
+    _check_next_step(row)
+    session.add(row)
+    await session.flush()
+    record_audit(session, actor, "create", entity="engagement", entity_id=row.id)
+    record_event(session, "engagement.created", entity="engagement", entity_id=row.id)
+    return row
+
+
+async def update_engagement(
+    session: AsyncSession, row: EngagementRow, patch: EngagementPatch, actor: Principal
+) -> EngagementRow:
+    """Change the fields that were sent; a next step is done once, and a new one is open again."""
+    changes = await _checked(session, patch.model_dump(exclude_unset=True, exclude={"next_step_done"}))
+    if {"next_step", "next_step_on"} & changes.keys():
+        changes["next_step_done_at"] = None
+    if "next_step_done" in patch.model_fields_set:
+        changes["next_step_done_at"] = (row.next_step_done_at or now()) if patch.next_step_done else None
+    changed = sorted(name for name, value in changes.items() if getattr(row, name) != value)
+    if changed:
+        for name in changed:
+            setattr(row, name, changes[name])
+        _check_next_step(row)
+        await session.flush()
+        record_audit(session, actor, "update", entity="engagement", entity_id=row.id, detail={"fields": changed})
+        record_event(session, "engagement.updated", entity="engagement", entity_id=row.id, detail={"fields": changed})
+    return row
+
+
+async def _checked(session: AsyncSession, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with an organization that was merged replaced; raises InvalidInput for what does not exist."""
+    checked = dict(values)
+    if (organization_id := checked.get("organization_id")) is not None:
+        checked["organization_id"] = await present_organization(session, organization_id)
+    named: tuple[tuple[str, type[Identified], Text], ...] = (
+        ("demand_id", DemandRow, Text("需求", "Demand")),
+        ("profile_id", ProfileRow, Text("画像", "Profile")),
+    )
+    for field, table, what in named:
+        if (row_id := checked.get(field)) is not None and await get_row(session, table, row_id) is None:
+            message = Text(f"{what.zh} {row_id} 不存在。", f"{what.en} {row_id} does not exist.")
+            code = f"{field.removesuffix('_id')}_not_found"
+            raise InvalidInput(code, message, errors=[FieldError(code, message, f"/{field}")])
+    return checked
+
+
+def _check_next_step(row: EngagementRow) -> None:
+    if row.next_step_on is not None and row.next_step is None:
+        message = Text("有日期的下一步须写明做什么。", "A next step with a date needs words.")
+        raise InvalidInput(
+            "next_step_missing", message, errors=[FieldError("next_step_missing", message, "/next_step")]
+        )

@@ -1,0 +1,171 @@
+"""The queue of a webhook in the database: events become deliveries, deliveries end delivered, dead or skipped.
+
+Deliveries of one order key go out one after the other: all events of a demand, of its matches and of whatever names
+its demand share the demand's. A delivery that failed holds back what follows it, and nothing else; so does a dead one,
+until a person replays or skips it.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from matching_service.exchange.posting import Outcome
+from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
+from matching_service.store.lookup import get_by_ids
+from matching_service.store.matching import MatchListRow, MatchRow
+from matching_service.store.outbox import OutboxRow
+
+LEASE = timedelta(seconds=60)
+"""Renewed at every attempt, which is shorter; whoever was killed is followed by another process after it."""
+DELIVERIES_PER_QUERY = 50
+_EVENTS_PER_TRANSACTION = 500
+_FIRST_DELAY = timedelta(seconds=5)
+_LONGEST_DELAY = timedelta(hours=1)
+_KEPT = timedelta(days=30)
+HOLDS_BACK = ("pending", "dead")
+
+
+async def active_webhooks(session: AsyncSession) -> Sequence[str]:
+    return (await session.scalars(select(WebhookRow.id).where(WebhookRow.is_active).order_by(WebhookRow.id))).all()
+
+
+async def has_work(session: AsyncSession, webhook_id: str, at: datetime) -> bool:
+    """Whether there are events to queue, or deliveries that are due."""
+    state = await session.get(WebhookStateRow, webhook_id)
+    if state is None or (state.rest_until is not None and state.rest_until > at):
+        return False
+    last = await session.scalar(select(func.max(OutboxRow.seq)))
+    return (last or 0) > state.queued_seq or bool(await due_deliveries(session, webhook_id, at, limit=1))
+
+
+async def take_lease(session: AsyncSession, webhook_id: str, holder: str, at: datetime) -> bool:
+    """Become, or remain, the only one who sends for this webhook; False when somebody else is."""
+    is_free = or_(
+        WebhookStateRow.lease_holder.is_(None), WebhookStateRow.lease_holder == holder, WebhookStateRow.lease_until < at
+    )
+    statement = update(WebhookStateRow).where(WebhookStateRow.webhook_id == webhook_id, is_free)
+    taken: CursorResult[Any] = await session.execute(statement.values(lease_holder=holder, lease_until=at + LEASE))  # type: ignore[assignment]  # of an UPDATE
+    return taken.rowcount == 1
+
+
+async def release_lease(session: AsyncSession, webhook_id: str, holder: str) -> None:
+    statement = update(WebhookStateRow).where(
+        WebhookStateRow.webhook_id == webhook_id, WebhookStateRow.lease_holder == holder
+    )
+    await session.execute(statement.values(lease_holder=None, lease_until=None))
+
+
+async def queue_events(session: AsyncSession, webhook: WebhookRow, at: datetime) -> bool:
+    """Turn the next events into deliveries, or pass over them; returns whether there were any."""
+    state = await session.get_one(WebhookStateRow, webhook.id, with_for_update=True)
+    statement = select(OutboxRow).where(OutboxRow.seq > state.queued_seq).order_by(OutboxRow.seq)
+    events = (await session.scalars(statement.limit(_EVENTS_PER_TRANSACTION))).all()
+    if not events:
+        return False
+    wanted = [event for event in events if _is_wanted(event.event, webhook.events)]
+    demands = await _demands_of(session, wanted)
+    queued = [
+        {
+            "webhook_id": webhook.id,
+            "seq": event.seq,
+            "order_key": f"demand:{demands[event.seq]}"
+            if event.seq in demands
+            else f"{event.entity}:{event.entity_id}",
+            "state": "pending",
+            "next_attempt_at": at,
+        }
+        for event in wanted
+    ]
+    if queued:
+        await session.execute(insert(DeliveryRow), queued)
+    state.queued_seq = events[-1].seq
+    return True
+
+
+async def due_deliveries(session: AsyncSession, webhook_id: str, at: datetime, *, limit: int) -> Sequence[DeliveryRow]:
+    """What to attempt now, oldest event first: pending, and not behind one of its order key that is dead or waits.
+
+    When one of them fails, those of its key behind it are no longer due.
+    """
+    earlier = aliased(DeliveryRow)
+    is_held_back = exists().where(
+        earlier.webhook_id == DeliveryRow.webhook_id,
+        earlier.order_key == DeliveryRow.order_key,
+        earlier.seq < DeliveryRow.seq,
+        or_(earlier.state == "dead", and_(earlier.state == "pending", earlier.next_attempt_at > at)),
+    )
+    statement = select(DeliveryRow).where(
+        DeliveryRow.webhook_id == webhook_id,
+        DeliveryRow.state == "pending",
+        DeliveryRow.next_attempt_at <= at,
+        ~is_held_back,
+    )
+    return (await session.scalars(statement.order_by(DeliveryRow.seq).limit(limit))).all()
+
+
+def record_outcome(delivery: DeliveryRow, outcome: Outcome | None, at: datetime, *, give_up_after: timedelta) -> None:
+    """Write down an attempt; None: there was nothing to tell this audience."""
+    if outcome is None:
+        delivery.state = "skipped"
+        return
+    delivery.n_attempts += 1
+    delivery.first_attempt_at = first = delivery.first_attempt_at or at
+    delivery.last_attempt_at = at
+    delivery.last_status, delivery.last_error = outcome.status, outcome.error
+    if outcome.is_delivered:
+        delivery.state = "delivered"
+    elif at - first >= give_up_after:
+        delivery.state = "dead"
+    else:
+        delivery.next_attempt_at = at + delay_after(delivery.n_attempts)
+
+
+def delay_after(n_attempts: int) -> timedelta:
+    """5 s, 10 s, 20 s, ... up to an hour, less a half at most by chance, which spreads what failed together."""
+    whole = min(_LONGEST_DELAY, _FIRST_DELAY * (1 << min(n_attempts - 1, 20)))
+    return whole * random.uniform(0.5, 1)  # noqa: S311  # no secret
+
+
+async def forget_old(session: AsyncSession, at: datetime) -> None:
+    """Delete deliveries that ended more than 30 days ago."""
+    ended = delete(DeliveryRow).where(DeliveryRow.state.not_in(HOLDS_BACK), DeliveryRow.next_attempt_at < at - _KEPT)
+    await session.execute(ended)
+
+
+async def count_undelivered(session: AsyncSession) -> Mapping[str, int]:
+    """Over all webhooks, how many deliveries are pending and how many dead."""
+    statement = select(DeliveryRow.state, func.count()).where(
+        DeliveryRow.webhook_id.in_(select(WebhookRow.id)),  # leads to an index
+        DeliveryRow.state.in_(HOLDS_BACK),
+    )
+    counts = {row[0]: row[1] for row in await session.execute(statement.group_by(DeliveryRow.state))}
+    return {state: counts.get(state, 0) for state in HOLDS_BACK}
+
+
+def _is_wanted(event: str, patterns: Sequence[str]) -> bool:
+    return not {"*", event, f"{event.partition('.')[0]}.*"}.isdisjoint(patterns)
+
+
+async def _demands_of(session: AsyncSession, events: Sequence[OutboxRow]) -> Mapping[int, str]:
+    """By event number the demand that it belongs to, where it belongs to one."""
+    matches = await get_by_ids(session, MatchRow, (e.entity_id for e in events if e.entity == "match"))
+    list_ids = {match.list_id for match in matches.values()}
+    list_ids |= {event.entity_id for event in events if event.entity == "match_list"}
+    lists = await get_by_ids(session, MatchListRow, list_ids)
+    demands: dict[int, str] = {}
+    for event in events:
+        match_list = lists.get(event.entity_id)
+        if event.entity == "match" and event.entity_id in matches:
+            match_list = lists.get(matches[event.entity_id].list_id)
+        if event.entity == "demand":
+            demands[event.seq] = event.entity_id
+        elif event.detail is not None and isinstance(demand_id := event.detail.get("demand_id"), str):
+            demands[event.seq] = demand_id
+        elif match_list is not None:
+            demands[event.seq] = match_list.demand_id
+    return demands

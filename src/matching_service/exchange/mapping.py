@@ -1,0 +1,175 @@
+"""Translating our fields to the names and codes of another system, and back, by a TOML file that an operator writes.
+
+docs/exchange.md describes the file. A mapping names every field that is exchanged: a field that it does not name is
+not sent, so a field that this program adds tomorrow changes nothing that a foreign system receives.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from matching_service.exchange.representations import FIELDS
+from matching_service.exchange.schemas import FeedItem
+from matching_service.foundation.errors import FieldError, InvalidInput, Text
+
+_ELSE = "*"
+_Code = str | int | float | bool
+
+
+def _paths(table: Any, *, of_tables: bool = False) -> Any:
+    """TOML reads ``organization.name = "x"`` as a table within a table; we mean a path.
+
+    of_tables : what stands at the end of a path is itself a table, of codes.
+    """
+    if not isinstance(table, dict):
+        return table
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        is_inner = isinstance(value, dict) and (
+            not of_tables or (value and all(isinstance(inner, dict) for inner in value.values()))
+        )
+        inner = _paths(value, of_tables=of_tables) if is_inner else None
+        flat |= {f"{name}.{path}": end for path, end in inner.items()} if inner is not None else {name: value}
+    return flat
+
+
+def _tables(table: Any) -> Any:
+    return _paths(table, of_tables=True)
+
+
+_Path = Annotated[str, StringConstraints(pattern=r"^[^.]+(\.[^.]+)*$")]
+
+
+class EntityMapping(BaseModel):
+    """How one kind of record is translated. Names are paths: ``organization.name`` stands within an object.
+
+    fields : ours to theirs, one to one. values : per field of ours, our code to theirs, ``*`` for all others.
+    constants : their name to what always stands there.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    fields: Annotated[dict[str, _Path], BeforeValidator(_paths)]
+    values: Annotated[dict[str, dict[str, _Code]], BeforeValidator(_tables)] = Field(default_factory=dict)
+    constants: Annotated[dict[_Path, Any], BeforeValidator(_paths)] = Field(default_factory=dict)
+
+    def outward(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Our record as theirs."""
+        theirs: dict[str, Any] = {}
+        for ours, name in self.fields.items():
+            _put(theirs, name, _coded(_get(data, ours), self.values.get(ours, {})))
+        for name, value in self.constants.items():
+            _put(theirs, name, value)
+        return theirs
+
+    def inward(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Their record as ours: only what the mapping names. Of several codes of ours for one of theirs the first."""
+        ours: dict[str, Any] = {}
+        for name, theirs in self.fields.items():
+            if _has(data, theirs):
+                codes = self.values.get(name, {})
+                back = {codes[own]: own for own in reversed(codes) if own != _ELSE}
+                _put(ours, name, _coded(_get(data, theirs), back))
+        return ours
+
+
+Mapped = Mapping[str, EntityMapping]
+"""One mapping: per entity how it is translated."""
+_FILE: TypeAdapter[dict[str, dict[str, EntityMapping]]] = TypeAdapter(dict[str, dict[str, EntityMapping]])
+
+
+def translate(mapping: Mapped, item: FeedItem) -> FeedItem | None:
+    """The item in the other system's words; None when the mapping does not speak of its kind of entity."""
+    entity = mapping.get(item.entity)
+    if entity is None:
+        return None
+    return item.model_copy(update={"data": entity.outward(item.data)}) if item.data is not None else item
+
+
+def find_mapping(mappings: Mapping[str, Mapped], name: str, *, pointer: str = "mapping") -> Mapped:
+    """The mapping of this name; raises InvalidInput listing those that there are."""
+    if name in mappings:
+        return mappings[name]
+    known = ", ".join(sorted(mappings)) or "-"
+    message = Text(
+        f"没有名为 {name} 的字段映射；现有：{known}（见 MATCHING_FEED_MAPPING 所指文件）。",
+        f"There is no mapping {name}; there are: {known} (in the file that MATCHING_FEED_MAPPING names).",
+    )
+    raise InvalidInput("unknown_mapping", message, errors=[FieldError("unknown_mapping", message, pointer)])
+
+
+def load_mappings(path: Path | None) -> Mapping[str, Mapped]:
+    """All mappings of the file by name, none without a file; raises InvalidInput naming every mistake in it."""
+    if path is None:
+        return {}
+    try:
+        with path.open("rb") as file:
+            mappings = _FILE.validate_python(tomllib.load(file))
+    except ValidationError as error:
+        raise _invalid(
+            path, [f"[{'.'.join(str(part) for part in one['loc'])}] {one['msg']}" for one in error.errors()]
+        ) from error
+    except (OSError, ValueError) as error:  # tomllib's own error is a ValueError, as is text that is not UTF-8
+        raise _invalid(path, [str(error)]) from error
+    mistakes = [
+        f"[{name}.{entity}] {mistake}"
+        for name, entities in mappings.items()
+        for entity, mapping in entities.items()
+        for mistake in _mistakes(entity, mapping)
+    ]
+    if mistakes:
+        raise _invalid(path, mistakes)
+    return mappings
+
+
+def _mistakes(entity: str, mapping: EntityMapping) -> Iterator[str]:
+    if entity not in FIELDS:
+        yield f"没有这种实体，可用 no such entity, there are: {', '.join(sorted(FIELDS))}"
+        return
+    for name in mapping.fields:
+        if name not in FIELDS[entity]:
+            yield f"fields: 没有字段 no field {name}, 可用 there are: {', '.join(sorted(FIELDS[entity]))}"
+    for name in mapping.values.keys() - mapping.fields.keys():
+        yield f"values: {name} 未列在 fields 中 is not among the fields"
+    seen: list[str] = []
+    for theirs in (*mapping.fields.values(), *mapping.constants):
+        for other in seen:  # also when one would stand within the other
+            if f"{theirs}.".startswith(f"{other}.") or f"{other}.".startswith(f"{theirs}."):
+                yield f"名称重复 a name is used twice: {theirs}, {other}"
+        seen.append(theirs)
+
+
+def _invalid(path: Path, mistakes: list[str]) -> InvalidInput:
+    found = "; ".join(mistakes)
+    return InvalidInput(
+        "invalid_mapping", Text(f"字段映射文件 {path} 有误：{found}", f"Mistakes in the mapping file {path}: {found}")
+    )
+
+
+def _coded(value: Any, codes: Mapping[Any, Any]) -> Any:
+    if isinstance(value, list):
+        return [_coded(item, codes) for item in value]
+    return codes.get(value, codes.get(_ELSE, value)) if isinstance(value, _Code) else value
+
+
+def _get(data: Mapping[str, Any], path: str) -> Any:
+    value: Any = data
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _has(data: Mapping[str, Any], path: str) -> bool:
+    parent, _, name = path.rpartition(".")
+    inner = _get(data, parent) if parent else data
+    return isinstance(inner, Mapping) and name in inner
+
+
+def _put(data: dict[str, Any], path: str, value: Any) -> None:
+    *parents, name = path.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+    data[name] = value

@@ -1,0 +1,193 @@
+"""What others are shown of a record: one function per kind of entity, and the one place that decides who sees what.
+
+Two audiences. ``public`` sees what anybody may: public profiles, and public demands once they were published.
+``office`` are the office's own systems: they also see restricted records, drafts, matches, and what was imported from
+other services. Nobody is shown contact data, nor a profile that is hidden or withdrawn.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.exchange.schemas import Audience, FeedEntity, FeedItem
+from matching_service.foundation.clock import today
+from matching_service.matching import queries
+from matching_service.matching.conflicts import exclusions_of, may_be_proposed
+from matching_service.profiles.queries import WITH_WORKS
+from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_by_ids
+from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow
+from matching_service.store.organizations import OrganizationRow
+from matching_service.store.outbox import OutboxRow
+from matching_service.store.profiles import NEVER_MATCHED, ProfileRow
+
+_ORGANIZATION = ("id", "source", "external_id", "name", "kind", "credit_code", "region", "introduction")
+_DEMAND = (
+    "id", "source", "external_id", "status", "title", "problem", "key_technology", "expected_goal", "keywords",
+    "must_have", "nice_to_have", "region", "cluster", "industry_code", "funding_wan", "start_year", "end_year",
+    "cooperation", "wanted_partners", "field", "expires_on", "visibility", "published_at", "created_at", "updated_at",
+)  # fmt: skip
+_PROFILE = (
+    "id", "source", "external_id", "kind", "name", "summary", "keywords", "fields", "region", "country", "language",
+    "title", "honours", "clusters", "capacity", "available_from", "available_until", "visibility", "created_at",
+    "updated_at",
+)  # fmt: skip
+_WORK = ("external_id", "kind", "title", "abstract", "year")
+_MATCHED = ("id", "source", "external_id", "kind", "name", "region")
+# Lists of names, and not all columns: a column that is added tomorrow is shown to nobody until somebody decides so.
+
+FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "demand": frozenset({*_DEMAND, "origin", "organization", *(f"organization.{name}" for name in _ORGANIZATION)}),
+        "profile": frozenset(
+            {*_PROFILE, "works", "origin", "organization", *(f"organization.{name}" for name in _ORGANIZATION)}
+        ),
+        "match": frozenset({"id", "demand_id", "profile", "rank", "score", "level", "decision", "decided_at"}),
+        "match_list": frozenset({"id", "demand_id", "run_id", "items"}),
+    }
+)
+"""Per entity the fields of ``data`` that a mapping may name, those within ``organization`` with a dot."""
+
+FEED_ENTITIES: Mapping[FeedEntity, tuple[str, ...]] = MappingProxyType(
+    {"demand": ("demand",), "profile": ("profile",), "match": ("match", "match_list")}
+)
+"""What can be asked for in the feed, and which entities of the outbox that is."""
+
+_Found = dict[str, dict[str, Any] | None]
+_Show = Callable[[AsyncSession, Sequence[str], Audience], Coroutine[Any, Any, _Found]]
+"""By id the data, None when the record is gone or was taken back; an id that is left out is not told of at all."""
+
+
+async def represent(session: AsyncSession, events: Sequence[OutboxRow], audience: Audience) -> list[FeedItem | None]:
+    """What to tell of each event, None where this audience is told nothing."""
+    found: dict[str, _Found] = {}
+    for entity, show in _SHOWN.items():
+        if ids := sorted({event.entity_id for event in events if event.entity == entity}):
+            found[entity] = await show(session, ids, audience)
+    return [_item(event, found.get(event.entity), audience) for event in events]
+
+
+def _item(event: OutboxRow, found: _Found | None, audience: Audience) -> FeedItem | None:
+    if found is None:  # a kind of entity that this module does not know: the office is told that something happened
+        if audience == "public":
+            return None
+        is_deleted, data = event.event.endswith(".deleted"), None
+    elif event.entity_id in found:
+        data = found[event.entity_id]
+        is_deleted = data is None
+    else:
+        return None
+    return FeedItem(
+        seq=event.seq, event=event.event, entity=event.entity, entity_id=event.entity_id, at=event.at,
+        deleted=is_deleted, data=data,
+    )  # fmt: skip
+
+
+async def _demands(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _Found:
+    rows = await get_by_ids(session, DemandRow, ids)
+    organizations = await _organizations(session, rows.values())
+    found: _Found = dict.fromkeys(ids)
+    for row in rows.values():
+        if audience == "public" and (row.origin is not None or row.published_at is None):
+            del found[row.id]  # was never public here
+        elif audience == "office" or row.visibility == "public":
+            found[row.id] = _values(row, _DEMAND) | _common(row, organizations, audience)
+    return found
+
+
+async def _profiles(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _Found:
+    rows = await get_by_ids(session, ProfileRow, ids, options=[WITH_WORKS])
+    organizations = await _organizations(session, rows.values())
+    found: _Found = dict.fromkeys(ids)
+    for row in rows.values():
+        if audience == "public" and row.origin is not None:
+            del found[row.id]
+        elif row.visibility == "public" or (audience == "office" and row.visibility not in NEVER_MATCHED):
+            works = [_values(work, _WORK) for work in row.works]
+            found[row.id] = _values(row, _PROFILE) | _common(row, organizations, audience) | {"works": works}
+    return found
+
+
+async def _decisions(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _Found:
+    """What a person decided about a match, by the match's id."""
+    if audience == "public":
+        return {}
+    matches = await get_by_ids(session, MatchRow, ids)
+    lists = await get_by_ids(session, MatchListRow, (match.list_id for match in matches.values()))
+    profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches.values()))
+    decisions = await queries.get_decisions(session, sorted({row.demand_id for row in lists.values()}))
+    found: _Found = dict.fromkeys(ids)
+    for match in matches.values():
+        match_list, profile = lists.get(match.list_id), profiles.get(match.profile_id)  # None: deleted since
+        if match_list is not None and profile is not None and profile.visibility not in NEVER_MATCHED:
+            decision = decisions[match_list.demand_id].get(profile.id)
+            found[match.id] = {
+                "id": match.id,
+                "demand_id": match_list.demand_id,
+                **_match_values(match, profile, decision),
+                "decided_at": decision.at if decision is not None else None,
+            }
+    return found
+
+
+async def _lists(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _Found:
+    """The list that people see now for the demand of each list; nothing where they see none."""
+    if audience == "public":
+        return {}
+    asked = await get_by_ids(session, MatchListRow, ids)
+    demands = await get_by_ids(session, DemandRow, (row.demand_id for row in asked.values()))
+    newest = await queries.previous_lists(session, sorted(demands))
+    matches = await queries.get_matches(session, (visible.id for visible in newest.values()))
+    profiles = await get_by_ids(session, ProfileRow, (m.profile_id for found in matches.values() for m in found))
+    decisions = await queries.get_decisions(session, sorted(demands))
+    excluded = await exclusions_of(session, (demand.organization_id for demand in demands.values()))
+    on = today()
+    data = {
+        demand_id: {
+            "id": visible.id,
+            "demand_id": demand_id,
+            "run_id": visible.run.id,
+            "items": [
+                _match_values(match, profile, decisions[demand_id].get(profile.id))
+                for match in matches[visible.id]
+                if (profile := profiles.get(match.profile_id)) is not None
+                and may_be_proposed(profile, own := demands[demand_id].organization_id, excluded[own], on=on)
+            ],
+        }
+        for demand_id, visible in newest.items()
+    }
+    return {row.id: data[row.demand_id] for row in asked.values() if row.demand_id in data}
+
+
+_SHOWN: Mapping[str, _Show] = MappingProxyType(
+    {"demand": _demands, "profile": _profiles, "match": _decisions, "match_list": _lists}
+)
+
+
+async def _organizations(session: AsyncSession, rows: Any) -> dict[str, OrganizationRow]:
+    return await get_by_ids(session, OrganizationRow, (row.organization_id for row in rows if row.organization_id))
+
+
+def _common(
+    row: DemandRow | ProfileRow, organizations: Mapping[str, OrganizationRow], audience: Audience
+) -> dict[str, Any]:
+    """Our ids of organizations mean nothing elsewhere, so the organization is shown with its name."""
+    organization = organizations.get(row.organization_id or "")
+    shown = {"organization": _values(organization, _ORGANIZATION) if organization is not None else None}
+    return shown if audience == "public" else shown | {"origin": row.origin}
+
+
+def _match_values(match: MatchRow, profile: ProfileRow, decision: DecisionRow | None) -> dict[str, Any]:
+    return {
+        "profile": _values(profile, _MATCHED),
+        "rank": match.rank,
+        "score": match.score,
+        "level": match.level,
+        "decision": decision.decision if decision is not None else None,
+    }
+
+
+def _values(row: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}

@@ -1,0 +1,77 @@
+"""Names that may stand for one organization: pairs of characters in common, rare ones counting more.
+
+Legal forms and the words of administration are left out, because they are what one firm writes now so, now so.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from matching_service.text.normalise import fold
+
+FLOOR = 0.65
+"""Likeness from which two names are shown to people, who decide: better one pair too many than one too few."""
+_FORMS = re.compile("有限|责任|股份|集团|控股|(?:总|分)?公司|[省市区县镇]")
+_TOO_COMMON = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LikePair:
+    """Two places in the list of names, the first before the second, and their likeness in (0, 1]."""
+
+    first: int
+    second: int
+    likeness: float
+
+
+def like_pairs(names: Sequence[str]) -> list[LikePair]:
+    """All pairs of names that are alike by at least FLOOR, most alike first, then in the order of the names."""
+    vectors = _vectors(names)
+    found = (vectors @ vectors.T).tocoo()
+    is_pair = (found.row < found.col) & (found.data >= FLOOR)
+    pairs = zip(found.row[is_pair], found.col[is_pair], found.data[is_pair], strict=True)
+    return _sorted([LikePair(int(i), int(j), min(1.0, float(score))) for i, j, score in pairs])
+
+
+def like_names(name: str, names: Sequence[str]) -> list[tuple[int, float]]:
+    """Places of the names that are like this one by at least FLOOR, with their likeness, most alike first."""
+    vectors = _vectors([name, *names])
+    scores: npt.NDArray[np.float64] = (vectors[1:] @ vectors[[0]].T).toarray()[:, 0]
+    places = np.flatnonzero(scores >= FLOOR)
+    order = places[np.lexsort((places, -scores[places]))]
+    return [(int(place), min(1.0, float(scores[place]))) for place in order]
+
+
+def _sorted(pairs: list[LikePair]) -> list[LikePair]:
+    return sorted(pairs, key=lambda pair: (-pair.likeness, pair.first, pair.second))
+
+
+def _vectors(names: Sequence[str]) -> "csr_array[np.float64]":
+    """float64, shape (n_names, n_pairs of characters), rows of unit length or zero.
+
+    Pairs that stand in more than _TOO_COMMON names are left out: they cost most and tell least.
+    """
+    columns: dict[str, int] = {}
+    rows = [[columns.setdefault(gram, len(columns)) for gram in sorted(_grams(name))] for name in names]
+    n_names, n_grams = len(names), max(1, len(columns))
+    flat = np.array([column for row in rows for column in row], dtype=np.int64)
+    counts = np.bincount(flat, minlength=n_grams)
+    weights = np.log1p(n_names / np.maximum(counts, 1))
+    weights[counts > _TOO_COMMON] = 0.0
+    starts = np.concatenate(([0], np.cumsum([len(row) for row in rows], dtype=np.int64)))
+    vectors = csr_array((weights[flat], flat, starts), shape=(n_names, n_grams))
+    norms = np.sqrt(np.asarray((vectors * vectors).sum(axis=1)).ravel())
+    per_value = np.repeat(np.where(norms > 0, norms, 1.0), np.diff(starts))
+    unit = csr_array((vectors.data / per_value, flat, starts), shape=(n_names, n_grams))
+    unit.eliminate_zeros()
+    return unit
+
+
+def _grams(name: str) -> set[str]:
+    folded = "".join(character for character in fold(name) if character.isalnum())
+    return {first + second for first, second in pairwise(f"^{_FORMS.sub('', folded) or folded}")}

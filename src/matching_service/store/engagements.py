@@ -1,0 +1,28 @@
+"""Engagements: every contact, visit, meeting, training and roadshow, with what came of it and what is next."""
+
+from datetime import date, datetime
+
+from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from matching_service.store.base import Identified, Table, Versioned
+
+
+class EngagementRow(Identified, Versioned, Table):
+    """``staff`` is the name of a key, not its id: a person's calendar outlives the key."""
+
+    __tablename__ = "engagements"
+    __table_args__ = (Index(None, "staff", "held_on"), Index(None, "staff", "next_step_on"))
+
+    kind: Mapped[str] = mapped_column(String(20))
+    held_on: Mapped[date]
+    staff: Mapped[str] = mapped_column(String(100))
+    people: Mapped[list[str]]
+    organization_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"), index=True)
+    demand_id: Mapped[str | None] = mapped_column(ForeignKey("demands.id", ondelete="SET NULL"), index=True)
+    profile_id: Mapped[str | None] = mapped_column(ForeignKey("profiles.id", ondelete="SET NULL"), index=True)
+    note: Mapped[str | None] = mapped_column(Text)
+    outcome: Mapped[str | None] = mapped_column(Text)
+    next_step: Mapped[str | None] = mapped_column(Text)
+    next_step_on: Mapped[date | None]
+    next_step_done_at: Mapped[datetime | None]

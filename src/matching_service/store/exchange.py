@@ -1,0 +1,93 @@
+"""Who is told of events and what became of each telling; which feeds of other services are imported."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from matching_service.store.base import Identified, Table, Versioned
+from matching_service.store.outbox import OutboxRow
+
+_Seq = BigInteger().with_variant(Integer, "sqlite")
+
+
+class WebhookRow(Identified, Versioned, Table):
+    """A subscription. The secret is stored as it is, because signing needs it; nothing but its creation shows it."""
+
+    __tablename__ = "webhooks"
+
+    url: Mapped[str] = mapped_column(String(2000))
+    secret: Mapped[str] = mapped_column(String(100))
+    events: Mapped[list[str]]
+    audience: Mapped[str] = mapped_column(String(10))
+    mapping: Mapped[str | None] = mapped_column(String(50))
+    is_active: Mapped[bool]
+    created_by: Mapped[str] = mapped_column(String(36))
+
+
+class WebhookStateRow(Table):
+    """Where the sender stands with a subscription; apart from it, because this changes with every event.
+
+    ``queued_seq`` is the last event that was looked at. Whoever holds the lease sends, and nobody else.
+    """
+
+    __tablename__ = "webhook_states"
+
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True)
+    queued_seq: Mapped[int] = mapped_column(_Seq)
+    rest_until: Mapped[datetime | None]
+    lease_holder: Mapped[str | None] = mapped_column(String(36))
+    lease_until: Mapped[datetime | None]
+
+
+class DeliveryRow(Identified, Table):
+    """One event for one subscription; its id is the ``Webhook-Id``, the same at each attempt.
+
+    state : pending, delivered, dead (given up, holds back what follows it), or skipped (nothing to tell, or a person
+        said so).
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        UniqueConstraint("webhook_id", "seq"),
+        Index(None, "webhook_id", "state", "seq"),  # what is pending, in order
+        Index(None, "webhook_id", "order_key", "seq"),  # what comes before it
+    )
+
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    seq: Mapped[int] = mapped_column(_Seq, ForeignKey("outbox_events.seq"))
+    event: Mapped[OutboxRow] = relationship(lazy="raise")
+    order_key: Mapped[str] = mapped_column(String(100))
+    state: Mapped[str] = mapped_column(String(10))
+    n_attempts: Mapped[int] = mapped_column(default=0)
+    first_attempt_at: Mapped[datetime | None]
+    last_attempt_at: Mapped[datetime | None]
+    next_attempt_at: Mapped[datetime]
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None] = mapped_column(String(500))
+
+
+class FeedRow(Identified, Table):
+    """Another service whose feed is imported, and how far it was read."""
+
+    __tablename__ = "feeds"
+
+    name: Mapped[str] = mapped_column(String(30), unique=True)
+    url: Mapped[str] = mapped_column(String(2000))
+    cursor: Mapped[str | None] = mapped_column(String(500))
+    imported_at: Mapped[datetime | None]
+
+
+class FeedRejectionRow(Identified, Table):
+    """An item of a feed that could not be stored; it is kept, and tried again at each import."""
+
+    __tablename__ = "feed_rejections"
+    __table_args__ = (UniqueConstraint("feed_id", "entity", "entity_id"),)
+
+    feed_id: Mapped[str] = mapped_column(ForeignKey("feeds.id", ondelete="CASCADE"))
+    entity: Mapped[str] = mapped_column(String(50))
+    entity_id: Mapped[str] = mapped_column(String(100))
+    item: Mapped[Any] = mapped_column(JSON)
+    errors: Mapped[Any] = mapped_column(JSON)
+    at: Mapped[datetime]

@@ -1,0 +1,38 @@
+"""Suggestions: a profile proposed for a demand to the people concerned, and what became of it."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from matching_service.store.base import Identified, Table, Versioned
+
+REFUSED = frozenset({"declined", "no_answer", "not_suitable"})
+"""Values of ``status`` after which the profile is not ranked for that demand again."""
+
+ACCEPTED = frozenset({"accepted", "met", "agreed"})
+"""Values of ``status`` from the moment at which the profile said yes."""
+
+
+class SuggestionRow(Identified, Versioned, Table):
+    __tablename__ = "suggestions"
+    __table_args__ = (UniqueConstraint("demand_id", "profile_id"),)
+
+    demand_id: Mapped[str] = mapped_column(ForeignKey("demands.id", ondelete="CASCADE"))
+    profile_id: Mapped[str] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"), index=True)
+    status: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str | None] = mapped_column(String(30))
+    note: Mapped[str | None] = mapped_column(Text)
+
+
+class SuggestionTransitionRow(Identified, Table):
+    __tablename__ = "suggestion_transitions"
+
+    suggestion_id: Mapped[str] = mapped_column(ForeignKey("suggestions.id", ondelete="CASCADE"), index=True)
+    suggestion: Mapped[SuggestionRow] = relationship(lazy="raise")  # tells a flush to insert the suggestion first
+    from_status: Mapped[str | None] = mapped_column(String(20))
+    to_status: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str | None] = mapped_column(String(30))
+    note: Mapped[str | None] = mapped_column(Text)
+    actor_id: Mapped[str] = mapped_column(String(36))
+    at: Mapped[datetime]

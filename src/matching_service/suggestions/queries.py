@@ -1,0 +1,47 @@
+"""Reading suggestions."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.paging import Page, PageRequest
+from matching_service.store.lookup import get_page, get_row
+from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
+from matching_service.suggestions.states import SuggestionStatus
+
+
+async def get_suggestion(session: AsyncSession, suggestion_id: str) -> SuggestionRow:
+    """The row; raises NotFound."""
+    if (row := await get_row(session, SuggestionRow, suggestion_id)) is None:
+        raise not_found(Text("推荐", "Suggestion"), suggestion_id, code="suggestion_not_found")
+    return row
+
+
+async def list_suggestions(
+    session: AsyncSession,
+    page: PageRequest,
+    *,
+    demand_id: str | None = None,
+    profile_id: str | None = None,
+    status: SuggestionStatus | None = None,
+) -> Page[SuggestionRow]:
+    statement = select(SuggestionRow)
+    if demand_id:
+        statement = statement.where(SuggestionRow.demand_id == demand_id)
+    if profile_id:
+        statement = statement.where(SuggestionRow.profile_id == profile_id)
+    if status:
+        statement = statement.where(SuggestionRow.status == status.value)
+    return await get_page(session, statement, SuggestionRow, page)
+
+
+async def list_transitions(session: AsyncSession, suggestion_id: str) -> Sequence[SuggestionTransitionRow]:
+    """The history of one suggestion, oldest first."""
+    statement = (
+        select(SuggestionTransitionRow)
+        .where(SuggestionTransitionRow.suggestion_id == suggestion_id)
+        .order_by(SuggestionTransitionRow.at, SuggestionTransitionRow.id)
+    )
+    return (await session.scalars(statement)).all()

@@ -1,0 +1,121 @@
+"""The rules of suggestions: who may be proposed, and what each step asks for and brings about."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Principal
+from matching_service.audit.service import record_audit
+from matching_service.demands.queries import get_demand
+from matching_service.demands.states import OPEN, DemandStatus
+from matching_service.demands.transitions import transition_demand
+from matching_service.foundation.clock import new_id, now, today
+from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.matching.conflicts import reasons_against
+from matching_service.matching.standings import standings_for
+from matching_service.profiles.queries import get_profile
+from matching_service.store.demands import DemandRow
+from matching_service.store.outbox import record_event
+from matching_service.store.profiles import ProfileRow
+from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
+from matching_service.suggestions.schemas import SuggestionCreate, SuggestionStep
+from matching_service.suggestions.states import LIFE, RefusalReason, SuggestionStatus
+
+
+async def create_suggestion(session: AsyncSession, body: SuggestionCreate, actor: Principal) -> SuggestionRow:
+    """Propose a profile for an open demand.
+
+    Raises NotFound, and Conflict when the demand is not open, the pair was suggested before, the profile may not be
+    proposed for this demand (all reasons are named), or it serves as many demands as it can.
+    """
+    demand = await get_demand(session, body.demand_id)
+    profile = await get_profile(session, body.profile_id)
+    _check_open(demand)
+    await _check_new(session, demand, profile)
+    if against := await reasons_against(session, demand, profile, on=today()):
+        words = Text("".join(one.detail.zh for one in against), " ".join(one.detail.en for one in against))
+        errors = [FieldError(one.code, Text(one.detail.zh, one.detail.en), "/profile_id") for one in against]
+        raise Conflict("may_not_be_proposed", words, errors=errors)
+    await _check_capacity(session, demand, profile)
+    row = SuggestionRow(id=new_id(), demand_id=demand.id, profile_id=profile.id, status=SuggestionStatus.SUGGESTED)
+    row.note = body.note
+    session.add(row)
+    await _write_step(session, row, None, actor)
+    return row
+
+
+async def transition_suggestion(
+    session: AsyncSession, row: SuggestionRow, body: SuggestionStep, actor: Principal
+) -> SuggestionRow:
+    """Take one step; the first contact moves a published demand to ``matching``.
+
+    Raises IllegalTransition, InvalidInput for a missing reason, Conflict for a contact about a demand that is not open.
+    """
+    before = SuggestionStatus(row.status)
+    step = LIFE.step(before, body.to)
+    LIFE.check_needs(step, {"reason": body.reason})
+    if body.reason is RefusalReason.OTHER and body.note is None:
+        error = FieldError("needed_for_step", _OTHER_NEEDS_WORDS, "/note")
+        raise InvalidInput("transition_incomplete", _OTHER_NEEDS_WORDS, errors=[error])
+    if body.to is SuggestionStatus.CONTACTED:
+        demand = await get_demand(session, row.demand_id)
+        _check_open(demand)
+        if demand.status == DemandStatus.PUBLISHED:
+            await transition_demand(session, demand, DemandStatus.MATCHING, actor=actor)
+    row.status, row.note = body.to, body.note
+    row.reason = body.reason.value if body.reason is not None else None
+    await _write_step(session, row, before, actor)
+    return row
+
+
+async def _write_step(
+    session: AsyncSession, row: SuggestionRow, before: SuggestionStatus | None, actor: Principal
+) -> None:
+    """Write the state that the row has now, with its history, audit and event."""
+    session.add(
+        SuggestionTransitionRow(
+            suggestion_id=row.id,
+            from_status=before,
+            to_status=row.status,
+            reason=row.reason,
+            note=row.note,
+            actor_id=actor.id,
+            at=now(),
+        )
+    )
+    await session.flush()
+    detail = {"from": before, "to": row.status, "demand_id": row.demand_id, "profile_id": row.profile_id}
+    record_audit(session, actor, "transition", entity="suggestion", entity_id=row.id, detail=detail)
+    record_event(session, f"suggestion.{row.status}", entity="suggestion", entity_id=row.id, detail=detail)
+
+
+def _check_open(demand: DemandRow) -> None:
+    if DemandStatus(demand.status) not in OPEN:
+        message = Text(
+            f"需求 {demand.id} 现为 {demand.status}，不再开放；只有已发布或对接中的需求可以推荐和联系。",
+            f"Demand {demand.id} is {demand.status}; only for a published or matching one is anybody approached.",
+        )
+        raise Conflict("demand_not_open", message)
+
+
+async def _check_new(session: AsyncSession, demand: DemandRow, profile: ProfileRow) -> None:
+    statement = select(SuggestionRow.id).where(
+        SuggestionRow.demand_id == demand.id, SuggestionRow.profile_id == profile.id
+    )
+    if (known := await session.scalar(statement)) is not None:
+        message = Text(
+            f"该画像已为此需求推荐过（推荐 {known}）。", f"The profile was suggested before, see suggestion {known}."
+        )
+        raise Conflict("already_suggested", message)
+
+
+async def _check_capacity(session: AsyncSession, demand: DemandRow, profile: ProfileRow) -> None:
+    standing = (await standings_for(session, [demand.id]))[demand.id].get(profile.id)
+    if profile.capacity is not None and standing is not None and standing.load >= profile.capacity:
+        message = Text(
+            f"该画像在手 {standing.load} 项，上限 {profile.capacity} 项；如本人同意，请先调整 capacity。",
+            f"The profile serves {standing.load} demands, at most {profile.capacity}; raise capacity if it agrees.",
+        )
+        raise Conflict("capacity_reached", message)
+
+
+_OTHER_NEEDS_WORDS = Text("原因为“其他”时须在 note 中说明。", "The reason “other” needs words in note.")

@@ -1,0 +1,131 @@
+"""The rules of a demand's steps on both databases: what is asked for, what follows, and two people at once."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from matching_service.access.policies import COMMAND_LINE
+from matching_service.demands.queries import get_demand, open_demand_ids
+from matching_service.demands.schemas import DemandCreate
+from matching_service.demands.service import create_demand
+from matching_service.demands.states import DemandStatus, EndReason
+from matching_service.demands.transitions import adopt_status, transition_demand
+from matching_service.foundation.clock import today
+from matching_service.foundation.errors import IllegalTransition, InvalidInput, MatchingError, PreconditionFailed
+from matching_service.store.audit import AuditRow
+from matching_service.store.database import Database
+from matching_service.store.demands import DemandTransitionRow
+from matching_service.store.outbox import OutboxRow
+from matching_service.store.projects import ProjectRow
+
+S = DemandStatus
+
+
+async def demand_in(database: Database, status: DemandStatus, **fields: Any) -> str:
+    async with database.transaction() as session:
+        row = await create_demand(session, DemandCreate(title="柔轮开裂", **fields), COMMAND_LINE)
+        await adopt_status(session, row, status, actor=COMMAND_LINE)
+        return row.id
+
+
+async def move(database: Database, demand_id: str, to: DemandStatus, **given: Any) -> None:
+    async with database.transaction() as session:
+        await transition_demand(session, await get_demand(session, demand_id), to, actor=COMMAND_LINE, **given)
+
+
+async def refused(database: Database, demand_id: str, to: DemandStatus, **given: Any) -> MatchingError:
+    """The error of a step, after which nothing is written."""
+    with pytest.raises(MatchingError) as error:
+        await move(database, demand_id, to, **given)
+    async with database.reading() as session:
+        rows = await session.scalars(select(DemandTransitionRow).where(DemandTransitionRow.to_status == to))
+        assert rows.all() == []
+        assert (await session.scalars(select(OutboxRow.event).where(OutboxRow.event == f"demand.{to}"))).all() == []
+    return error.value
+
+
+async def test_a_contract_opens_one_project(database: Database) -> None:
+    demand_id = await demand_in(database, S.MATCHING)
+    error = await refused(database, demand_id, S.CONTRACTED)
+    assert [one.pointer for one in error.errors] == ["/contract_number"]
+    await move(database, demand_id, S.CONTRACTED, contract_number="FS-17")
+    async with database.reading() as session:
+        project = (await session.scalars(select(ProjectRow))).one()
+        audit = (await session.scalars(select(AuditRow).where(AuditRow.entity == "project"))).one()
+        events = (await session.scalars(select(OutboxRow.event).order_by(OutboxRow.seq))).all()
+        assert await open_demand_ids(session) == []
+    assert (project.demand_id, project.contract_number, audit.entity_id) == (demand_id, "FS-17", project.id)
+    assert events[-2:] == ["demand.contracted", "project.opened"]
+
+
+async def test_the_reason_other_needs_words(database: Database) -> None:
+    demand_id = await demand_in(database, S.MATCHING)
+    error = await refused(database, demand_id, S.ABANDONED, reason=EndReason.OTHER)
+    assert [one.pointer for one in error.errors] == ["/opinion"]
+    await move(database, demand_id, S.ABANDONED, reason=EndReason.OTHER, opinion="企业搬迁")
+    async with database.reading() as session:
+        last = (await session.scalars(select(DemandTransitionRow).order_by(DemandTransitionRow.id.desc()))).first()
+    assert last is not None
+    assert (last.reason, last.opinion) == ("other", "企业搬迁")
+
+
+async def test_a_contract_number_is_not_lost_with_another_step(database: Database) -> None:
+    demand_id = await demand_in(database, S.PUBLISHED)
+    error = await refused(database, demand_id, S.MATCHING, contract_number="FS-17")
+    assert [(one.code, one.pointer) for one in error.errors] == [("not_for_this_step", "/contract_number")]
+
+
+async def test_what_has_expired_already_is_not_published(database: Database) -> None:
+    demand_id = await demand_in(database, S.REVIEWED, expires_on=today() - timedelta(days=1))
+    assert (await refused(database, demand_id, S.PUBLISHED)).code == "expires_in_the_past"
+    await move(database, await demand_in(database, S.REVIEWED, expires_on=today()), S.PUBLISHED)
+
+
+async def test_demands_are_open_while_published_and_matching(database: Database) -> None:
+    ids = {status: await demand_in(database, status) for status in S}
+    async with database.reading() as session:
+        assert set(await open_demand_ids(session)) == {ids[S.PUBLISHED], ids[S.MATCHING]}
+
+
+async def test_a_state_is_taken_over_once_and_not_taken_back(database: Database) -> None:
+    demand_id = await demand_in(database, S.IN_PROGRESS)
+    async with database.transaction() as session:
+        demand = await get_demand(session, demand_id)
+        assert not await adopt_status(session, demand, S.IN_PROGRESS, actor=COMMAND_LINE)
+        assert await adopt_status(session, demand, S.CLOSED, actor=COMMAND_LINE)
+        with pytest.raises(IllegalTransition):
+            await adopt_status(session, demand, S.DRAFT, actor=COMMAND_LINE)
+    async with database.reading() as session:
+        assert len((await session.scalars(select(ProjectRow))).all()) == 1
+
+
+async def test_of_two_people_at_once_one_wins_and_the_other_is_told(database: Database) -> None:
+    """Both have read the demand before either writes; SQLite lets the second read only after the first has written."""
+    demand_id = await demand_in(database, S.SUBMITTED)
+    have_read = asyncio.Barrier(2)
+
+    async def take(to: DemandStatus, opinion: str | None) -> None:
+        async with database.transaction() as session:
+            demand = await get_demand(session, demand_id)
+            if not database.is_sqlite:
+                await have_read.wait()
+            await transition_demand(session, demand, to, opinion=opinion, actor=COMMAND_LINE)
+
+    results = await asyncio.gather(take(S.REVIEWED, None), take(S.RETURNED, "请补充"), return_exceptions=True)
+    errors = [result for result in results if result is not None]
+    assert len(errors) == 1
+    assert isinstance(errors[0], IllegalTransition if database.is_sqlite else PreconditionFailed)
+    async with database.reading() as session:
+        steps = (await session.scalars(select(DemandTransitionRow).order_by(DemandTransitionRow.id))).all()
+        assert [step.from_status for step in steps] == [None, "draft", "submitted"]
+        assert (await get_demand(session, demand_id)).status == steps[-1].to_status
+
+
+async def test_a_form_that_lacks_something_is_not_submitted(database: Database) -> None:
+    demand_id = await demand_in(database, S.DRAFT)
+    error = await refused(database, demand_id, S.SUBMITTED)
+    assert isinstance(error, InvalidInput)
+    assert error.code == "form_incomplete"

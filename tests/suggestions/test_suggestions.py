@@ -1,0 +1,220 @@
+"""The life of a suggestion on both databases, and what it means for rankings to come."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from matching_service.access.policies import COMMAND_LINE
+from matching_service.app import create_engine
+from matching_service.demands.queries import get_demand
+from matching_service.demands.schemas import DemandCreate
+from matching_service.demands.service import create_demand
+from matching_service.demands.states import DemandStatus
+from matching_service.demands.transitions import adopt_status
+from matching_service.foundation.clock import now
+from matching_service.foundation.errors import Conflict, IllegalTransition, InvalidInput, NotFound
+from matching_service.foundation.settings import Settings
+from matching_service.jobs import nightly
+from matching_service.matching.queries import get_latest_list, get_matches
+from matching_service.matching.standings import standings_for
+from matching_service.profiles.schemas import ProfileCreate
+from matching_service.profiles.service import create_profile
+from matching_service.ranking.structured import Standing
+from matching_service.store.database import Database
+from matching_service.store.matching import DecisionRow
+from matching_service.store.outbox import OutboxRow
+from matching_service.store.suggestions import SuggestionRow
+from matching_service.suggestions.queries import get_suggestion, list_transitions
+from matching_service.suggestions.schemas import SuggestionCreate, SuggestionStep
+from matching_service.suggestions.service import create_suggestion, transition_suggestion
+from matching_service.suggestions.states import RefusalReason, SuggestionStatus
+
+S = SuggestionStatus
+UNKNOWN_ID = "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"
+
+
+@dataclass(frozen=True)
+class City:
+    database: Database
+    demands: Sequence[str]
+    profiles: Sequence[str]
+
+    async def suggest(self, demand: int, profile: int) -> str:
+        body = SuggestionCreate(demand_id=self.demands[demand], profile_id=self.profiles[profile])
+        async with self.database.transaction() as session:
+            return (await create_suggestion(session, body, COMMAND_LINE)).id
+
+    async def move(self, suggestion_id: str, *path: S, **given: Any) -> None:
+        for to in path:
+            async with self.database.transaction() as session:
+                row = await get_suggestion(session, suggestion_id)
+                await transition_suggestion(session, row, SuggestionStep(to=to, **given), COMMAND_LINE)
+
+    async def adopt(self, demand: int, status: DemandStatus) -> None:
+        async with self.database.transaction() as session:
+            await adopt_status(session, await get_demand(session, self.demands[demand]), status, actor=COMMAND_LINE)
+
+    async def decide(self, demand: int, profile: int, decision: str) -> None:
+        async with self.database.transaction() as session:
+            session.add(
+                DecisionRow(
+                    demand_id=self.demands[demand], profile_id=self.profiles[profile], decision=decision,
+                    actor_id="a", at=now(),
+                )
+            )  # fmt: skip
+
+    async def standing(self, profile: int) -> Standing:
+        """By all demands but one that has nothing to do with anybody."""
+        async with self.database.reading() as session:
+            return (await standings_for(session, [UNKNOWN_ID]))[UNKNOWN_ID].get(self.profiles[profile], Standing())
+
+
+@pytest.fixture
+async def city(database: Database) -> City:
+    """Three published demands and four experts of their topic; the last one can serve a single demand."""
+    async with database.transaction() as session:
+        demands = []
+        for n in range(3):
+            row = await create_demand(session, DemandCreate(title=f"谐波减速器柔轮开裂{n}"), COMMAND_LINE)
+            await adopt_status(session, row, DemandStatus.PUBLISHED, actor=COMMAND_LINE)
+            demands.append(row.id)
+        profiles = [
+            await create_profile(
+                session,
+                ProfileCreate(
+                    kind="expert", name=f"专家{n}", summary="谐波减速器柔轮疲劳", capacity=1 if n == 3 else None
+                ),
+                COMMAND_LINE,
+            )
+            for n in range(4)
+        ]
+    return City(database, demands, [row.id for row in profiles])
+
+
+async def test_the_first_contact_moves_a_published_demand_and_every_step_is_written_down(city: City) -> None:
+    suggestion_id = await city.suggest(0, 0)
+    await city.move(suggestion_id, S.CONTACTED, S.ACCEPTED, S.MET, S.AGREED)
+    other = await city.suggest(0, 1)
+    await city.move(other, S.CONTACTED)
+    await city.move(other, S.DECLINED, reason=RefusalReason.NO_TIME, note="今年项目已满")
+    async with city.database.reading() as session:
+        assert (await get_demand(session, city.demands[0])).status == "matching"
+        steps = await list_transitions(session, suggestion_id)
+        last = (await list_transitions(session, other))[-1]
+        events = (await session.scalars(select(OutboxRow).where(OutboxRow.entity == "suggestion"))).all()
+    path = [None, "suggested", "contacted", "accepted", "met", "agreed"]
+    assert [(step.from_status, step.to_status) for step in steps] == list(pairwise(path))
+    assert (last.reason, last.note) == ("no_time", "今年项目已满")
+    assert [event.event for event in events if event.entity_id == other] == [
+        "suggestion.suggested", "suggestion.contacted", "suggestion.declined",
+    ]  # fmt: skip
+
+
+async def test_an_illegal_step_lists_the_legal_ones_and_changes_nothing(city: City) -> None:
+    suggestion_id = await city.suggest(0, 0)
+    with pytest.raises(IllegalTransition) as refused:
+        await city.move(suggestion_id, S.AGREED)
+    assert refused.value.legal == ("contacted", "not_suitable")
+    await city.move(suggestion_id, S.CONTACTED)
+    for given in ({}, {"reason": RefusalReason.OTHER}):
+        with pytest.raises(InvalidInput):
+            await city.move(suggestion_id, S.DECLINED, **given)
+    async with city.database.reading() as session:
+        assert (await get_suggestion(session, suggestion_id)).status == "contacted"
+        assert len(await list_transitions(session, suggestion_id)) == 2
+
+
+async def test_who_may_not_be_proposed_is_refused_with_every_reason(city: City) -> None:
+    async with city.database.transaction() as session:
+        hidden = ProfileCreate(kind="expert", name="隐者", visibility="hidden")
+        hidden_id = (await create_profile(session, hidden, COMMAND_LINE)).id
+        rejected = DecisionRow(
+            demand_id=city.demands[0], profile_id=hidden_id, decision="rejected", reason="方向不符", actor_id="a",
+            at=now(),
+        )  # fmt: skip
+        session.add(rejected)
+    shy = City(city.database, city.demands, [hidden_id, UNKNOWN_ID])
+    with pytest.raises(Conflict) as refused:
+        await shy.suggest(0, 0)
+    assert refused.value.code == "may_not_be_proposed"
+    assert [error.code for error in refused.value.errors] == ["hidden", "rejected"]
+    assert "方向不符" in refused.value.detail.zh
+    with pytest.raises(NotFound):
+        await shy.suggest(0, 1)
+
+
+async def test_a_pair_is_suggested_once_also_at_the_same_time(city: City) -> None:
+    results = await asyncio.gather(*(city.suggest(0, 0) for _ in range(2)), return_exceptions=True)
+    assert sorted(isinstance(result, Conflict) for result in results) == [False, True]
+    with pytest.raises(Conflict) as again:
+        await city.suggest(0, 0)
+    assert again.value.code == "already_suggested"
+
+
+@pytest.mark.parametrize("status", [DemandStatus.EXPIRED, DemandStatus.CONTRACTED])
+async def test_nobody_is_approached_for_a_demand_that_is_not_open(city: City, status: DemandStatus) -> None:
+    suggestion_id = await city.suggest(0, 0)
+    await city.adopt(0, status)
+    with pytest.raises(Conflict) as suggested:
+        await city.suggest(0, 1)
+    with pytest.raises(Conflict) as contacted:
+        await city.move(suggestion_id, S.CONTACTED)
+    assert suggested.value.code == contacted.value.code == "demand_not_open"
+
+
+async def test_load_rises_with_each_acceptance_and_falls_when_it_comes_to_nothing(city: City) -> None:
+    await city.decide(0, 0, "shortlisted")
+    ids = [await city.suggest(demand, 0) for demand in range(3)]
+    assert await city.standing(0) == Standing(1, 1, 0)  # a suggestion alone is no load
+    for suggestion_id in ids:
+        await city.move(suggestion_id, S.CONTACTED, S.ACCEPTED)
+    assert await city.standing(0) == Standing(3, 3, 0)  # the first is both shortlisted and accepted, and counts once
+    await city.move(ids[0], S.DECLINED, reason=RefusalReason.TERMS)
+    await city.move(ids[1], S.NOT_SUITABLE)
+    assert await city.standing(0) == Standing(1, 1, 1)
+    await city.move(ids[2], S.MET)
+    await city.adopt(2, DemandStatus.CONTRACTED)
+    assert await city.standing(0) == Standing(0, 1, 1)  # somebody else was chosen
+    await city.move(ids[2], S.AGREED)
+    assert await city.standing(0) == Standing(1, 1, 1)  # no: this one, who works on it
+    await city.adopt(2, DemandStatus.CLOSED)
+    assert await city.standing(0) == Standing(0, 1, 1)
+
+
+async def test_who_serves_as_many_as_possible_is_not_asked_again(city: City) -> None:
+    await city.move(await city.suggest(0, 3), S.CONTACTED, S.ACCEPTED)
+    with pytest.raises(Conflict) as refused:
+        await city.suggest(1, 3)
+    assert refused.value.code == "capacity_reached"
+    assert "1" in refused.value.detail.en
+
+
+async def test_a_refusal_keeps_the_profile_off_the_next_list_of_this_demand_alone(city: City, tmp_path: Path) -> None:
+    engine = create_engine(Settings(encoder="none", data_dir=tmp_path), city.database)
+    await engine.open()
+
+    async def listed(demand: int) -> set[int]:
+        await nightly.rerank(engine, await nightly.begin(engine, resume=False), lambda _n: None)
+        async with city.database.reading() as session:
+            match_list, _ = await get_latest_list(session, city.demands[demand])
+            matches = (await get_matches(session, [match_list.id]))[match_list.id]
+        return {city.profiles.index(match.profile_id) for match in matches}
+
+    assert await listed(0) == {0, 1, 2, 3}
+    ids = [await city.suggest(0, profile) for profile in range(3)]
+    for suggestion_id in ids:
+        await city.move(suggestion_id, S.CONTACTED)
+    await city.move(ids[0], S.DECLINED, reason=RefusalReason.NO_TIME)
+    await city.move(ids[1], S.NO_ANSWER)
+    assert await listed(0) == {2, 3}
+    assert await listed(1) == {0, 1, 2, 3}
+    await city.move(ids[1], S.CONTACTED)  # an answer after all
+    assert await listed(0) == {1, 2, 3}
+    async with city.database.reading() as session:
+        assert len((await session.scalars(select(SuggestionRow))).all()) == 3
