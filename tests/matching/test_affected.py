@@ -13,8 +13,8 @@ from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.queries import get_demand
-from matching_service.demands.service import transition_demand
 from matching_service.demands.states import DemandStatus
+from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import today
 from matching_service.matching import affected, chunks, questions, runs, service
 from matching_service.matching import engine as engines
@@ -217,7 +217,7 @@ async def _close_demand(engine: Engine, chance: random.Random, _folder: Path) ->
     async with engine.database.transaction() as session:
         open_ids = select(DemandRow.id).where(DemandRow.status == "published").order_by(DemandRow.id)
         demand = await get_demand(session, chance.choice((await session.scalars(open_ids)).all()))
-        await transition_demand(session, demand, DemandStatus.CLOSED, opinion=None, actor=COMMAND_LINE)
+        await adopt_status(session, demand, DemandStatus.CLOSED, actor=COMMAND_LINE)
 
 
 STEPS: list[Step] = [

@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.queries import get_demand
-from matching_service.demands.service import transition_demand
 from matching_service.demands.states import DemandStatus
+from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import today
 from matching_service.matching import causes, chunks, queries, questions, runs, service
 from matching_service.matching.engine import Engine
@@ -283,6 +283,6 @@ async def test_what_staff_decided_for_other_demands_moves_a_profile(engine: Engi
     async with engine.database.transaction() as session:
         row = (await session.scalars(select(DemandRow).where(DemandRow.external_id == "L1"))).one()
         demand = await get_demand(session, row.id)
-        await transition_demand(session, demand, DemandStatus.CLOSED, opinion=None, actor=COMMAND_LINE)
+        await adopt_status(session, demand, DemandStatus.CLOSED, actor=COMMAND_LINE)
     changes = await of_demand(engine, await rerank(engine), "L0")
     assert codes(changes.moved, first) == ["standing_changed"]
