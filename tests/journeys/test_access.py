@@ -43,7 +43,6 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.FEED_READ: ("GET", "/v1/feed?limit=1", None),
     Action.FEED_READ_OFFICE: ("GET", "/v1/feed?entity=match&limit=1", None),
     Action.RUN_READ: ("GET", f"/v1/match-runs/{UNKNOWN_ID}", None),
-    Action.WEBHOOK_MANAGE: ("GET", f"/v1/webhooks/{UNKNOWN_ID}", None),
 }
 
 
