@@ -231,6 +231,6 @@ def test_the_demo_prints_three_lists_and_leaves_other_data_alone(tmp_path: Path)
 def test_the_commands_are_listed_in_the_order_of_their_use(tmp_path: Path) -> None:
     ((_, out, _),) = run_all([["--help"]], tmp_path)
     assert re.findall(r"^│ ([a-z][a-z-]+) ", out, re.MULTILINE) == [
-        "migrate", "serve", "import", "export", "load-societies", "rerank", "evaluate", "fit", "reindex", "demo",
-        "keys", "weights",
+        "migrate", "serve", "import", "export", "load-societies", "rerank", "deadlines", "evaluate", "fit", "reindex",
+        "deliver", "import-feed", "demo", "keys", "weights",
     ]  # fmt: skip
