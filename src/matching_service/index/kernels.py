@@ -33,65 +33,78 @@ def _kernel(function: Function) -> Function:
 
 
 @_kernel
-def locate(terms: NDArray[np.uint64], keys: NDArray[np.uint64], firsts: IntArray, lasts: IntArray) -> None:
-    """terms[firsts[i]:lasts[i]] are those that equal keys[i]. terms : rising, may repeat. keys : shape (n_keys,).
+def first_place(terms: NDArray[np.uint64], key: np.uint64) -> int:
+    """The first place in rising ``terms`` whose term is not below the key.
 
     Terms are hashes and lie evenly, so the place of a key is near what its size says; the search widens from there.
     """
     n = len(terms)
+    low = min(int(np.float64(key) * (n / 2.0**64)), max(n - 1, 0))
+    high, step = low, 16
+    while low > 0 and terms[low - 1] >= key:
+        low = max(0, low - step)
+        step *= 4
+    step = 16
+    while high < n and terms[high] < key:
+        high = min(n, high + step)
+        step *= 4
+    while low < high:
+        middle = (low + high) >> 1
+        if terms[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@_kernel
+def locate(terms: NDArray[np.uint64], keys: NDArray[np.uint64], firsts: IntArray, lasts: IntArray) -> None:
+    """terms[firsts[i]:lasts[i]] are those that equal keys[i]. terms : rising, may repeat. keys : shape (n_keys,)."""
     for i in range(len(keys)):
-        key = keys[i]
-        low = min(int(np.float64(key) * (n / 2.0**64)), max(n - 1, 0))
-        high, step = low, 16
-        while low > 0 and terms[low - 1] >= key:
-            low = max(0, low - step)
-            step *= 4
-        step = 16
-        while high < n and terms[high] < key:
-            high = min(n, high + step)
-            step *= 4
-        while low < high:
-            middle = (low + high) >> 1
-            if terms[middle] < key:
-                low = middle + 1
-            else:
-                high = middle
-        firsts[i] = low
-        while low < n and terms[low] == key:
-            low += 1
-        lasts[i] = low
+        place = first_place(terms, keys[i])
+        firsts[i] = place
+        while place < len(terms) and terms[place] == keys[i]:
+            place += 1
+        lasts[i] = place
 
 
 @_kernel
 def add_lists(
+    keys: NDArray[np.uint64],
     weights: FloatArray,
+    terms: NDArray[np.uint64],
+    counts: NDArray[np.uint8],
     starts: IntArray,
-    ends: IntArray,
     rows: NDArray[np.uint16],
+    impacts: FloatArray,
     scales: FloatArray,
     out: FloatArray,
 ) -> None:
-    """out[row] = min(1, scales[row] * sum of the weights of the lists that hold the row), list by list.
+    """out[row] = min(1, scales[row] * sum of weight * impact of the query's lists that hold the row), list by list.
 
-    weights, starts, ends : shape (n_lists,). rows : a multiple of four in all, so that four are read at a time.
+    keys, weights : shape (n_terms,), of the query, rising. terms, counts : shape (n_lists,), starts : one more.
+    rows : a multiple of four in all, so that four are read at a time. impacts : shape (256,), by count.
     scales, out : shape (n_rows,).
     """
     out[:] = 0.0
     fours = rows.view(np.uint64)
     low = np.uint64(0xFFFF)
-    for t in range(len(weights)):
-        weight, start, end = weights[t], starts[t], ends[t]
-        first = min((start + 3) // 4 * 4, end)
-        last = max(first, end // 4 * 4)
-        for j in range(start, first):
-            out[rows[j]] += weight
-        for four in fours[first // 4 : last // 4]:
-            out[four & low] += weight
-            out[(four >> np.uint64(16)) & low] += weight
-            out[(four >> np.uint64(32)) & low] += weight
-            out[four >> np.uint64(48)] += weight
-        for j in range(last, end):
-            out[rows[j]] += weight
+    for t in range(len(keys)):
+        place = first_place(terms, keys[t])
+        while place < len(terms) and terms[place] == keys[t]:
+            weight, start, end = weights[t] * impacts[counts[place]], starts[place], starts[place + 1]
+            first = min((start + 3) // 4 * 4, end)
+            last = max(first, end // 4 * 4)
+            for j in range(start, first):
+                out[rows[j]] += weight
+            for four in fours[first // 4 : last // 4]:
+                out[four & low] += weight
+                out[(four >> np.uint64(16)) & low] += weight
+                out[(four >> np.uint64(32)) & low] += weight
+                out[four >> np.uint64(48)] += weight
+            for j in range(last, end):
+                out[rows[j]] += weight
+            place += 1
     for row in range(len(out)):
         out[row] = min(np.float32(1.0), out[row] * scales[row])
 
@@ -106,7 +119,10 @@ def add_lists_of(
     wanted: IntArray,
     out: FloatArray,
 ) -> None:
-    """``add_lists`` for the ``wanted`` rows alone, by binary search in each list; the same bits."""
+    """``add_lists`` for the ``wanted`` rows alone, by binary search in each list; the same bits.
+
+    weights, starts, ends : shape (n_lists,), of the query's lists alone, a list's weight with its impact.
+    """
     for i in range(len(wanted)):
         row = wanted[i]
         total = np.float32(0.0)

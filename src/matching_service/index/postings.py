@@ -204,7 +204,8 @@ class Postings:
 
     def scores(self, query: TermQuery, out: FloatArray) -> None:
         """Fill ``out``, shape (n_rows,), with scores in [0, 1]: the product of two vectors of unit length."""
-        kernels.add_lists(*self._lists(query), self.rows, self.scales, out)
+        lists = self.terms, self.counts, self.starts, self.rows
+        kernels.add_lists(query.keys, query.weights, *lists, _IMPACTS, self.scales, out)
 
     def scores_of(self, query: TermQuery, wanted: IntArray) -> FloatArray:
         """float32, shape (len(wanted),): the same scores of some rows, in the cheaper of two ways."""
@@ -214,7 +215,7 @@ class Postings:
             kernels.add_lists_of(weights, starts, ends, self.rows, self.scales, wanted, out)
             return out
         every = np.empty(len(self.scales), dtype=np.float32)
-        kernels.add_lists(weights, starts, ends, self.rows, self.scales, every)
+        self.scores(query, every)
         return every[wanted]
 
     def containing(self, keys: Keys) -> BoolArray:
