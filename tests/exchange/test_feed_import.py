@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.command_lines import run_all
+from cli.command_lines import failed_in_both_languages, run_all
+from conftest import Cli
 from exchange.cities import feed_of
 from exchange.receivers import Received, Receiver
 from sqlalchemy import func, select
@@ -289,6 +290,21 @@ async def test_records_do_not_travel_in_circles(database: Database, guangzhou: D
 
 
 @ONLY_SQLITE
+async def test_a_record_that_somebody_stored_under_the_feeds_name_becomes_the_feeds(
+    database: Database, guangzhou: Database, feed: str
+) -> None:
+    """Nobody is kept from using such a source, and nothing breaks on it."""
+    there = await seed(guangzhou)
+    async with database.transaction() as session:
+        forged = ProfileCreate(kind="team", name="x", source="feed:guangzhou", external_id=there["profile"])
+        await create_profile(session, forged, COMMAND_LINE)
+    key = await key_of(guangzhou)
+    assert counts(await load(database, feed, key)) == (1, 1, 0, 0, 0, 0)
+    profile = await profile_of(database, there["profile"])
+    assert (profile.name, (profile.origin or {})["feed"]) == ("卓砺川", "guangzhou")
+
+
+@ONLY_SQLITE
 async def test_an_enterprise_that_is_known_by_its_credit_code_is_that_enterprise(
     database: Database, guangzhou: Database, feed: str
 ) -> None:
@@ -405,7 +421,12 @@ async def test_an_answer_that_is_no_feed_stores_nothing_and_says_why(
 @ONLY_SQLITE
 async def test_a_service_that_is_away_or_an_address_that_is_none(database: Database, remote: Receiver) -> None:
     remote.stop()
-    for url in (remote.url, "http://[::1/v1/feed", "https://matching-service.invalid/v1/feed"):
+    for url in (
+        remote.url,
+        "http://[::1/v1/feed",
+        "https://matching-service.invalid/f",
+        f"https://{'a' * 64}.example/",
+    ):
         with pytest.raises(Unavailable):
             await load(database, url)
 
@@ -485,3 +506,14 @@ def test_the_command_tells_what_it_did_and_what_was_wrong(
     assert "无法读取对方数据流" in away[2]
     assert "Traceback" not in away[2]
     assert [code for code, _, _ in wrong] == [2, 2, 2, 2]
+
+
+@ONLY_SQLITE
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["deliver"]])
+def test_a_mistake_in_the_mapping_file_is_named_before_anything_begins(
+    cli: Cli, tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "mapping.toml").write_text("[kczg.demand.fields]\ntitel = 'xqmc'\n")
+    done = cli.run(*command, MATCHING_FEED_MAPPING=str(tmp_path / "mapping.toml"))
+    assert failed_in_both_languages(done)
+    assert "titel" in done.stderr

@@ -144,8 +144,9 @@ async def test_the_address_that_was_checked_is_the_one_that_is_asked(
     assert receiver.requests[0].path == "/hook?a=1"
 
 
-async def test_a_name_that_leads_nowhere_is_a_failure() -> None:
-    outcome = await post("https://matching-service.invalid/")
+@pytest.mark.parametrize("host", ["matching-service.invalid", f"{'a' * 64}.example"])
+async def test_a_name_that_leads_nowhere_is_a_failure(host: str) -> None:
+    outcome = await post(f"https://{host}/")
     assert outcome.status is None
     assert outcome.error
 

@@ -163,7 +163,7 @@ async def _remove(
     for row in await session.scalars(select(kind.table).where(*_are(feed, kind, records)).order_by(kind.table.id)):
         is_changed = False
         if row.visibility not in {kind.hidden, *NEVER_MATCHED}:
-            row.origin = row.origin | {"removed": True, "visibility": row.visibility}
+            row.origin = (row.origin or {}) | {"removed": True, "visibility": row.visibility}
             if isinstance(row, DemandRow):
                 await update_demand(session, row, DemandPatch(visibility="restricted"), actor)
             else:
@@ -208,8 +208,9 @@ def _body(feed: FeedRow, kind: _Kind, record: _Record, row: Any) -> dict[str, An
         body["works"] = [
             {name: work[name] for name in known & work.keys()} if isinstance(work, dict) else work for work in works
         ]
-    if row is not None and row.origin.get("removed") and row.visibility == kind.hidden:
-        body["visibility"] = row.origin["visibility"]  # it was taken back there, and is given again
+    origin = (row.origin or {}) if row is not None else {}
+    if origin.get("removed") and row.visibility == kind.hidden:
+        body["visibility"] = origin["visibility"]  # it was taken back there, and is given again
     return body | {"source": _source(feed), "external_id": record.id}
 
 

@@ -30,17 +30,16 @@ _KEPT = timedelta(days=30)
 HOLDS_BACK = ("pending", "dead")
 
 
-async def active_webhooks(session: AsyncSession) -> Sequence[str]:
-    return (await session.scalars(select(WebhookRow.id).where(WebhookRow.is_active).order_by(WebhookRow.id))).all()
-
-
-async def has_work(session: AsyncSession, webhook_id: str, at: datetime) -> bool:
-    """Whether there are events to queue, or deliveries that are due."""
-    state = await session.get(WebhookStateRow, webhook_id)
-    if state is None or (state.rest_until is not None and state.rest_until > at):
-        return False
-    last = await session.scalar(select(func.max(OutboxRow.seq)))
-    return (last or 0) > state.queued_seq or bool(await due_deliveries(session, webhook_id, at, limit=1))
+async def webhooks_with_work(session: AsyncSession, at: datetime) -> list[str]:
+    """Ids of active webhooks that do not rest, and have events to queue or deliveries that are due."""
+    last_seq = select(func.coalesce(func.max(OutboxRow.seq), 0)).scalar_subquery()
+    statement = (
+        select(WebhookRow.id, WebhookStateRow.queued_seq < last_seq)
+        .join(WebhookStateRow, WebhookStateRow.webhook_id == WebhookRow.id)
+        .where(WebhookRow.is_active, or_(WebhookStateRow.rest_until.is_(None), WebhookStateRow.rest_until <= at))
+    )
+    awake = (await session.execute(statement.order_by(WebhookRow.id))).all()
+    return [id_ for id_, has_events in awake if has_events or await due_deliveries(session, id_, at, limit=1)]
 
 
 async def take_lease(session: AsyncSession, webhook_id: str, holder: str, at: datetime) -> bool:

@@ -88,7 +88,7 @@ async def post(
         return Outcome(None, f"timeout: no answer within {ATTEMPT_S:.0f} s")
     except _PrivateAddress as refused:
         return Outcome(None, f"private_address: {refused}; MATCHING_WEBHOOK_ALLOW_PRIVATE is not set")
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last: names DNS cannot hold
         return Outcome(None, _line(f"{type(error).__name__}: {error}"))
 
 

@@ -131,7 +131,7 @@ async def _get_page(client: httpx.AsyncClient, url: httpx.URL, headers: dict[str
                 body += chunk
                 if len(body) > _MAX_PAGE_BYTES:
                     raise _TooLarge
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx.HTTPError, OSError, UnicodeError) as error:  # the last: names DNS cannot hold
         reason = f"{type(error).__name__} {error}".strip()
         raise _unreadable(reason, reason) from error
     if response.status_code != 200:

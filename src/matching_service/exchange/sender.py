@@ -110,10 +110,10 @@ class Sender:
         return TrialAnswer(delivered=outcome.is_delivered, status=outcome.status, error=outcome.error, took_ms=took_ms)
 
     async def _begin_pass(self) -> list[str]:
-        """The webhooks to look at; now and then also what has to be counted and forgotten."""
+        """The webhooks that have work; now and then also what has to be counted and forgotten."""
         at = self._clock()
         async with self._database.reading() as session:
-            webhook_ids = list(await deliveries.active_webhooks(session))
+            webhook_ids = await deliveries.webhooks_with_work(session, at)
             if self._counted_at is None or at - self._counted_at >= _COUNT_EVERY:
                 for state, n in (await deliveries.count_undelivered(session)).items():
                     WEBHOOK_DELIVERIES.labels(state).set(n)
@@ -132,9 +132,6 @@ class Sender:
 
     async def _work_off(self, client: httpx.AsyncClient, webhook_id: str) -> Tally:
         tally = Tally(webhook_id)
-        async with self._database.reading() as session:
-            if not await deliveries.has_work(session, webhook_id, self._clock()):
-                return tally
         async with self._database.transaction() as session:
             if not await deliveries.take_lease(session, webhook_id, self._holder, self._clock()):
                 return tally
