@@ -21,9 +21,8 @@ async def made(database: Database, *, expires_in: timedelta | None = None) -> tu
 
 
 async def refusal(database: Database, key: str | None) -> str:
-    async with database.glance() as connection:
-        with pytest.raises(Unauthenticated) as refused:
-            await authenticate(connection, key)
+    with pytest.raises(Unauthenticated) as refused:
+        await authenticate(database, key)
     assert refused.value.detail.zh
     assert not key or key not in str(refused.value)
     return refused.value.code
@@ -66,8 +65,7 @@ async def test_revoking_an_unknown_id_is_not_found(database: Database) -> None:
 
 async def test_a_key_names_its_principal(database: Database) -> None:
     row, key = await made(database, expires_in=timedelta(days=1))
-    async with database.glance() as connection:
-        principal = await authenticate(connection, key)
+    principal = await authenticate(database, key)
     assert (principal.id, principal.name, principal.role) == (row.id, "门户", Role.PORTAL)
 
 

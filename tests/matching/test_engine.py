@@ -19,6 +19,7 @@ from matching_service.matching.engine import Engine
 from matching_service.matching.indexing import LiveIndex
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
+from matching_service.ranking.ranker import RankedProfile
 from matching_service.store.database import LAST_SEQ, Database
 
 
@@ -159,6 +160,23 @@ async def test_vectors_of_texts_that_are_gone_are_forgotten(engine: Engine) -> N
     assert await engine.forget_unused_vectors() == 1
     async with engine.database.reading() as session:
         assert len(await engine.vectors.known(session, used)) == len(used) - 1
+
+
+async def test_a_server_warms_up_while_it_loads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read and compiled for the first list of all is not waited for by whoever asks first."""
+    ranked, loop = asyncio.Event(), asyncio.get_running_loop()
+    real = engines.rank
+
+    def rank(*arguments: Any, **options: Any) -> list[RankedProfile]:
+        loop.call_soon_threadsafe(ranked.set)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(engines, "rank", rank)
+    task = asyncio.create_task(engine.follow())
+    await ranked.wait()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def test_a_refresh_leaves_the_frequencies_of_a_full_build(engine: Engine) -> None:

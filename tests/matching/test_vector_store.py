@@ -154,13 +154,14 @@ class TestStore:
             assert (await store.known(session, made)).keys() == made.keys()
 
     async def test_questions_are_remembered(
-        self, store: VectorStore, encoder: CountingEncoder, monkeypatch: pytest.MonkeyPatch
+        self, database: Database, store: VectorStore, encoder: CountingEncoder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await store.make(TEXTS[:2])
         expected = {key(text, encoder) for text in TEXTS[:2]}
-        assert (await store.remembered(TEXTS)).keys() == expected
-        monkeypatch.setattr(VectorStore, "known", None)  # the database is not asked again
-        assert (await store.remembered(TEXTS[:2])).keys() == expected
+        async with database.reading() as session:
+            assert (await store.remembered(session, TEXTS)).keys() == expected
+            monkeypatch.setattr(VectorStore, "known", None)  # the database is not asked again
+            assert (await store.remembered(session, TEXTS[:2])).keys() == expected
 
     async def test_vectors_that_nobody_uses_can_be_forgotten(
         self, database: Database, store: VectorStore, encoder: CountingEncoder, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ from strategies import ANY_TEXT
 
 from matching_service import sample
 from matching_service.index.filters import Filters
+from matching_service.matching.schemas import ExplanationAnswer, explanation_body
 from matching_service.ranking.explain import Explainer, PassageText
 from matching_service.ranking.prepare import prepare
 from matching_service.ranking.query import Query
@@ -402,3 +403,12 @@ def test_every_explanation_of_texts_that_people_wrote_is_sound(texts):
             assert_is_sound(prepared, ranked, shown, explanation)
             n_with_terms += bool(explanation.terms)
     assert n_with_terms > 100
+
+
+@few
+@given(QUERIES, st.lists(TEXTS, min_size=1, max_size=3))
+def test_what_is_stored_is_the_whole_answer(query, texts):
+    passages = [own_text(texts[0]), *(PassageText(f"w{n}", {"title": text}) for n, text in enumerate(texts[1:]))]
+    ranked, _, found = explain(query, passages)
+    stored = json.loads(json.dumps(explanation_body(ranked, found)))
+    assert ExplanationAnswer.model_validate(stored).model_dump(mode="json") == stored

@@ -13,9 +13,9 @@ from matching_service.ranking.fusion import (
     TOPIC_SIGNALS,
     Weights,
     default_weights,
+    extreme_scores,
     fuse,
     known_weights,
-    score_bounds,
 )
 
 UNIT = st.floats(0, 1, width=32)
@@ -152,15 +152,19 @@ class TestAdjustments:
     @settings(deadline=None)
     @given(UNIT, ADJUSTING_ROWS, WEIGHTS, st.lists(st.booleans(), min_size=N_ADJUSTING, max_size=N_ADJUSTING))
     def test_a_score_stays_within_the_bounds_of_what_its_signals_can_say(self, topic, adjusting, weights, silent):
-        ranges = np.array([(0.5, 0.5) if quiet else (0.0, 1.0) for quiet in silent])
+        least, greatest = np.array([(0.5, 0.5) if quiet else (0.0, 1.0) for quiet in silent]).T
         said = [math.nan if quiet else value for value, quiet in zip(adjusting, silent, strict=True)]
         alone = np.array([score(topic, UNKNOWN, weights)])
-        (lowest,), (highest,) = score_bounds(alone, ranges, weights)
+        (lowest,), (highest,) = (extreme_scores(alone, values, weights) for values in (least, greatest))
         assert lowest - 1e-9 <= score(topic, said, weights) <= highest + 1e-9
+        (truth,) = extreme_scores(alone, np.array([said]), weights)
+        assert truth == pytest.approx(score(topic, said, weights), abs=1e-9)
 
     def test_the_bounds_are_reached(self):
         weights = default_weights(CALIBRATION)
-        (lowest,), (highest,) = score_bounds(np.array([0.5]), np.array([(0.0, 1.0)] * N_ADJUSTING), weights)
+        (lowest,), (highest,) = (
+            extreme_scores(np.array([0.5]), np.full(N_ADJUSTING, value), weights) for value in (0.0, 1.0)
+        )
         assert lowest == pytest.approx(score(0.5, WORST, weights), abs=1e-6)
         assert highest == pytest.approx(score(0.5, BEST, weights), abs=1e-6)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.exc import StatementError
 
 from matching_service.foundation.clock import new_id, now
@@ -165,13 +165,46 @@ async def test_a_database_that_stays_locked_is_busy(
     await impatient.close()
 
 
-async def test_a_glance_sees_what_is_committed(database: Database) -> None:
-    async with database.glance() as connection:
-        assert (await connection.execute(select(OrganizationRow.name))).all() == []
+_BY_NAME = select(OrganizationRow.kind).where(OrganizationRow.name == bindparam("name"))
+
+
+async def kind_of(database: Database, name: str) -> str | None:
+    row = await database.glance(_BY_NAME, {"name": name})
+    return row.kind if row is not None else None
+
+
+async def test_a_glance_sees_what_is_committed_and_nothing_else(database: Database) -> None:
+    assert await kind_of(database, "甲") is None
     async with database.transaction() as session:
         session.add(organization("甲"))
-    async with database.glance() as connection:
-        assert (await connection.execute(select(OrganizationRow.name))).scalars().all() == ["甲"]
+        await session.flush()
+        assert await kind_of(database, "甲") is None
+    assert await kind_of(database, "甲") == "enterprise"
+
+
+async def test_glances_at_the_same_time_do_not_meet(database: Database) -> None:
+    async with database.transaction() as session:
+        session.add_all(organization(f"厂{n}") for n in range(5))
+    kinds = await asyncio.gather(*(kind_of(database, f"厂{n}") for n in range(10)))
+    assert kinds == ["enterprise"] * 5 + [None] * 5
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_glance_survives_the_end_of_its_connection(database: Database) -> None:
+    await kind_of(database, "甲")
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    async with database.reading() as session:
+        await session.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+    assert await kind_of(database, "甲") is None
+
+
+async def test_a_glance_that_was_broken_off_does_not_spoil_the_next(database: Database) -> None:
+    for _ in range(3):
+        broken_off = asyncio.create_task(kind_of(database, "甲"))
+        await asyncio.sleep(0)
+        broken_off.cancel()
+        await asyncio.gather(broken_off, return_exceptions=True)
+        assert await kind_of(database, "甲") is None
 
 
 async def test_a_reader_is_not_stopped_by_a_writer(database: Database) -> None:

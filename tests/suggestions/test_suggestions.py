@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,13 @@ from matching_service.foundation.errors import Conflict, IllegalTransition, Inva
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
 from matching_service.matching.queries import get_latest_list, get_matches
-from matching_service.matching.standings import standings_for
+from matching_service.matching.standings import Standings, pairs_of, standings_for
 from matching_service.profiles.schemas import ProfileCreate
 from matching_service.profiles.service import create_profile
 from matching_service.ranking.structured import Standing
 from matching_service.store.database import Database
 from matching_service.store.matching import DecisionRow
-from matching_service.store.outbox import OutboxRow
+from matching_service.store.outbox import OutboxRow, last_seqs
 from matching_service.store.suggestions import SuggestionRow
 from matching_service.suggestions.queries import get_suggestion, list_transitions
 from matching_service.suggestions.schemas import SuggestionCreate, SuggestionStep
@@ -44,6 +44,7 @@ class City:
     database: Database
     demands: Sequence[str]
     profiles: Sequence[str]
+    kept: Standings = field(default_factory=Standings)
 
     async def suggest(self, demand: int, profile: int) -> str:
         body = SuggestionCreate(demand_id=self.demands[demand], profile_id=self.profiles[profile])
@@ -70,9 +71,12 @@ class City:
             )  # fmt: skip
 
     async def standing(self, profile: int) -> Standing:
-        """By all demands but one that has nothing to do with anybody."""
+        """By all demands but one that has nothing to do with anybody; what is kept says what is stored."""
         async with self.database.reading() as session:
-            return (await standings_for(session, [UNKNOWN_ID]))[UNKNOWN_ID].get(self.profiles[profile], Standing())
+            newest, demands = await last_seqs(session), [UNKNOWN_ID, *self.demands]
+            fresh = await standings_for(session, demands)
+            assert await self.kept.elsewhere(session, await pairs_of(session, demands), newest) == fresh
+        return fresh[UNKNOWN_ID].get(self.profiles[profile], Standing())
 
 
 @pytest.fixture

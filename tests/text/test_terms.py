@@ -74,6 +74,17 @@ def test_counting_is_finding_without_the_places(text):
     assert places == sorted(places)
 
 
+@settings(deadline=None, max_examples=300)
+@given(ANY_TEXT, ANY_TEXT)
+@example("柔轮与水泵℃ 10毫米", "水泵 10mm")
+def test_the_places_of_some_terms_are_those_among_all(text, other):
+    read, wanted = default_analyzer().read(text), frozenset(count_terms(other))
+    assert read.places_of(wanted) == [place for place in read.places() if place[0] in wanted]
+    every = frozenset(count_terms(text))
+    assert read.places_of(every) == read.places()
+    assert read.words <= every
+
+
 def plain_terms(text):
     """The terms of a folded text by their definition, one after the other: quantities, words outside them, n-grams."""
     segmenter, lexicon, covered, start = SEGMENTER, default_lexicon(), set(), 0

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal, Role
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Text, Unauthenticated, not_found
 from matching_service.store.access import ApiKeyRow
+from matching_service.store.database import Database
 
 KEY_PREFIX = "mk_"
 
@@ -48,11 +49,11 @@ async def revoke_key(session: AsyncSession, key_id: str, *, actor: Principal) ->
     return row
 
 
-async def authenticate(connection: AsyncConnection, key: str | None) -> Principal:
+async def authenticate(database: Database, key: str | None) -> Principal:
     """The principal of a key; raises Unauthenticated saying whether it is missing, unknown, revoked or expired."""
     if not key:
         raise Unauthenticated("key_missing", _MISSING)
-    row = (await connection.execute(_BY_HASH, {"key_hash": hash_key(key)})).one_or_none()
+    row = await database.glance(_BY_HASH, {"key_hash": hash_key(key)})
     if row is None:
         raise Unauthenticated("key_unknown", _UNKNOWN)
     if row.revoked_at is not None:

@@ -47,8 +47,7 @@ ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
 async def _principal(
     database: DatabaseDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
-    async with database.glance() as connection:
-        return await authenticate(connection, credentials.credentials if credentials else None)
+    return await authenticate(database, credentials.credentials if credentials else None)
 
 
 PrincipalDep = Annotated[Principal, Depends(_principal)]

@@ -39,6 +39,7 @@ _CHARACTER, _BIGRAM, _WORD, _LATIN, _SYNONYM = range(5)
 _FAMILY_BITS = np.uint64(7)
 _FAMILY_FACTORS = np.sqrt(np.array(_FAMILIES, dtype=np.float64))
 _COUNT_FACTORS = 1.0 + np.log(np.maximum(np.arange(MAX_COUNT + 1), 1))
+_COUNT_FACTOR_OF: list[float] = _COUNT_FACTORS.tolist()
 _IMPACTS = _COUNT_FACTORS.astype(np.float32)
 _SQUARES = np.rint((_FAMILY_FACTORS[:, None] * _COUNT_FACTORS) ** 2 * 2.0**30)
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -68,6 +69,11 @@ def term_keys(terms: Iterable[str]) -> Keys:
 def family_factors(keys: Keys) -> NDArray[np.float64]:
     """sqrt(family weight) of each term, shape (len(keys),)."""
     return _FAMILY_FACTORS[(keys & _FAMILY_BITS).astype(np.intp)]
+
+
+def count_factor(count: int) -> float:
+    """1 + ln count, the count being 1 at least."""
+    return _COUNT_FACTOR_OF[min(count, MAX_COUNT)]
 
 
 def _family(term: str) -> int:

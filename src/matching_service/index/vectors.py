@@ -72,8 +72,7 @@ class Vectors:
 
     def cosines(self, query: VectorQuery, out: FloatArray) -> None:
         """Fill ``out``, shape (n_rows,), with cosines, negative ones as 0; NaN for a row without a vector."""
-        kernels.multiply(query.direction, self.directions, self.scales, out)
-        np.clip(out * query.scale, 0.0, 1.0, out=out)
+        kernels.cosines(query.direction, query.scale, self.directions, self.scales, out)
 
     def cosines_of(self, query: VectorQuery, rows: IntArray) -> FloatArray:
         """float32, shape (len(rows),): the same for some rows."""

@@ -85,7 +85,7 @@ async def _new_lists(work: Work, demand_ids: Sequence[str]) -> list[NewList]:
     async with engine.database.reading() as session:
         done = await queries.ranked_demand_ids(session, run.id)
         demands = list((await get_by_ids(session, DemandRow, (i for i in demand_ids if i not in done))).values())
-        requests = await demand_requests(session, demands, top_k=run.top_k)
+        requests = await demand_requests(session, demands, engine.standings, top_k=run.top_k)
         previous = await queries.previous_lists(session, [demand.id for demand in demands])
         asked = [
             Asked(demand, request, previous.get(demand.id)) for demand, request in zip(demands, requests, strict=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -60,6 +60,9 @@ CONFLICT_WORDS: Mapping[Code, Text] = MappingProxyType(
 _CANDIDATES_PER_QUERY = 500
 _ListedProfile = aliased(ExclusionRow)
 _ListedOrganization = aliased(ExclusionRow)
+_EXCLUSIONS = select(
+    ExclusionRow.organization_id, ExclusionRow.profile_id, ExclusionRow.excluded_organization_id
+).where(ExclusionRow.organization_id.in_(bindparam("organization_ids", expanding=True)))
 
 
 class ConflictBody(Body):
@@ -95,10 +98,8 @@ async def exclusions_of(
     """Per organization its exclusion list, an empty one where it has none, as for a demand without one. One query."""
     profile_ids: dict[str | None, set[str]] = {organization_id: set() for organization_id in demand_organization_ids}
     organization_ids: dict[str | None, set[str]] = {organization_id: set() for organization_id in profile_ids}
-    statement = select(ExclusionRow.organization_id, ExclusionRow.profile_id, ExclusionRow.excluded_organization_id)
-    rows = await session.execute(
-        statement.where(ExclusionRow.organization_id.in_(sorted(id_ for id_ in profile_ids if id_)))
-    )
+    known = sorted(id_ for id_ in profile_ids if id_)
+    rows = await session.execute(_EXCLUSIONS, {"organization_ids": known}) if known else ()
     for organization_id, profile_id, excluded_id in rows:
         if profile_id is not None:
             profile_ids[organization_id].add(profile_id)

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Protocol
 
 from matching_service.index.contract import Document, Facts, Passage
+from matching_service.matching.queries import ShownProfile, ShownWork
 from matching_service.matching.vectors import Vectors, encode_texts
 from matching_service.ranking.encoder import EncodableText, Encoder
 from matching_service.ranking.explain import PassageText
@@ -145,7 +146,7 @@ def _passages(profile: ProfileRow) -> list[PassageText]:
     return [own_passage(profile), *(work_passage(work) for work in profile.works)]
 
 
-def own_passage(profile: ProfileRow) -> PassageText:
+def own_passage(profile: ProfileRow | ShownProfile) -> PassageText:
     """What the profile says of itself. A person's name says nothing of a topic; an institution's does."""
     name = "" if profile.kind in _KINDS_NAMED_AFTER_PERSONS else profile.name
     fields = {
@@ -157,7 +158,7 @@ def own_passage(profile: ProfileRow) -> PassageText:
     return PassageText(work_id=None, fields={field: text for field, text in fields.items() if text})
 
 
-def work_passage(work: WorkRow) -> PassageText:
+def work_passage(work: WorkRow | ShownWork) -> PassageText:
     fields = {"title": work.title, "abstract": work.abstract or ""}
     return PassageText(
         work_id=work.id,

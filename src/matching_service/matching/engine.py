@@ -1,6 +1,7 @@
 """The engine: what ranking needs in a process, and one path through it for one list and for many."""
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -11,29 +12,33 @@ from time import monotonic
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.errors import Text, Unavailable
+from matching_service.index.contract import Document, Facts, Passage, Versions
 from matching_service.index.filters import Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
 from matching_service.matching.documents import own_passage, work_passage
 from matching_service.matching.indexing import DEMANDS, PROFILES, LiveIndex
+from matching_service.matching.queries import ShownProfile, ShownWork, shown_texts
 from matching_service.matching.schemas import explanation_body
+from matching_service.matching.standings import Standings
 from matching_service.matching.vectors import RecallingEncoder, VectorStore
 from matching_service.matching.weights import WeightsStore
 from matching_service.ranking.encoder import Encoder
 from matching_service.ranking.explain import Explainer, PassageText
 from matching_service.ranking.fusion import Weights
+from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.prepare import PreparedQuery, prepare
 from matching_service.ranking.query import Query
 from matching_service.ranking.ranker import RankedProfile, rank
 from matching_service.ranking.semantic import query_texts
 from matching_service.ranking.structured import Circumstances
 from matching_service.store.database import Database
-from matching_service.store.lookup import get_by_ids
 from matching_service.store.outbox import last_seqs
-from matching_service.store.profiles import ProfileRow, WorkRow
 from matching_service.text.language import language_of
+from matching_service.text.terms import default_analyzer
 
 logger = logging.getLogger(__name__)
 _POLL_S = 0.25
@@ -53,6 +58,7 @@ class Engine:
     profiles: LiveIndex
     demands: LiveIndex
     weights: WeightsStore
+    standings: Standings
     stability: float
     cpu: CapacityLimiter
     _wanted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,6 +76,7 @@ class Engine:
             LiveIndex(PROFILES, database, encoder, vectors, folder=snapshots / "profiles"),
             LiveIndex(DEMANDS, database, encoder, vectors, folder=snapshots / "demands"),
             WeightsStore(weights, encoder),
+            Standings(),
             stability,
             CapacityLimiter(os.cpu_count() or 1),
         )
@@ -102,13 +109,18 @@ class Engine:
 
     async def follow(self) -> None:
         """Keep both indexes in step beside the requests, for as long as the task lives; opens them first."""
-        for index in (self.profiles, self.demands):
-            while not index.is_open:
-                try:
-                    await index.open()
-                except Exception:
-                    logger.exception("index_not_opened")
-                    await asyncio.sleep(_RETRY_S)
+        async with asyncio.TaskGroup() as beginning:
+            beginning.create_task(to_thread.run_sync(_attempt, _warm_up, self.encoder))
+            for index in (self.profiles, self.demands):
+                while not index.is_open:
+                    try:
+                        await index.open()
+                    except Exception:
+                        logger.exception("index_not_opened")
+                        await asyncio.sleep(_RETRY_S)
+        # What is here now stays: a full collection of garbage, which stops everything, need not look at it each time.
+        gc.collect()
+        gc.freeze()
         try:
             while True:
                 await self._follow_once()
@@ -206,7 +218,7 @@ class Listed:
     """A ranked profile with what an answer says of it; ``explanation`` is plain JSON."""
 
     ranked: RankedProfile
-    profile: ProfileRow
+    profile: ShownProfile
     explanation: dict[str, Any] | None
 
 
@@ -217,23 +229,38 @@ class _Ranking:
     ranked: Sequence[RankedProfile]
 
 
-async def rank_many(engine: Engine, requests: Sequence[RankRequest], view: View) -> list[list[Listed] | Exception]:
+async def rank_many(
+    engine: Engine, requests: Sequence[RankRequest], view: View, encoder: Encoder | None = None
+) -> list[list[Listed] | Exception]:
     """A list per request, in order; a request that fails gives its exception and harms no other.
 
+    encoder : what ``recalling`` said of the questions, where it was asked before.
     Vectors of the questions and texts for all explanations are read in three queries, whatever the number of requests.
     No connection is held while the processor works, and the texts are read after the snapshot was taken, so they know
     all that it knows.
     """
-    encoder = await _recalling(engine, [request.query for request in requests])
+    if encoder is None:
+        async with engine.database.reading() as session:
+            encoder = await recalling(engine, session, [request.query for request in requests])
+    known = encoder
 
     def rank_all() -> list[_Ranking | Exception]:
-        return [_attempt(_rank_one, request, view, encoder) for request in requests]
+        return [_attempt(_rank_one, request, view, known) for request in requests]
 
     rankings = await to_thread.run_sync(rank_all, limiter=engine.cpu)
     shown = [ranked for ranking in rankings if isinstance(ranking, _Ranking) for ranked in ranking.ranked]
+    explained = [
+        ranked
+        for ranking in rankings
+        if isinstance(ranking, _Ranking) and ranking.request.explain
+        for ranked in ranking.ranked
+    ]
     async with engine.database.reading() as session:
-        profiles = await get_by_ids(session, ProfileRow, (ranked.profile_id for ranked in shown))
-        works = await get_by_ids(session, WorkRow, (w for ranked in shown for w in ranked.work_ids if w))
+        profiles, works = await shown_texts(
+            session,
+            (ranked.profile_id for ranked in shown),
+            (work_id for ranked in explained for work_id in ranked.work_ids if work_id),
+        )
 
     def explain_all() -> list[list[Listed] | Exception]:
         return [
@@ -248,7 +275,8 @@ async def rank_demands(
     engine: Engine, query: Query, snapshot: Snapshot, filters: Filters, top_k: int
 ) -> list[RankedProfile]:
     """Demands that are like a text; their index holds them in the place of profiles."""
-    encoder = await _recalling(engine, [query])
+    async with engine.database.reading() as session:
+        encoder = await recalling(engine, session, [query])
 
     def run() -> list[RankedProfile]:
         return rank(prepare(query, encoder), snapshot, top_k=top_k, filters=filters)
@@ -256,10 +284,19 @@ async def rank_demands(
     return await to_thread.run_sync(run, limiter=engine.cpu)
 
 
-async def _recalling(engine: Engine, queries: Sequence[Query]) -> Encoder:
+async def recalling(engine: Engine, session: AsyncSession, queries: Sequence[Query]) -> Encoder:
     """The encoder, with what is known of these questions."""
     texts = [text for query in queries for text in query_texts(query.topical(), language_of(query.text))]
-    return RecallingEncoder(engine.encoder, await engine.vectors.remembered(texts))
+    return RecallingEncoder(engine.encoder, await engine.vectors.remembered(session, texts))
+
+
+def _warm_up(encoder: Encoder) -> None:
+    """Rank once, for which dictionaries and model are read and inner loops compiled: the first answer would wait."""
+    text = "预热 warm-up"
+    (vector,) = encoder.encode([text], ["zh"])
+    document = Document("", Facts(""), (Passage(None, passage_terms([text], default_analyzer()), vector),))
+    snapshot = Snapshot.build([document], Versions("", encoder.version, encoder.n_dimensions))
+    rank(prepare(Query(text, must_have=(text,)), encoder), snapshot, top_k=1)
 
 
 def _attempt(function: Any, *arguments: Any) -> Any:
@@ -294,7 +331,7 @@ def _rank_one(request: RankRequest, view: View, encoder: Encoder) -> _Ranking:
 
 
 def _list_one(
-    ranking: _Ranking, profiles: Mapping[str, ProfileRow], works: Mapping[str, WorkRow], snapshot: Snapshot
+    ranking: _Ranking, profiles: Mapping[str, ShownProfile], works: Mapping[str, ShownWork], snapshot: Snapshot
 ) -> list[Listed]:
     """Leave out what was deleted since the snapshot; explain the rest."""
     listed: list[Listed] = []
@@ -307,21 +344,12 @@ def _list_one(
         if ranking.request.explain:
             texts = _passage_texts(ranked, profile, works)
             found = explainer.explain(ranked, texts)
-            explanation = explanation_body(
-                {
-                    "parts": ranked.parts,
-                    "terms": found.terms,
-                    "evidence": found.evidence,
-                    "missing_must_have": list(ranked.missing_must_have),
-                    "missing_nice_to_have": list(ranked.missing_nice_to_have),
-                    "reason": found.reason,
-                }
-            )
+            explanation = explanation_body(ranked, found)
         listed.append(Listed(ranked, profile, explanation))
     return listed
 
 
-def _passage_texts(ranked: RankedProfile, profile: ProfileRow, works: Mapping[str, WorkRow]) -> list[PassageText]:
+def _passage_texts(ranked: RankedProfile, profile: ShownProfile, works: Mapping[str, ShownWork]) -> list[PassageText]:
     texts: list[PassageText] = []
     for work_id in ranked.work_ids:
         if work_id is None:

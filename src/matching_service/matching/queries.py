@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.errors import NotFound, Text, not_found
@@ -11,8 +12,7 @@ from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_page, get_row, id_batches
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
-from matching_service.store.profiles import ProfileRow
-from matching_service.store.suggestions import REFUSED, SuggestionRow
+from matching_service.store.profiles import ProfileRow, WorkRow
 
 NIGHT_SCOPES = ("open", "changed")
 """Scopes of runs over many demands, of which there is one at a time."""
@@ -29,6 +29,38 @@ class PreviousList:
     n_matches: int
     ranks: Mapping[str, int]
     scores: Mapping[str, float]
+
+
+class ShownProfile(NamedTuple):
+    """What of a profile a list shows or explains."""
+
+    id: str
+    external_id: str | None
+    kind: str
+    name: str
+    region: str | None
+    summary: str | None
+    keywords: list[str]
+    fields: list[str]
+
+
+class ShownWork(NamedTuple):
+    """What of a work a list explains."""
+
+    id: str
+    kind: str
+    title: str
+    abstract: str | None
+    year: int | None
+
+
+# Plain rows: objects with a session's bookkeeping take three times as long to read, and to send to another process.
+_SHOWN_PROFILES = select(*(getattr(ProfileRow, name) for name in ShownProfile._fields)).where(
+    ProfileRow.id.in_(bindparam("ids", expanding=True))
+)
+_SHOWN_WORKS = select(*(getattr(WorkRow, name) for name in ShownWork._fields)).where(
+    WorkRow.id.in_(bindparam("ids", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +134,21 @@ async def previous_lists(session: AsyncSession, demand_ids: Sequence[str]) -> di
     }
 
 
+async def shown_texts(
+    session: AsyncSession, profile_ids: Iterable[str], work_ids: Iterable[str]
+) -> tuple[dict[str, ShownProfile], dict[str, ShownWork]]:
+    """Profiles and works by id; those that are gone are missing."""
+    profiles: dict[str, ShownProfile] = {}
+    works: dict[str, ShownWork] = {}
+    for batch in id_batches(profile_ids):
+        for row in await session.execute(_SHOWN_PROFILES, {"ids": batch}):
+            profiles[row.id] = ShownProfile._make(row)
+    for batch in id_batches(work_ids):
+        for row in await session.execute(_SHOWN_WORKS, {"ids": batch}):
+            works[row.id] = ShownWork._make(row)
+    return profiles, works
+
+
 async def get_matches(session: AsyncSession, list_ids: Iterable[str]) -> dict[str, list[MatchRow]]:
     """The matches of each list in order of rank."""
     wanted = list(list_ids)
@@ -160,17 +207,6 @@ async def get_decisions(session: AsyncSession, demand_ids: Sequence[str]) -> Map
     for row in await session.scalars(select(DecisionRow).where(DecisionRow.demand_id.in_(demand_ids))):
         decisions[row.demand_id][row.profile_id] = row
     return decisions
-
-
-async def refused_profiles(session: AsyncSession, demand_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
-    """Per demand the profiles whose suggestion came to nothing."""
-    refused: dict[str, set[str]] = {demand_id: set() for demand_id in demand_ids}
-    statement = select(SuggestionRow.demand_id, SuggestionRow.profile_id).where(
-        SuggestionRow.demand_id.in_(demand_ids), SuggestionRow.status.in_(REFUSED)
-    )
-    for row in await session.execute(statement):
-        refused[row.demand_id].add(row.profile_id)
-    return {demand_id: frozenset(ids) for demand_id, ids in refused.items()}
 
 
 async def get_match(session: AsyncSession, match_id: str) -> tuple[MatchRow, MatchListRow]:

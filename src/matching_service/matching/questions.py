@@ -10,17 +10,16 @@ from matching_service.demands.queries import get_demand
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
 from matching_service.index.filters import Filters
-from matching_service.matching import queries
 from matching_service.matching.conflicts import Exclusions, exclusions_of
 from matching_service.matching.documents import demand_query
 from matching_service.matching.engine import RankRequest
-from matching_service.matching.schemas import QuestionBody
-from matching_service.matching.standings import standings_for
+from matching_service.matching.schemas import Decision, QuestionBody
+from matching_service.matching.standings import Pair, Standings, pairs_of
 from matching_service.ranking.fusion import TOPIC_SIGNALS, Weights
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import Circumstances
 from matching_service.store.demands import DemandRow
-from matching_service.store.matching import DecisionRow
+from matching_service.store.outbox import last_seqs
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +28,26 @@ class Question:
 
     query: Query
     demand: DemandRow | None
-    decisions: Mapping[str, DecisionRow]
-    refused: frozenset[str]
+    pairs: Mapping[str, Pair]
     exclusions: Exclusions
     circumstances: Circumstances
 
+    def decision(self, profile_id: str) -> Decision | None:
+        """What staff decided about a profile."""
+        pair = self.pairs.get(profile_id)
+        return pair.decision if pair is not None else None
+
     def decided(self, decision: str) -> frozenset[str]:
         """Profiles about which staff decided so."""
-        return frozenset(profile_id for profile_id, row in self.decisions.items() if row.decision == decision)
+        return frozenset(profile_id for profile_id, pair in self.pairs.items() if pair.decision == decision)
 
     def rules(self, *, keep_rejected: bool = False) -> Filters:
         """Whom nobody may propose: its own people, its exclusion list, who is away; and with whom it came to nothing:
         whom staff rejected, and who was asked before and declined, did not answer or did not suit.
         """
         own = self.demand.organization_id if self.demand is not None else None
-        came_to_nothing = frozenset() if keep_rejected else self.decided("rejected") | self.refused
+        refused = frozenset(profile_id for profile_id, pair in self.pairs.items() if pair.is_refused)
+        came_to_nothing = frozenset() if keep_rejected else self.decided("rejected") | refused
         return Filters(
             exclude=self.exclusions.profile_ids | came_to_nothing,
             excluded_organizations=self.exclusions.organization_ids | ({own} if own is not None else set()),
@@ -51,16 +55,23 @@ class Question:
         )
 
 
-async def read_question(session: AsyncSession, body: QuestionBody) -> Question:
-    """Read the demand and what people decided about it; raises NotFound. A question of its own has neither."""
+async def read_question(
+    session: AsyncSession, body: QuestionBody, standings: Standings, newest: Mapping[str, int]
+) -> Question:
+    """Read the demand and what people decided about it; raises NotFound. A question of its own has neither.
+
+    newest : what ``last_seqs`` said in this session.
+    """
     if body.demand_id is None:
         assert body.query is not None  # noqa: S101  # QuestionBody allows exactly one of the two
-        return Question(demand_query(body.query), None, {}, frozenset(), Exclusions(), Circumstances(today()))
-    return (await _questions(session, [await get_demand(session, body.demand_id)]))[0]
+        return Question(demand_query(body.query), None, {}, Exclusions(), Circumstances(today()))
+    return (await _questions(session, [await get_demand(session, body.demand_id)], standings, newest))[0]
 
 
-async def demand_requests(session: AsyncSession, demands: Sequence[DemandRow], *, top_k: int) -> list[RankRequest]:
-    """How demands are ranked when their lists are stored: what people decided before holds. Five queries in all."""
+async def demand_requests(
+    session: AsyncSession, demands: Sequence[DemandRow], standings: Standings, *, top_k: int
+) -> list[RankRequest]:
+    """How demands are ranked when their lists are stored: what people decided before holds. Four queries in all."""
     return [
         RankRequest(
             query=question.query,
@@ -69,7 +80,7 @@ async def demand_requests(session: AsyncSession, demands: Sequence[DemandRow], *
             circumstances=question.circumstances,
             pinned=question.decided("pinned"),
         )
-        for question in await _questions(session, demands)
+        for question in await _questions(session, demands, standings, await last_seqs(session))
     ]
 
 
@@ -88,21 +99,20 @@ def filters_of(
     )
 
 
-async def _questions(session: AsyncSession, demands: Sequence[DemandRow]) -> list[Question]:
-    ids = [demand.id for demand in demands]
-    decisions = await queries.get_decisions(session, ids)
-    refused = await queries.refused_profiles(session, ids)
+async def _questions(
+    session: AsyncSession, demands: Sequence[DemandRow], standings: Standings, newest: Mapping[str, int]
+) -> list[Question]:
+    pairs = await pairs_of(session, (demand.id for demand in demands))
+    elsewhere = await standings.elsewhere(session, pairs, newest)
     exclusions = await exclusions_of(session, (demand.organization_id for demand in demands))
-    standings = await standings_for(session, ids)
     day = today()
     return [
         Question(
             demand_query(demand),
             demand,
-            decisions[demand.id],
-            refused[demand.id],
+            pairs[demand.id],
             exclusions[demand.organization_id],
-            Circumstances(day, standings[demand.id]),
+            Circumstances(day, elsewhere[demand.id]),
         )
         for demand in demands
     ]

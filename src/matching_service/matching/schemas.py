@@ -22,6 +22,8 @@ from matching_service.api.fields import (
 from matching_service.api.problems import ProblemError
 from matching_service.profiles.schemas import Kind
 from matching_service.ranking.calibrate import Level
+from matching_service.ranking.explain import Explanation
+from matching_service.ranking.ranker import RankedProfile
 
 MAX_TOP_K = 1_000
 MAX_IDS = 5_000
@@ -363,6 +365,33 @@ class DecisionAnswer(Answer):
     at: datetime
 
 
-def explanation_body(explanation: Any) -> dict[str, Any]:
-    """An explanation as it is stored: plain JSON."""
-    return ExplanationAnswer.model_validate(explanation, from_attributes=True).model_dump()
+def explanation_body(ranked: RankedProfile, found: Explanation) -> dict[str, Any]:
+    """An ``ExplanationAnswer`` as it is stored: plain JSON. Written out, because a night makes tens of thousands."""
+    return {
+        "parts": [
+            {
+                "signal": part.signal,
+                "value": part.value,
+                "weight": part.weight,
+                "contribution": part.contribution,
+                "reason": part.reason._asdict() if part.reason is not None else None,
+            }
+            for part in ranked.parts
+        ],
+        "terms": [{"term": term.term, "contribution": term.contribution} for term in found.terms],
+        "evidence": [
+            {
+                "work_id": one.work_id,
+                "work_title": one.work_title,
+                "year": one.year,
+                "field": one.field,
+                "start": one.start,
+                "text": one.text,
+                "highlights": one.highlights,
+            }
+            for one in found.evidence
+        ],
+        "missing_must_have": list(ranked.missing_must_have),
+        "missing_nice_to_have": list(ranked.missing_nice_to_have),
+        "reason": found.reason._asdict(),
+    }

@@ -21,7 +21,7 @@ from matching_service.matching import queries
 from matching_service.matching.chunks import changes_of
 from matching_service.matching.conflicts import exclusions_of, may_be_proposed, reasons_against
 from matching_service.matching.documents import demand_query, profile_query
-from matching_service.matching.engine import Engine, RankRequest, rank_demands, rank_many
+from matching_service.matching.engine import Engine, RankRequest, rank_demands, rank_many, recalling
 from matching_service.matching.lists import NewList, new_run, store_lists
 from matching_service.matching.questions import demand_requests, filters_of, own_weights, read_question
 from matching_service.matching.reasons import why_not
@@ -65,8 +65,9 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
         )
         raise InvalidInput("store_needs_demand", message, errors=[FieldError("store_needs_demand", message, "/store")])
     async with engine.database.reading() as session:
-        asked = await read_question(session, body)
         newest = await last_seqs(session)
+        asked = await read_question(session, body, engine.standings, newest)
+        encoder = await recalling(engine, session, [asked.query])
     view = await engine.view(newest=newest, min_as_of=body.min_as_of)
     request = RankRequest(
         query=asked.query,
@@ -77,7 +78,7 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
         explain=body.explain,
         pinned=asked.decided("pinned") if body.store else frozenset(),
     )
-    listed = (await rank_many(engine, [request], view))[0]
+    listed = (await rank_many(engine, [request], view, encoder))[0]
     if isinstance(listed, Exception):
         raise listed
     took_ms = (perf_counter() - started) * 1e3
@@ -110,7 +111,7 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
                     level=entry.ranked.level,
                     explanation=_explanation(entry.explanation),
                     match_id=match_ids.get(entry.profile.id),
-                    decision=_decision(asked.decisions.get(entry.profile.id)),
+                    decision=asked.decision(entry.profile.id),
                 )
                 for rank_, entry in enumerate(listed, start=1)
             ],
@@ -123,10 +124,11 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
     """Explain one pair, also one that is not ranked, and say why it is not; raises NotFound."""
     started = perf_counter()
     async with engine.database.reading() as session:
-        asked = await read_question(session, body)
+        newest = await last_seqs(session)
+        asked = await read_question(session, body, engine.standings, newest)
         profile = await get_profile(session, body.profile_id)
         against = await reasons_against(session, asked.demand, profile, on=asked.circumstances.today)
-    view = await engine.view(min_as_of=body.min_as_of)
+    view = await engine.view(newest=newest, min_as_of=body.min_as_of)
     request = RankRequest(
         query=asked.query,
         filters=filters_of(body, asked, candidates=None, keep_rejected=False),
@@ -153,7 +155,7 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
         score=found.ranked.score if found is not None else None,
         level=found.ranked.level if found is not None else None,
         explanation=_explanation(found.explanation) if found is not None else None,
-        decision=_decision(asked.decisions.get(profile.id)),
+        decision=asked.decision(profile.id),
         why_not=why_not(body, profile, against, rank=place, score=found.ranked.score if found is not None else None),
     )
 
@@ -253,7 +255,7 @@ async def demands_for_profile(
     )
     async with engine.database.reading() as session:
         demands = await get_by_ids(session, DemandRow, (entry.profile_id for entry in likely))
-        requests = await demand_requests(session, list(demands.values()), top_k=1)
+        requests = await demand_requests(session, list(demands.values()), engine.standings, top_k=1)
     only_this = frozenset({profile.id})
     lists = await rank_many(
         engine, [replace(r, filters=replace(r.filters, candidates=only_this)) for r in requests], view

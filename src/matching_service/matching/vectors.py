@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +15,9 @@ from matching_service.store.database import Database
 from matching_service.store.embeddings import EmbeddingRow
 
 _KEYS_PER_QUERY = 500
+_BY_KEY = select(EmbeddingRow.key, EmbeddingRow.direction).where(
+    EmbeddingRow.key.in_(bindparam("keys", expanding=True))
+)
 _MAX_REMEMBERED = 10_000
 """Vectors of questions that are kept in memory, some 20 MB."""
 
@@ -49,21 +52,18 @@ class VectorStore:
         wanted = sorted(set(keys) - {0})
         vectors: dict[int, FloatArray | None] = {}
         for start in range(0, len(wanted), _KEYS_PER_QUERY):
-            statement = select(EmbeddingRow.key, EmbeddingRow.direction).where(
-                EmbeddingRow.key.in_(wanted[start : start + _KEYS_PER_QUERY])
-            )
-            for key, direction in await session.execute(statement):
+            some = wanted[start : start + _KEYS_PER_QUERY]
+            for key, direction in await session.execute(_BY_KEY, {"keys": some}):
                 vectors[key] = unit_vector(np.frombuffer(direction, dtype=np.int8)) if direction else None
         return vectors
 
-    async def remembered(self, texts: Sequence[EncodableText]) -> Vectors:
+    async def remembered(self, session: AsyncSession, texts: Sequence[EncodableText]) -> Vectors:
         """Stored vectors of questions, which are asked again and again: kept in memory as well."""
         if len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.clear()
         keys = {key for text in texts if (key := text.key(self._encoder))}
         if unknown := keys - self._remembered.keys():
-            async with self._database.reading() as session:
-                self._remembered |= await self.known(session, unknown)
+            self._remembered |= await self.known(session, unknown)
         return {key: self._remembered[key] for key in keys & self._remembered.keys()}
 
     async def make(self, texts: Sequence[EncodableText]) -> Vectors:

@@ -3,23 +3,22 @@
 Works on the few profiles that are shown, from their texts, with the same analysis that built the index.
 """
 
-import math
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from matching_service.foundation.errors import Text
 from matching_service.index.frequencies import Frequencies
-from matching_service.index.postings import MAX_COUNT, family_factors, term_keys
+from matching_service.index.postings import count_factor, family_factors, term_keys
 from matching_service.ranking.lexical import query_weights
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.ranker import RankedProfile
 from matching_service.text.normalise import fold, fold_with_spans
-from matching_service.text.terms import NGRAM_MARK, Place, find_places, find_terms, is_ngram
+from matching_service.text.terms import NGRAM_MARK, Occurrence, Place, ReadText, find_terms, is_ngram, read_text
 
 _MAX_TERMS = 8
 _MAX_EVIDENCE = 3
@@ -86,43 +85,45 @@ class Explainer:
     def __init__(self, prepared: PreparedQuery, frequencies: Frequencies) -> None:
         self._weights = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, frequencies)
         asked = replace(prepared.query.topical(), nice_to_have=()).text  # what the weights were made of
-        self._lone = _lone_characters(asked)
-        folded = {term: (fold(surface), surface) for term, surface in _surfaces(asked).items()}
+        occurrences = find_terms(asked)
+        self._lone = _lone_characters(asked, occurrences)
+        surfaces = _surfaces(asked, occurrences)
+        folded = {term: (fold(surface), surface) for term, surface in surfaces.items()}
         self._surfaces = {term: pair for term, pair in folded.items() if len(pair[1]) > 1 or pair[0] in self._lone}
         self._asked, self._folded_query = asked, fold_with_spans(asked)
         factors = family_factors(term_keys(self._weights)).tolist()
         self._factors = {t: w * f for (t, w), f in zip(self._weights.items(), factors, strict=True)}
+        self._terms = frozenset(self._weights)
+        self._pieces = {term: self._surfaces.get(term, (term.removeprefix(NGRAM_MARK),))[0] for term in self._terms}
 
     def explain(self, ranked: RankedProfile, passages: Sequence[PassageText]) -> Explanation:
         """Explain one ranked profile from the texts of ``ranked.work_ids``, in that order."""
         lexical = next((part.contribution for part in ranked.parts if part.signal == "lexical"), 0.0)
-        weights = self._weights if lexical > 0 else {}  # where words carried nothing, none are shown
-        terms = self._term_contributions(passages[0], lexical) if passages and lexical > 0 else []
-        evidence = _evidence(passages, weights, self._lone)
+        shared = self._terms if lexical > 0 else frozenset[str]()  # where words carried nothing, none are shown
+        found = [
+            _Found(passage, {field: _read(text).places_of(shared) for field, text in passage.fields.items()})
+            for passage in passages
+        ]
+        terms = self._term_contributions(found[0], lexical) if found and lexical > 0 else []
+        evidence = _evidence(found, self._weights, self._lone)
         reason = _reason(terms, passages, evidence, ranked.missing_must_have) if ranked.score > 0 else _NOTHING
         return Explanation(tuple(terms[:_MAX_TERMS]), tuple(evidence), reason)
 
-    def _term_contributions(self, best_passage: PassageText, lexical: float) -> list[TermContribution]:
+    def _term_contributions(self, best: "_Found", lexical: float) -> list[TermContribution]:
         """The lexical part split over words, largest first.
 
         What character n-grams and inner words earned is credited to the longest shared word that holds them:
         people write 谐波减速器, not 谐波, 波减 and 减速. A character is a term only where the demand uses it as a
         word (泵, 水); what no shared word holds is part of the lexical signal but no term of the demand.
         """
-        reads = [_read(text) for text in best_passage.fields.values()]
-        counts = {
-            t: sum(read.counts.get(t, 0) for read in reads)
-            for read in reads
-            for t in self._factors.keys() & read.counts
-        }
+        counts = Counter([term for places in best.places.values() for term, _, _ in places])
         # Up to the passage's length, by which all are divided alike.
-        products = {t: self._factors[t] * (1 + math.log(min(counts[t], MAX_COUNT))) for t in sorted(counts)}
+        products = {t: self._factors[t] * count_factor(counts[t]) for t in sorted(counts)}
         total = sum(products.values())
-        holders = _Holders(self._shared_words(best_passage, products))
+        holders = _Holders(self._shared_words(best.passage, products))
         shares: dict[str, float] = {}
         for term, product in products.items():
-            part = self._surfaces[term][0] if term in self._surfaces else fold(term.removeprefix(NGRAM_MARK))
-            holder = holders.find(part)
+            holder = holders.find(self._pieces[term])
             if holder is not None:
                 shares[holder] = shares.get(holder, 0.0) + lexical * product / total
         found = [TermContribution(term, share) for term, share in shares.items()]
@@ -141,7 +142,7 @@ class Explainer:
             if term in products or (len(folded) > 1 and folded in folded_text)
         }
         words |= {lone: surface for lone, surface in self._lone.items() if NGRAM_MARK + lone in products}
-        for term in {word for text in passage.fields.values() for word in _read(text).words}:
+        for term in set[str]().union(*(_read(text).words for text in passage.fields.values())):
             if term not in words and (place := self._folded_query.text.find(term)) >= 0:
                 start, end = self._folded_query.original_span(place, place + len(term))
                 words[term] = self._asked[start:end]
@@ -166,25 +167,21 @@ class _Holders:
         return next((word for folded, word in self._words if piece in folded), None)
 
 
-class _Read(NamedTuple):
-    """The terms of a stored text: where, how often, and which of them are words of two characters or more."""
+class _Found(NamedTuple):
+    """A passage with the places of the query's terms in each of its fields."""
 
-    places: Sequence[Place]
-    counts: Mapping[str, int]
-    words: Collection[str]
+    passage: PassageText
+    places: Mapping[str, Sequence[Place]]
 
 
-@lru_cache(maxsize=512)  # some 50 MB for texts of usual length
-def _read(text: str) -> _Read:
+@lru_cache(maxsize=1 << 14)  # some 50 MB for texts of usual length
+def _read(text: str) -> ReadText:
     """A night run meets the same passages in the lists of many demands."""
-    places = find_places(text)
-    counts = Counter([term for term, _, _ in places])
-    return _Read(places, counts, [term for term in counts if len(term) > 1 and term[0] != NGRAM_MARK])
+    return read_text(text)
 
 
-def _lone_characters(text: str) -> dict[str, str]:
+def _lone_characters(text: str, occurrences: Sequence[Occurrence]) -> dict[str, str]:
     """Characters that are words by themselves in the query, folded, and as written: 泵 in 泵的选型, not 漏 in 漏液."""
-    occurrences = find_terms(text)
     joined = {
         place
         for o in occurrences
@@ -195,10 +192,10 @@ def _lone_characters(text: str) -> dict[str, str]:
     return {o.term.removeprefix(NGRAM_MARK): text[o.start : o.end] for o in single}
 
 
-def _surfaces(text: str) -> dict[str, str]:
+def _surfaces(text: str, occurrences: Sequence[Occurrence]) -> dict[str, str]:
     """How the query writes each of its words: first occurrence, original spelling."""
     surfaces: dict[str, str] = {}
-    for occurrence in find_terms(text):
+    for occurrence in occurrences:
         if not is_ngram(occurrence.term):
             surfaces.setdefault(occurrence.term, text[occurrence.start : occurrence.end])
     return surfaces
@@ -214,11 +211,9 @@ class _Sentence(NamedTuple):
     places: Sequence[Place]
 
 
-def _evidence(
-    passages: Sequence[PassageText], query_weights: Mapping[str, float], lone: Mapping[str, str]
-) -> list[Evidence]:
+def _evidence(found: Sequence[_Found], query_weights: Mapping[str, float], lone: Mapping[str, str]) -> list[Evidence]:
     """Up to three sentences: the best one of each passage, then the next best that still say half as much."""
-    ranked = [_sentences(passage, query_weights) for passage in passages]
+    ranked = [_sentences(one, query_weights) for one in found]
     firsts = [sentences[0] for sentences in ranked if sentences]
     if not firsts:
         return []
@@ -234,11 +229,11 @@ def _evidence(
     return shown
 
 
-def _sentences(passage: PassageText, query_weights: Mapping[str, float]) -> list[_Sentence]:
+def _sentences(one: _Found, query_weights: Mapping[str, float]) -> list[_Sentence]:
     """The passage's sentences, heaviest first, equal ones in the order of the text."""
-    found: list[_Sentence] = []
+    passage, found = one.passage, list[_Sentence]()
     for field, text in passage.fields.items():
-        places = [place for place in _read(text).places if place[0] in query_weights]
+        places = one.places[field]
         starts = [start for _, start, _ in places]
         for sentence in _SENTENCE.finditer(text):
             start, end = sentence.span()

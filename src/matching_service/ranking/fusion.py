@@ -147,15 +147,15 @@ def fuse(
     return Fused(topic_weights, topic_parts, adjusting_weights, adjusting_parts, deducted, allowances, steadied, scores)
 
 
-def score_bounds(topic: Float64Array, ranges: Float64Array, weights: Weights) -> tuple[Float64Array, Float64Array]:
-    """The lowest and the highest score that adjustments can make of each topic score, before must-haves and stability.
+def extreme_scores(topic: Float64Array, values: Float64Array, weights: Weights) -> Float64Array:
+    """float64, shape (n_candidates,): what adjustments make of topic scores, before must-haves and stability.
 
-    topic : float64, shape (n_candidates,), in [0, 1]. ranges : float64, shape (n_adjusting_signals, 2), the least value
-    of each signal, 0.5 at most, and its greatest, 0.5 at least.
+    topic : float64, shape (n_candidates,), in [0, 1]. values : float64, in [0, 1], NaN = not known, shape
+    (n_adjusting_signals,) for the least or the greatest that any candidate can have, or (n_candidates,
+    n_adjusting_signals) for their own.
     """
-    least, greatest = weights.adjusting() @ (2.0 * ranges - 1.0)
-    room = _room(topic, weights)
-    return topic + least * room, topic + greatest * room
+    moves = np.nan_to_num(2.0 * values - 1.0) @ weights.adjusting()
+    return np.asarray(topic + moves * _room(topic, weights), dtype=np.float64)
 
 
 def _room(topic: Float64Array, weights: Weights) -> Float64Array:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,9 +22,9 @@ from matching_service.ranking.fusion import (
     Fused,
     Weights,
     default_weights,
+    extreme_scores,
     fuse,
     known_weights,
-    score_bounds,
 )
 from matching_service.ranking.lexical import lexical_value, query_weights
 from matching_service.ranking.prepare import PreparedQuery
@@ -41,6 +42,8 @@ from matching_service.ranking.topics import Topic, passages_with, profiles_with
 _N_CANDIDATES = 500
 """Passages taken from each index; many more than are shown, so that one strong signal is enough to be seen."""
 _N_EVIDENCE = 3
+_ROUNDING = 1e-9
+"""Much more than a score can differ by the order of its sums."""
 _EVIDENCE_SHARE = 0.6
 """A further passage is evidence when it scores at least this share of the profile's best one."""
 _NO_STANDING = Standing()
@@ -99,6 +102,26 @@ class _Best:
         return self.order[self.firsts[place] : self.ends[place]]
 
 
+class _Seen(NamedTuple):
+    """Profiles whose facts were looked at. places : shape (n_seen,), of the profiles among the best passages'.
+    findings : per profile, of each structured signal. nice : per nice-to-have, who has it.
+    values : shape (n_seen, n_adjusting_signals), NaN = not known.
+    """
+
+    places: IntArray
+    findings: list[dict[str, Finding | None]]
+    nice: list[BoolArray]
+    values: Float64Array
+
+    def and_(self, other: "_Seen") -> "_Seen":
+        return _Seen(
+            np.concatenate([self.places, other.places]),
+            self.findings + other.findings,
+            [np.concatenate(both) for both in zip(self.nice, other.nice, strict=True)],
+            np.concatenate([self.values, other.values]),
+        )
+
+
 def rank(
     prepared: PreparedQuery,
     snapshot: Snapshot,
@@ -144,14 +167,22 @@ def rank(
     for column in has:
         n_missing += ~column
     ranges: dict[str, tuple[float, float]] = {"nice_to_have": (0.0, 1.0), **value_ranges(prepared.query, circumstances)}
-    bounds = score_bounds(best.topic, np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]), weights)
-    near = _within_reach(bounds, n_missing, top_k, stability=circumstances.stability)
+    least, greatest = np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]).T
+    lowest, highest = (extreme_scores(best.topic, values, weights) for values in (least, greatest))
+    with_nice = [passages_with(topic, snapshot) for topic in prepared.nice_to_have]
+
+    def look_closer(places: IntArray) -> _Seen:
+        nice = _has_topics(prepared.nice_to_have, with_nice, prepared, snapshot, best.profile_rows[places])
+        findings = _findings(prepared, snapshot, circumstances, rows[best.leaders[places]])
+        return _Seen(places, findings, nice, _adjusting_values(findings, nice))
+
+    # What the likeliest ones score in truth rules out most of those that might come before them.
+    likely = look_closer(np.lexsort((-highest, n_missing))[: 2 * top_k])
+    lowest[likely.places] = extreme_scores(best.topic[likely.places], likely.values, weights)
+    others = _within_reach(lowest, highest, n_missing, top_k, stability=circumstances.stability)
+    near, findings, nice, values = likely.and_(look_closer(np.setdiff1d(others, likely.places)))
     leaders = best.leaders[near]
     signals = signals[leaders]
-    findings = _findings(prepared, snapshot, circumstances, rows[leaders])
-    with_nice = [passages_with(topic, snapshot) for topic in prepared.nice_to_have]
-    nice = _has_topics(prepared.nice_to_have, with_nice, prepared, snapshot, best.profile_rows[near])
-    values = _adjusting_values(findings, nice)
     share_missing = n_missing[near] / max(1, len(has))
     ids = [profile_id.decode() for profile_id in snapshot.profile_ids(best.profile_rows[near]).tolist()]
     listed = np.array([circumstances.listed.get(profile_id, np.nan) for profile_id in ids], dtype=np.float64)
@@ -266,16 +297,15 @@ def _has_topics(
 
 
 def _within_reach(
-    bounds: tuple[Float64Array, Float64Array], n_missing: IntArray, top_k: int, *, stability: float
+    lowest: Float64Array, highest: Float64Array, n_missing: IntArray, top_k: int, *, stability: float
 ) -> IntArray:
     """Places of the profiles that could still come among the first ``top_k``, by their lowest and highest scores."""
-    lowest, highest = bounds
     order = np.lexsort((-lowest, n_missing))
     if len(order) <= top_k:
         return order
     last = order[top_k - 1]
     # What is deducted for must-haves, at most a half, is the same share where the same number is missing.
-    close = (n_missing == n_missing[last]) & (highest + 2 * stability >= lowest[last])
+    close = (n_missing == n_missing[last]) & (highest + 2 * stability >= lowest[last] - _ROUNDING)
     return np.flatnonzero((n_missing < n_missing[last]) | close)
 
 

@@ -1,13 +1,14 @@
 """Connections and transactions. The only module that commits."""
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, event, func, insert, make_url, select, text
+from sqlalchemy import Connection, Executable, Row, event, func, insert, make_url, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -51,6 +52,8 @@ class Database:
         self._autocommit = self.engine.execution_options(
             **({_BEGIN: None} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"})
         )
+        self._glancing = asyncio.Lock()
+        self._kept: AsyncConnection | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -63,7 +66,8 @@ class Database:
             try:
                 yield session
                 await self._write_journal(session)
-                await session.commit()
+                if session.in_transaction():  # a session that nobody used has nothing to commit
+                    await session.commit()
             except StaleDataError as error:
                 raise PreconditionFailed("row_changed", _CHANGED) from error
             except IntegrityError as error:
@@ -84,16 +88,33 @@ class Database:
             except PoolTimeoutError as error:
                 raise Unavailable("database_busy", _BUSY) from error
 
-    @asynccontextmanager
-    async def glance(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for a single query, without the cost of a transaction around it."""
-        try:
-            async with self._autocommit.connect() as connection:
-                yield connection
-        except PoolTimeoutError as error:
-            raise Unavailable("database_busy", _BUSY) from error
+    async def glance(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
+        """The row that a query finds, or None. Every request begins with one, to look up its key: hence no transaction
+        around it, and a connection of its own that stays open.
+        """
+        async with self._glancing:
+            try:
+                return await self._ask(statement, parameters)
+            except DBAPIError:  # the server may have been started anew since the last one
+                await self._hang_up()
+                return await self._ask(statement, parameters)
+
+    async def _ask(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
+        if self._kept is None or self._kept.invalidated:
+            await self._hang_up()
+            try:
+                self._kept = await self._autocommit.connect()
+            except PoolTimeoutError as error:
+                raise Unavailable("database_busy", _BUSY) from error
+        return (await self._kept.execute(statement, parameters)).one_or_none()
+
+    async def _hang_up(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept.close()
 
     async def close(self) -> None:
+        await self._hang_up()
         await self.engine.dispose()
 
     async def lock(self, session: AsyncSession | AsyncConnection, key: int) -> None:

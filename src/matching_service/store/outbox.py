@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, Integer, String, func, select
+from sqlalchemy import JSON, BigInteger, Index, Integer, Select, String, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -17,8 +17,6 @@ from matching_service.foundation.clock import now
 from matching_service.store.base import Table
 from matching_service.store.journal import append
 from matching_service.store.lookup import id_batches
-
-_INDEXED = ("profile", "demand")
 
 
 class OutboxRow(Table):
@@ -36,6 +34,15 @@ class OutboxRow(Table):
         Index("ix_outbox_events_newest", "entity", "entity_id", "seq"),  # is there a newer event of the same record?
         {"sqlite_autoincrement": True},  # a number is never used twice
     )
+
+
+def _newest(*entities: str) -> Select[*tuple[Any, ...]]:
+    newest = [select(func.max(OutboxRow.seq)).where(OutboxRow.entity == entity) for entity in entities]
+    return select(*(one.scalar_subquery() for one in (*newest, select(func.max(OutboxRow.seq)))))
+
+
+_RANKED_BY = ("profile", "demand", "match", "suggestion")
+_NEWEST = _newest(*_RANKED_BY)
 
 
 def record_event(
@@ -68,11 +75,9 @@ async def last_seq(session: AsyncSession, *, entity: str | None = None) -> int:
 
 
 async def last_seqs(session: AsyncSession) -> dict[str, int]:
-    """The numbers of the newest events of profiles, of demands and ("") of all, in one query."""
-    newest = {entity: select(func.max(OutboxRow.seq)).where(OutboxRow.entity == entity) for entity in _INDEXED}
-    newest[""] = select(func.max(OutboxRow.seq))
-    row = (await session.execute(select(*(statement.scalar_subquery() for statement in newest.values())))).one()
-    return {entity: int(seq or 0) for entity, seq in zip(newest, row, strict=True)}
+    """The numbers of the newest events of what a list depends on, by kind of entity, and ("") of all, in one query."""
+    row = (await session.execute(_NEWEST)).one()
+    return {entity: int(seq or 0) for entity, seq in zip((*_RANKED_BY, ""), row, strict=True)}
 
 
 async def events_after(session: AsyncSession, seq: int, *, entity: str, limit: int) -> Sequence[OutboxRow]:
