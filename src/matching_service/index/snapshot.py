@@ -234,10 +234,12 @@ class Snapshot:
 
     def scores(self, query: TermQuery, allowed: BoolArray) -> FloatArray:
         """``word_scores`` of a query that is ready."""
-        scores = np.zeros(self.row_offsets[-1], dtype=np.float32)
+        scores = np.empty(self.row_offsets[-1], dtype=np.float32)
         for part, (first, last) in zip(self.parts, pairwise(self.row_offsets), strict=True):
             if allowed[first:last].any():
                 part.segment.postings.scores(query, scores[first:last])
+            else:
+                scores[first:last] = 0.0
         return scores
 
     def word_scores_of(self, weights: TermWeights, rows: IntArray) -> FloatArray:
