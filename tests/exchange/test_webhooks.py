@@ -27,7 +27,7 @@ from matching_service.exchange.deliveries import delay_after
 from matching_service.exchange.mapping import EntityMapping, Mapped
 from matching_service.exchange.schemas import WebhookCreate, WebhookPatch
 from matching_service.exchange.sender import Sender, Tally
-from matching_service.foundation.clock import today
+from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import Conflict
 from matching_service.foundation.settings import Settings
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch
@@ -128,6 +128,34 @@ async def test_events_arrive_once_signed_and_in_order(database: Database, receiv
 
 
 @ONLY_SQLITE
+async def test_the_secret_before_is_good_for_a_day_after_a_change(database: Database, receiver: Receiver) -> None:
+    row = await subscribe(database, receiver)
+    secrets = [row.secret]
+    clock = Clock(now())
+
+    async def signed_with() -> list[str]:
+        async with database.transaction() as session:
+            await create_profile(session, ProfileCreate(kind="expert", name="卓砺川"), COMMAND_LINE)
+        await sender(database, clock).deliver_due()
+        return [secret for secret in secrets if receiver.accepted[-1].is_signed_with(secret)]
+
+    async def change_secret() -> None:
+        async with database.transaction() as session:
+            found = await webhooks.get_webhook(session, row.id)
+            secrets.append((await webhooks.change_secret(session, found, COMMAND_LINE)).secret)
+
+    assert await signed_with() == secrets
+    await change_secret()
+    assert await signed_with() == secrets
+    await change_secret()  # who lost a secret changes it twice
+    assert await signed_with() == secrets[1:]
+    clock.advance(hours=23, minutes=59)
+    assert await signed_with() == secrets[1:]
+    clock.advance(minutes=2)
+    assert await signed_with() == secrets[2:]
+    assert len(set(secrets)) == 3
+
+
 async def test_only_subscribed_events_are_sent(database: Database, receiver: Receiver) -> None:
     await subscribe(database, receiver, events=["profile.*", "demand.published"])
     demand_id = await demand_with_three_events(database)

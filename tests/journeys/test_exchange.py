@@ -89,10 +89,18 @@ def test_the_secret_is_shown_once(http: httpx.Client, receiver: Receiver) -> Non
     path = f"/v1/webhooks/{webhook['id']}"
     changed = http.patch(path, json={"events": ["profile.created"]})
     assert changed.json()["events"] == ["profile.created"]
+    second = http.post(f"{path}/secret", headers={"Idempotency-Key": webhook["id"]})
+    again = http.post(f"{path}/secret", headers={"Idempotency-Key": webhook["id"]})  # the first answer was lost
+    assert again.json() == second.json()
+    assert second.json()["secret"] != webhook["secret"]
+    assert webhook["both_sign_until"] is None
+    assert http.get(path).json()["both_sign_until"] == second.json()["both_sign_until"] > second.json()["updated_at"]
     for answer in (http.get(path), http.get("/v1/webhooks"), changed):
         assert answer.status_code == 200
         assert webhook["secret"] not in answer.text
         assert "secret" not in answer.text
+    http.post(f"{path}/test").raise_for_status()
+    assert all(receiver.accepted[-1].is_signed_with(one["secret"]) for one in (webhook, second.json()))
 
 
 def test_a_failure_is_seen_and_a_dead_letter_replayed(

@@ -140,7 +140,7 @@ async def _written(session: AsyncSession, row: ClaimRow, actor: Principal) -> No
 
 
 def _check_claimable(demand: DemandRow) -> None:
-    is_over = demand.status == DemandStatus.PUBLISHED and demand.expires_on is not None and demand.expires_on < today()
+    is_over = demand.expires_on is not None and demand.expires_on < today()
     if DemandStatus(demand.status) not in OPEN or is_over:
         raise _not_open(demand)
 
