@@ -15,6 +15,9 @@ from matching_service.api.admission import bulk_line, ranking_line
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
+from matching_service.board.listing import Board
+from matching_service.board.routes import router as board
+from matching_service.claims.routes import router as claims
 from matching_service.demands.routes import router as demands
 from matching_service.engagements.routes import router as engagements
 from matching_service.exchange.mapping import load_mappings
@@ -27,6 +30,7 @@ from matching_service.matching.engine import Engine
 from matching_service.matching.routes import router as matches
 from matching_service.organizations.routes import router as organizations
 from matching_service.profiles.routes import router as profiles
+from matching_service.projects.routes import router as projects
 from matching_service.ranking.encoder import load_encoder
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
@@ -35,7 +39,8 @@ from matching_service.suggestions.routes import router as suggestions
 logger = logging.getLogger(__name__)
 
 _DESCRIPTION = """Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams, laboratories and
-achievements, and explains every match. Every path under `/v1` needs `Authorization: Bearer <key>`."""
+achievements, and explains every match. Every path under `/v1` but the public list `/v1/board` needs
+`Authorization: Bearer <key>`."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -54,8 +59,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
-    for router in (organizations, demands, profiles, matches, suggestions, engagements, exchange):
+    rooms = (organizations, demands, profiles, matches, suggestions, claims, projects, engagements, exchange)
+    for router in rooms:
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
+    app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # asks for no key
     app.include_router(health.router)
     _describe_problems(app)
     return app
@@ -85,6 +92,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.database = database
     app.state.engine = engine
     app.state.work_off = work_off
+    app.state.board = Board(database)
     app.state.sender = Sender(database, app.state.settings, app.state.mappings)
     _keep(tasks, asyncio.create_task(engine.follow()))
     _keep(tasks, asyncio.create_task(app.state.sender.run()))

@@ -12,8 +12,8 @@ SOURCE = Path(matching_service.__file__).parent
 
 PURE = {"text", "index", "ranking", "evaluation"}
 RECORDS = {"store", "audit", "access", "api"}
-ROOMS = {"organizations", "demands", "profiles", "engagements"}
-BELOW_JOBS = {"foundation", "sample", "matching", "suggestions", "exchange"} | PURE | RECORDS | ROOMS
+ROOMS = {"organizations", "demands", "profiles", "engagements", "projects"}
+BELOW_JOBS = {"foundation", "sample", "matching", "suggestions", "board", "claims", "exchange"} | PURE | RECORDS | ROOMS
 ROOF = {"app", "cli", "__main__"}
 
 MAY_IMPORT = {
@@ -34,8 +34,11 @@ MAY_IMPORT = {
     "demands": {"foundation"} | RECORDS,
     "profiles": {"foundation"} | RECORDS,
     "engagements": {"foundation"} | RECORDS,
+    "projects": {"foundation"} | RECORDS,
     "matching": {"foundation"} | PURE | RECORDS | ROOMS,
     "suggestions": {"foundation", "matching"} | RECORDS | ROOMS,
+    "board": {"foundation", "text"} | RECORDS | ROOMS,
+    "claims": {"foundation", "matching"} | RECORDS | ROOMS,
     "exchange": {"foundation", "matching"} | PURE | RECORDS | ROOMS,
     "jobs": BELOW_JOBS,
     # the roof

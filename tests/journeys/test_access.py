@@ -32,6 +32,11 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.CONTACT_WRITE: ("PUT", f"/v1/profiles/{UNKNOWN_ID}/contact", {}),
     Action.SUGGESTION_READ: ("GET", f"/v1/suggestions/{UNKNOWN_ID}", None),
     Action.SUGGESTION_WRITE: ("POST", "/v1/suggestions", {"demand_id": UNKNOWN_ID, "profile_id": UNKNOWN_ID}),
+    Action.CLAIM_READ: ("GET", f"/v1/claims/{UNKNOWN_ID}", None),
+    Action.CLAIM_WRITE: ("POST", f"/v1/claims/{UNKNOWN_ID}/transitions", {"to": "withdrawn"}),
+    Action.CLAIM_JUDGE: ("POST", f"/v1/claims/{UNKNOWN_ID}/transitions", {"to": "chosen"}),
+    Action.PROJECT_READ: ("GET", f"/v1/projects/{UNKNOWN_ID}", None),
+    Action.PROJECT_WRITE: ("PATCH", f"/v1/projects/{UNKNOWN_ID}", {}),
     Action.ENGAGEMENT_READ: ("GET", f"/v1/engagements/{UNKNOWN_ID}", None),
     Action.ENGAGEMENT_WRITE: ("PATCH", f"/v1/engagements/{UNKNOWN_ID}", {}),
     Action.MATCH: ("POST", "/v1/matches", {"demand_id": UNKNOWN_ID}),
@@ -67,9 +72,9 @@ def _routes(http: httpx.Client) -> list[tuple[str, str]]:
     return found
 
 
-def test_no_route_answers_without_a_key(server: Server) -> None:
+def test_no_route_but_the_public_list_answers_without_a_key(server: Server) -> None:
     with server.client("") as http:
-        routes = _routes(http)
+        routes = [(method, path) for method, path in _routes(http) if not path.startswith("/v1/board")]
         answers = {route: http.request(*route, json=None if route[0] == "GET" else {}) for route in routes}
     assert len(answers) > 20
     for answer in answers.values():

@@ -33,6 +33,11 @@ class Action(StrEnum):
     CONTACT_WRITE = "contact:write"
     SUGGESTION_READ = "suggestion:read"
     SUGGESTION_WRITE = "suggestion:write"
+    CLAIM_READ = "claim:read"
+    CLAIM_WRITE = "claim:write"
+    CLAIM_JUDGE = "claim:judge"
+    PROJECT_READ = "project:read"
+    PROJECT_WRITE = "project:write"
     ENGAGEMENT_READ = "engagement:read"
     ENGAGEMENT_WRITE = "engagement:write"
     MATCH = "match:rank"
@@ -82,6 +87,11 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.CONTACT_WRITE: _OFFICE,
         Action.SUGGESTION_READ: _OFFICE_AND_BATCH,
         Action.SUGGESTION_WRITE: _OFFICE,
+        Action.CLAIM_READ: _OFFICE,
+        Action.CLAIM_WRITE: _OFFICE_AND_PORTAL,
+        Action.CLAIM_JUDGE: _OFFICE,
+        Action.PROJECT_READ: _OFFICE,
+        Action.PROJECT_WRITE: _OFFICE,
         Action.ENGAGEMENT_READ: _OFFICE,
         Action.ENGAGEMENT_WRITE: _OFFICE,
         Action.MATCH: _OFFICE_AND_BATCH,

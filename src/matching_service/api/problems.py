@@ -304,6 +304,8 @@ _MESSAGES = {
     "control_character": "文本含有控制字符（如 NUL），请删除。",
     "credit_code": "统一社会信用代码无效：应为 18 位且校验位正确。",
     "not_a_number": "应为数字，不能是 true 或 false。",
+    "points_missing": "评分表不完整，缺少：{missing}。",
+    "too_many_points": "{criterion} 最多 {most} 分。",
     "one_of": "需要且只能给出 demand_id 与 query 之一。",
     "one_target": "需要且只能给出 profile_id 与 organization_id 之一。",
 }

@@ -12,9 +12,9 @@ from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, 
 from matching_service.store.lookup import get_page, get_row
 
 
-async def get_demand(session: AsyncSession, demand_id: str) -> DemandRow:
-    """The row; raises NotFound."""
-    if (row := await get_row(session, DemandRow, demand_id)) is None:
+async def get_demand(session: AsyncSession, demand_id: str, *, for_update: bool = False) -> DemandRow:
+    """The row, with ``for_update`` locked to the end of the transaction; raises NotFound."""
+    if (row := await get_row(session, DemandRow, demand_id, for_update=for_update)) is None:
         raise not_found(Text("需求", "Demand"), demand_id, code="demand_not_found")
     return row
 

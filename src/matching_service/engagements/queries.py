@@ -10,6 +10,7 @@ from matching_service.engagements.schemas import Kind
 from matching_service.foundation.clock import day_of
 from matching_service.foundation.errors import Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
+from matching_service.store.claims import ClaimRow
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.lookup import get_page, get_row
 from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
@@ -67,8 +68,9 @@ async def due_until(session: AsyncSession, staff: str, last: date) -> Sequence[E
 
 
 async def last_contacts(session: AsyncSession, demand_ids: Sequence[str], *, until: date) -> dict[str, date]:
-    """Per demand the last day, not after ``until``, on which anybody was in touch about it: an engagement, or a step of
-    a suggestion beyond the suggestion itself.
+    """Per demand the last day, not after ``until``, on which anybody was in touch about it.
+
+    By an engagement, a claim, or a step of a suggestion beyond the suggestion itself.
     """
     held = select(EngagementRow.demand_id, func.max(EngagementRow.held_on)).where(
         EngagementRow.demand_id.in_(demand_ids), EngagementRow.held_on <= until
@@ -80,8 +82,10 @@ async def last_contacts(session: AsyncSession, demand_ids: Sequence[str], *, unt
         .join(SuggestionRow, SuggestionTransitionRow.suggestion_id == SuggestionRow.id)
         .where(SuggestionRow.demand_id.in_(demand_ids), SuggestionTransitionRow.from_status.is_not(None))
     )
-    for demand_id, moment in await session.execute(steps.group_by(SuggestionRow.demand_id)):
-        found[demand_id] = max(day_of(moment), found.get(demand_id, date.min))
+    claims = select(ClaimRow.demand_id, func.max(ClaimRow.created_at)).where(ClaimRow.demand_id.in_(demand_ids))
+    for statement in (steps.group_by(SuggestionRow.demand_id), claims.group_by(ClaimRow.demand_id)):
+        for demand_id, moment in await session.execute(statement):
+            found[demand_id] = max(day_of(moment), found.get(demand_id, date.min))
     return found
 
 

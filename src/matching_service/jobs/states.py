@@ -5,6 +5,8 @@ python -m matching_service.jobs.states > docs/states.md
 
 import sys
 
+from matching_service.claims.states import CRITERIA
+from matching_service.claims.states import LIFE as CLAIM
 from matching_service.demands.states import LIFE, EndReason
 from matching_service.suggestions.states import LIFE as SUGGESTION
 from matching_service.suggestions.states import RefusalReason
@@ -28,6 +30,15 @@ def states_document() -> str:
         ("A suggestion 推荐: a profile that is proposed for a demand", SUGGESTION, RefusalReason),
     ):
         parts += [f"## {heading}", "", life.markdown(), "", f"Reasons: {', '.join(reasons)}. `other` needs words.", ""]
+    points = ", ".join(f"{criterion} {words.zh} {most}" for criterion, (words, most) in CRITERIA.items())
+    parts += [
+        "## A claim 揭榜: an offer to solve a demand",
+        "",
+        CLAIM.markdown(),
+        "",
+        f"Score sheet 评分表: {points}.",
+        "",
+    ]
     return "\n".join(parts)
 
 

@@ -3,6 +3,7 @@
 from matching_service.store.access import ApiKeyRow, IdempotentAnswerRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.base import Table
+from matching_service.store.claims import ClaimRow, ClaimScoreRow
 from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.embeddings import EmbeddingRow
 from matching_service.store.engagements import EngagementRow
@@ -11,12 +12,14 @@ from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow,
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
-from matching_service.store.projects import ProjectRow
+from matching_service.store.projects import MilestoneRow, ProjectPartnerRow, ProjectRow
 from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
 
 __all__ = [
     "ApiKeyRow",
     "AuditRow",
+    "ClaimRow",
+    "ClaimScoreRow",
     "DeadlineNoticeRow",
     "DecisionRow",
     "DeliveryRow",
@@ -32,10 +35,12 @@ __all__ = [
     "MatchListRow",
     "MatchRow",
     "MatchRunRow",
+    "MilestoneRow",
     "OrganizationRow",
     "OutboxRow",
     "ProfileContactRow",
     "ProfileRow",
+    "ProjectPartnerRow",
     "ProjectRow",
     "SuggestionRow",
     "SuggestionTransitionRow",

@@ -1,0 +1,137 @@
+"""The list as it is now, kept in memory, because the public may ask as often as it likes: made anew when a demand
+changed, which is one small query, and searched without a database.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from anyio import to_thread
+from sqlalchemy import select
+
+from matching_service.board.schemas import BoardDemand
+from matching_service.demands.states import OPEN
+from matching_service.foundation.errors import Text, not_found
+from matching_service.store.database import Database
+from matching_service.store.demands import DemandRow
+from matching_service.store.outbox import last_seq
+from matching_service.text.normalise import fold
+from matching_service.text.terms import count_terms, find_places, is_ngram
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A demand on the list with what it is searched by: its folded text, and its terms with synonyms as one."""
+
+    demand: BoardDemand
+    row_version: int
+    text: str
+    terms: frozenset[str]
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        """Later publications have a larger place and stand first."""
+        return self.demand.published_at, self.demand.id
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All entries, newest publication first, and the number of the last change of any demand that they know."""
+
+    as_of: int = -1
+    entries: tuple[Entry, ...] = ()
+
+    def etag(self, on: date) -> str:
+        """Names the state of the list on a day: tomorrow, what ends today is gone."""
+        return f'"{self.as_of}-{on:%Y%m%d}"'
+
+    def find(
+        self, *, on: date, q: str | None, cluster: str | None, region: str | None, industry_code: str | None
+    ) -> Iterator[Entry]:
+        """Entries that can be claimed on that day and fit; every word of ``q`` must be found."""
+        wanted = [_Wanted.of(word) for word in fold(q or "").split()]
+        for entry in self.entries:
+            demand = entry.demand
+            if (
+                (demand.expires_on is None or demand.expires_on >= on)
+                and (cluster is None or demand.cluster == cluster)
+                and (region is None or (demand.region or "").startswith(region))
+                and (industry_code is None or (demand.industry_code or "").startswith(industry_code))
+                and all(word.is_in(entry) for word in wanted)
+            ):
+                yield entry
+
+    def get(self, demand_id: str, *, on: date) -> BoardDemand:
+        """Raises NotFound for one that is not on the list, whatever else it is."""
+        for entry in self.entries:
+            demand = entry.demand
+            if demand.id == demand_id and (demand.expires_on is None or demand.expires_on >= on):
+                return demand
+        raise not_found(Text("榜单上的需求", "On the list, demand"), demand_id, code="not_on_the_board")
+
+
+class Board:
+    """The newest listing of this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = asyncio.Lock()
+        self._listing = Listing()
+
+    async def listing(self) -> Listing:
+        """With every change that was committed before this call."""
+        if self._listing.as_of >= await self._last_change():
+            return self._listing
+        async with self._lock:
+            as_of = await self._last_change()  # before the rows: what comes later makes another listing
+            if self._listing.as_of < as_of:
+                known = {entry.demand.id: entry for entry in self._listing.entries}
+                statement = select(DemandRow).where(DemandRow.status.in_(OPEN), DemandRow.visibility == "public")
+                async with self._database.reading() as session:
+                    rows = (await session.scalars(statement)).all()
+                self._listing = Listing(as_of, await to_thread.run_sync(_entries, rows, known))
+        return self._listing
+
+    async def _last_change(self) -> int:
+        async with self._database.reading() as session:
+            return await last_seq(session, entity="demand")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A word of a question: found as it stands, also within a longer word, or by its terms, which know synonyms.
+
+    Of terms within a longer term the longer one counts alone: 可编程控制器 is PLC, which holds no 控制.
+    """
+
+    word: str
+    terms: frozenset[str]
+
+    @classmethod
+    def of(cls, word: str) -> "_Wanted":
+        terms: list[str] = []
+        reached = 0
+        for term, _, end in find_places(word):  # by start, of several the longest first
+            if end > reached and not is_ngram(term):
+                terms.append(term)
+                reached = end
+        return cls(word, frozenset(terms))
+
+    def is_in(self, entry: Entry) -> bool:
+        return self.word in entry.text or (bool(self.terms) and self.terms <= entry.terms)
+
+
+def _entries(rows: Sequence[DemandRow], known: Mapping[str, Entry]) -> tuple[Entry, ...]:
+    """Rows as entries in the order of the list; what did not change is not read again."""
+    found: list[Entry] = []
+    for row in rows:
+        entry = known.get(row.id)
+        if entry is None or entry.row_version != row.row_version:
+            demand = BoardDemand.model_validate(row)
+            parts = (row.title, row.problem, row.key_technology, row.expected_goal, row.field)
+            lists = (*row.keywords, *row.must_have, *row.nice_to_have)
+            text = "\n".join(part for part in (*parts, *lists) if part)
+            entry = Entry(demand, row.row_version, fold(text), frozenset(count_terms(text)))
+        found.append(entry)
+    return tuple(sorted(found, key=lambda entry: entry.place, reverse=True))

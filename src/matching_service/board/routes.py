@@ -1,0 +1,97 @@
+"""HTTP doors of the bounty list. They ask for no key."""
+
+from itertools import islice
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from matching_service.api.deps import PageDep, ReadSession
+from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
+from matching_service.api.pages import ListAnswer
+from matching_service.api.problems import problem_responses
+from matching_service.board.feed import MAX_ENTRIES, atom_feed
+from matching_service.board.listing import Board, Entry, Listing
+from matching_service.board.schemas import BoardDemand
+from matching_service.demands.schemas import IndustryCode
+from matching_service.foundation.clock import today
+from matching_service.foundation.paging import encode_cursor
+from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_row
+
+router = APIRouter(prefix="/v1", tags=["board"])
+
+_MAX_AGE_S = 60
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The list is as it was, by `If-None-Match`."}}
+
+
+async def _listing(request: Request) -> Listing:
+    board: Board = request.app.state.board
+    return await board.listing()
+
+
+def _found(
+    listing: Annotated[Listing, Depends(_listing)],
+    q: Annotated[Search | None, Blank, Query(description="Words that must all be found; synonyms count.")] = None,
+    cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
+    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
+    industry_code: Annotated[IndustryCode | None, Blank, Query(description="GB/T 4754, or its beginning.")] = None,
+) -> list[Entry]:
+    return list(listing.find(on=today(), q=q, cluster=cluster, region=region, industry_code=industry_code))
+
+
+ListingDep = Annotated[Listing, Depends(_listing)]
+Found = Annotated[list[Entry], Depends(_found)]
+IfNoneMatch = Annotated[str | None, Header(description="The `ETag` that was read; unchanged is answered with 304.")]
+
+
+@router.get("/board", response_model=ListAnswer[BoardDemand], responses=_UNCHANGED)
+async def read_board(
+    listing: ListingDep,
+    found: Found,
+    page: PageDep,
+    session: ReadSession,
+    response: Response,
+    if_none_match: IfNoneMatch = None,
+) -> ListAnswer[BoardDemand] | Response:
+    """Open demands that everybody may see, newest publication first. No key is needed."""
+    if _is_unchanged(listing, if_none_match, response):
+        return Response(status_code=304, headers=dict(response.headers))
+    after = await get_row(session, DemandRow, page.after) if page.after is not None else None
+    if after is not None and after.published_at is not None:
+        last = (after.published_at, after.id)
+        found = [entry for entry in found if entry.place < last]
+    items = [entry.demand for entry in islice(found, page.limit)]
+    return ListAnswer(items=items, next_cursor=encode_cursor(items[-1].id) if len(found) > page.limit else None)
+
+
+@router.get(
+    "/board.atom", response_class=Response, responses=_UNCHANGED | {200: {"content": {"application/atom+xml": {}}}}
+)
+async def read_feed(
+    request: Request, listing: ListingDep, found: Found, response: Response, if_none_match: IfNoneMatch = None
+) -> Response:
+    """The same as an Atom feed, the newest fifty. No key is needed."""
+    if _is_unchanged(listing, if_none_match, response):
+        return Response(status_code=304, headers=dict(response.headers))
+    url = str(request.url_for("read_board"))
+    feed = atom_feed([entry.demand for entry in found[:MAX_ENTRIES]], url=url)
+    return Response(feed, headers=dict(response.headers), media_type="application/atom+xml")
+
+
+@router.get("/board/{demand_id}", response_model=BoardDemand, responses=problem_responses(404) | _UNCHANGED)
+async def read_board_demand(
+    demand_id: str, listing: ListingDep, response: Response, if_none_match: IfNoneMatch = None
+) -> BoardDemand | Response:
+    """One demand of the list. No key is needed."""
+    demand = listing.get(demand_id, on=today())
+    if _is_unchanged(listing, if_none_match, response):
+        return Response(status_code=304, headers=dict(response.headers))
+    return demand
+
+
+def _is_unchanged(listing: Listing, if_none_match: str | None, response: Response) -> bool:
+    """Whether the reader has this list already; sets the headers by which it and caches know."""
+    etag = listing.etag(today())
+    response.headers["ETag"] = etag
+    response.headers["Cache-Control"] = f"public, max-age={_MAX_AGE_S}"
+    return etag in (tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(","))

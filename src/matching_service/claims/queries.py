@@ -1,0 +1,56 @@
+"""Reading claims with what their score sheets say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.claims.states import ClaimStatus
+from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.paging import Page, PageRequest
+from matching_service.store.claims import ClaimRow, ClaimScoreRow
+from matching_service.store.lookup import get_page, get_row
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a claim's sheets say: their number, and the mean of their totals, None without any."""
+
+    n_sheets: int = 0
+    score: float | None = None
+
+
+async def get_claim(session: AsyncSession, claim_id: str, *, for_update: bool = False) -> ClaimRow:
+    """The row, with ``for_update`` locked to the end of the transaction; raises NotFound."""
+    if (row := await get_row(session, ClaimRow, claim_id, for_update=for_update)) is None:
+        raise not_found(Text("揭榜", "Claim"), claim_id, code="claim_not_found")
+    return row
+
+
+async def list_claims(
+    session: AsyncSession, page: PageRequest, *, demand_id: str | None = None, status: ClaimStatus | None = None
+) -> Page[ClaimRow]:
+    statement = select(ClaimRow)
+    if demand_id:
+        statement = statement.where(ClaimRow.demand_id == demand_id)
+    if status:
+        statement = statement.where(ClaimRow.status == status.value)
+    return await get_page(session, statement, ClaimRow, page)
+
+
+async def judgements(session: AsyncSession, claim_ids: Sequence[str]) -> dict[str, Judgement]:
+    """Per claim what its sheets say."""
+    statement = (
+        select(ClaimScoreRow.claim_id, func.count().label("n_sheets"), func.avg(ClaimScoreRow.total).label("score"))
+        .where(ClaimScoreRow.claim_id.in_(claim_ids))
+        .group_by(ClaimScoreRow.claim_id)
+    )
+    found = {row.claim_id: Judgement(row.n_sheets, round(row.score, 2)) for row in await session.execute(statement)}
+    return {claim_id: found.get(claim_id, Judgement()) for claim_id in claim_ids}
+
+
+async def list_scores(session: AsyncSession, claim_id: str) -> Sequence[ClaimScoreRow]:
+    """The sheets of a claim, oldest first."""
+    statement = select(ClaimScoreRow).where(ClaimScoreRow.claim_id == claim_id).order_by(ClaimScoreRow.id)
+    return (await session.scalars(statement)).all()

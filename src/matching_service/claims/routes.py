@@ -1,0 +1,107 @@
+"""HTTP doors of claims."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Action, Principal, authorize
+from matching_service.api.deps import (
+    IfMatch,
+    PageDep,
+    Permit,
+    PrincipalDep,
+    ReadSession,
+    WriteSession,
+    check_if_match,
+    set_etag,
+)
+from matching_service.api.fields import Blank, EntityId
+from matching_service.api.idempotency import Idempotent, RememberingRoute
+from matching_service.api.pages import ListAnswer
+from matching_service.api.problems import problem_responses
+from matching_service.claims import queries, service
+from matching_service.claims.schemas import Claim, ClaimCreate, ClaimStep, JudgedClaim, Score, ScoreBody
+from matching_service.claims.states import LIFE, ClaimStatus
+from matching_service.store.claims import ClaimRow
+
+router = APIRouter(prefix="/v1/claims", tags=["claims"], route_class=RememberingRoute)
+
+CanRead = Depends(Permit(Action.CLAIM_READ))
+CanWrite = Annotated[Principal, Depends(Permit(Action.CLAIM_WRITE))]
+CanJudge = Annotated[Principal, Depends(Permit(Action.CLAIM_JUDGE))]
+
+
+@router.post("", status_code=201, dependencies=[Idempotent], responses=problem_responses(404, 409))
+async def create_claim(body: ClaimCreate, session: WriteSession, principal: CanWrite, response: Response) -> Claim:
+    """Offer to solve a demand that is on the list."""
+    row = await service.create_claim(session, body, principal)
+    set_etag(response, row.row_version)
+    response.headers["Location"] = f"/v1/claims/{row.id}"
+    return Claim.model_validate(row)
+
+
+@router.get("", dependencies=[CanRead])
+async def list_claims(
+    session: ReadSession,
+    page: PageDep,
+    demand_id: Annotated[EntityId | None, Blank] = None,
+    status: Annotated[ClaimStatus | None, Blank] = None,
+) -> ListAnswer[JudgedClaim]:
+    """List claims, newest first, with what their score sheets say."""
+    found = await queries.list_claims(session, page, demand_id=demand_id, status=status)
+    return ListAnswer(items=await _judged(session, found.items), next_cursor=found.next_cursor)
+
+
+@router.get("/{claim_id}", dependencies=[CanRead], responses=problem_responses(404))
+async def read_claim(claim_id: str, session: ReadSession, response: Response) -> JudgedClaim:
+    """Read one claim with what its score sheets say."""
+    row = await queries.get_claim(session, claim_id)
+    set_etag(response, row.row_version)
+    return (await _judged(session, [row]))[0]
+
+
+@router.post("/{claim_id}/transitions", dependencies=[Idempotent], responses=problem_responses(404, 409, 412))
+async def transition_claim(
+    claim_id: str,
+    body: ClaimStep,
+    session: WriteSession,
+    principal: PrincipalDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Claim:
+    """Choose a claim, by which the demand becomes contracted; or not choose it; or withdraw it."""
+    authorize(principal, LIFE.action(body.to) or Action.CLAIM_JUDGE)
+    row = await queries.get_claim(session, claim_id)
+    check_if_match(if_match, row.row_version)
+    row = await service.transition_claim(session, row, body, principal)
+    set_etag(response, row.row_version)
+    return Claim.model_validate(row)
+
+
+@router.put("/{claim_id}/scores", responses=problem_responses(404, 409))
+async def judge_claim(claim_id: str, body: ScoreBody, session: WriteSession, principal: CanJudge) -> Score:
+    """Hand in a judge's score sheet; the same judge's earlier one is replaced."""
+    row = await queries.get_claim(session, claim_id, for_update=True)  # judges come one after the other
+    return Score.model_validate(await service.judge_claim(session, row, body, principal))
+
+
+@router.get("/{claim_id}/scores", dependencies=[CanRead], responses=problem_responses(404))
+async def read_scores(claim_id: str, session: ReadSession) -> ListAnswer[Score]:
+    """The score sheets of a claim, oldest first."""
+    await queries.get_claim(session, claim_id)
+    rows = await queries.list_scores(session, claim_id)
+    return ListAnswer(items=[Score.model_validate(row) for row in rows], next_cursor=None)
+
+
+async def _judged(session: AsyncSession, rows: Sequence[ClaimRow]) -> list[JudgedClaim]:
+    found = await queries.judgements(session, [row.id for row in rows])
+    return [
+        JudgedClaim(
+            **Claim.model_validate(row).model_dump(exclude={"next_statuses"}),
+            score=found[row.id].score,
+            n_sheets=found[row.id].n_sheets,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,196 @@
+"""The rules of claims: who may claim what, how one is judged, and what choosing one brings about."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Principal
+from matching_service.audit.service import record_audit
+from matching_service.claims.queries import judgements, list_scores
+from matching_service.claims.schemas import ClaimCreate, ClaimStep, ScoreBody
+from matching_service.claims.states import LIFE, ClaimStatus
+from matching_service.demands.queries import get_demand
+from matching_service.demands.states import OPEN, DemandStatus
+from matching_service.demands.transitions import transition_demand
+from matching_service.foundation.clock import new_id, now, today
+from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.matching.conflicts import reasons_against
+from matching_service.profiles.queries import get_profile
+from matching_service.projects.schemas import Partner
+from matching_service.projects.service import record_terms
+from matching_service.store.affiliation import present_organization
+from matching_service.store.claims import ClaimRow, ClaimScoreRow
+from matching_service.store.demands import DemandRow
+from matching_service.store.organizations import ExclusionRow, OrganizationRow
+from matching_service.store.outbox import record_event
+from matching_service.store.profiles import ProfileRow
+
+_AGAINST_A_CLAIM = frozenset(
+    {"own_organization", "excluded_by_organization", "excluded_organization", "hidden", "withdrawn"}
+)
+"""Conflicts that bar a claim; whoever claims of itself has time, and was not refused by claiming."""
+
+
+async def create_claim(session: AsyncSession, body: ClaimCreate, actor: Principal) -> ClaimRow:
+    """Offer to solve an open demand; the first claim moves a published one to ``matching``, so that it does not expire.
+
+    Raises NotFound, and Conflict when the demand is not open or its last day is past, the claimant has a claim on it
+    already, or belongs to the demanding organization or to its exclusion list.
+    """
+    demand = await get_demand(session, body.demand_id, for_update=True)  # two claims at once come one after the other
+    _check_claimable(demand)
+    values = body.model_dump()
+    if body.profile_id is not None:
+        await _check_profile(session, demand, body.profile_id)
+    if body.organization_id is not None:
+        values["organization_id"] = await present_organization(session, body.organization_id)
+        await _check_organization(session, demand, values["organization_id"])
+    await _check_first(session, demand, body.profile_id, values["organization_id"])
+    if demand.status == DemandStatus.PUBLISHED:
+        await transition_demand(session, demand, DemandStatus.MATCHING, actor=actor)
+    row = ClaimRow(id=new_id(), **values, status=ClaimStatus.OFFERED)
+    session.add(row)
+    await _written(session, row, actor)
+    return row
+
+
+async def transition_claim(session: AsyncSession, row: ClaimRow, body: ClaimStep, actor: Principal) -> ClaimRow:
+    """Choose a claim, or not, or withdraw it.
+
+    Choosing needs a sheet and a contract number: the demand becomes contracted, which opens its project, and its other
+    claims are not chosen. Raises IllegalTransition, InvalidInput, Conflict.
+    """
+    step = LIFE.step(ClaimStatus(row.status), body.to)
+    LIFE.check_needs(step, {"opinion": body.opinion, "contract_number": body.contract_number})
+    if body.contract_number is not None and body.to is not ClaimStatus.CHOSEN:
+        error = FieldError("not_for_this_step", _NO_CONTRACT, "/contract_number")
+        raise InvalidInput("transition_incomplete", _NO_CONTRACT, errors=[error])
+    if body.to is ClaimStatus.CHOSEN:
+        await _check_choosable(session, row)
+    row.status, row.opinion = body.to, body.opinion
+    await _written(session, row, actor)
+    if body.to is ClaimStatus.CHOSEN:
+        await _contract(session, row, body.contract_number, actor)
+    return row
+
+
+async def judge_claim(session: AsyncSession, row: ClaimRow, body: ScoreBody, actor: Principal) -> ClaimScoreRow:
+    """Keep a judge's sheet; raises Conflict when the claim is decided."""
+    if row.status != ClaimStatus.OFFERED:
+        message = Text(f"揭榜已是 {row.status}，不能再评分。", f"The claim is {row.status} and judged no more.")
+        raise Conflict("claim_decided", message)
+    judge = body.judge or actor.name
+    sheet = next((one for one in await list_scores(session, row.id) if one.judge == judge), None)
+    if sheet is None:
+        sheet = ClaimScoreRow(claim_id=row.id, judge=judge)
+        session.add(sheet)
+    sheet.points = {criterion.value: points for criterion, points in body.points.items()}
+    sheet.total = sum(body.points.values())
+    sheet.comment, sheet.actor_id, sheet.at = body.comment, actor.id, now()
+    row.updated_at = now()  # the claim's version covers its sheets: nobody chooses by sheets that he has not seen
+    await session.flush()
+    record_audit(session, actor, "judge", entity="claim", entity_id=row.id)
+    record_event(session, "claim.judged", entity="claim", entity_id=row.id, detail={"demand_id": row.demand_id})
+    return sheet
+
+
+async def _check_choosable(session: AsyncSession, row: ClaimRow) -> None:
+    """Raise Conflict unless the demand is open, the claim judged, and the claimant still one who may claim.
+
+    The demand stays locked: of two choices at once the second finds it contracted.
+    """
+    demand = await get_demand(session, row.demand_id, for_update=True)
+    if DemandStatus(demand.status) not in OPEN:
+        raise _not_open(demand)
+    if (await judgements(session, [row.id]))[row.id].n_sheets == 0:
+        message = Text("该揭榜还没有评分表，请先评榜。", "The claim has no score sheet yet; judge it first.")
+        raise Conflict("not_judged", message)
+    if row.profile_id is not None:
+        await _check_profile(session, demand, row.profile_id)
+    if row.organization_id is not None:
+        await _check_organization(session, demand, row.organization_id)
+
+
+async def _contract(session: AsyncSession, row: ClaimRow, contract_number: str | None, actor: Principal) -> None:
+    """Contract the demand with the chosen claimant, by which its project is opened and its other claims end."""
+    demand = await get_demand(session, row.demand_id)
+    if demand.status == DemandStatus.PUBLISHED:
+        await transition_demand(session, demand, DemandStatus.MATCHING, actor=actor)
+    await transition_demand(session, demand, DemandStatus.CONTRACTED, contract_number=contract_number, actor=actor)
+    partner = await _partner(session, row)
+    await record_terms(session, demand.id, amount_wan=row.price_wan, partner=partner, actor=actor)
+
+
+async def _partner(session: AsyncSession, row: ClaimRow) -> Partner:
+    """The claimant as a partner of the project; a person that was deleted since is nobody's partner by name."""
+    named: ProfileRow | OrganizationRow | None = None
+    if row.profile_id is not None:
+        named = await session.get(ProfileRow, row.profile_id)
+    elif row.organization_id is not None:
+        named = await session.get(OrganizationRow, row.organization_id)
+    name = named.name if named is not None else "（已删除）"
+    return Partner(name=name, role="揭榜方", profile_id=row.profile_id, organization_id=row.organization_id)
+
+
+async def _written(session: AsyncSession, row: ClaimRow, actor: Principal) -> None:
+    """Write the state that the claim has now, with its audit row and event."""
+    await session.flush()
+    detail = {"demand_id": row.demand_id}
+    record_audit(session, actor, row.status, entity="claim", entity_id=row.id, detail=detail)
+    record_event(session, f"claim.{row.status}", entity="claim", entity_id=row.id, detail=detail)
+
+
+def _check_claimable(demand: DemandRow) -> None:
+    is_over = demand.expires_on is not None and demand.expires_on < today()
+    if DemandStatus(demand.status) not in OPEN or is_over:
+        raise _not_open(demand)
+
+
+def _not_open(demand: DemandRow) -> Conflict:
+    last_day = f"，截止 {demand.expires_on}" if demand.expires_on is not None else ""
+    message = Text(
+        f"需求 {demand.id} 现为 {demand.status}{last_day}，不能揭榜。",
+        f"Demand {demand.id} is {demand.status}, last day {demand.expires_on}; it cannot be claimed.",
+    )
+    return Conflict("demand_not_open", message)
+
+
+async def _check_profile(session: AsyncSession, demand: DemandRow, profile_id: str) -> None:
+    profile = await get_profile(session, profile_id)
+    found = [one for one in await reasons_against(session, demand, profile, on=today()) if one.code in _AGAINST_A_CLAIM]
+    if found:
+        words = Text("".join(one.detail.zh for one in found), " ".join(one.detail.en for one in found))
+        raise _barred([FieldError(one.code, Text(one.detail.zh, one.detail.en), "/profile_id") for one in found], words)
+
+
+async def _check_organization(session: AsyncSession, demand: DemandRow, organization_id: str) -> None:
+    if demand.organization_id is None:
+        return
+    if organization_id == demand.organization_id:
+        raise _barred([FieldError("own_organization", _OWN, "/organization_id")], _OWN)
+    statement = select(ExclusionRow.id).where(
+        ExclusionRow.organization_id == demand.organization_id,
+        ExclusionRow.excluded_organization_id == organization_id,
+    )
+    if await session.scalar(statement) is not None:
+        raise _barred([FieldError("excluded_organization", _EXCLUDED, "/organization_id")], _EXCLUDED)
+
+
+def _barred(errors: list[FieldError], words: Text) -> Conflict:
+    return Conflict("may_not_claim", words, errors=errors)
+
+
+async def _check_first(
+    session: AsyncSession, demand: DemandRow, profile_id: str | None, organization_id: str | None
+) -> None:
+    same = ClaimRow.profile_id == profile_id if profile_id is not None else ClaimRow.organization_id == organization_id
+    statement = select(ClaimRow.id).where(ClaimRow.demand_id == demand.id, same, ClaimRow.status == ClaimStatus.OFFERED)
+    if (known := await session.scalar(statement)) is not None:
+        message = Text(
+            f"同一揭榜方已有揭榜 {known}；请先撤回。", f"The claimant has claim {known} already; withdraw it first."
+        )
+        raise Conflict("already_claimed", message)
+
+
+_OWN = Text("属于提出需求的机构。", "It is the demanding organization itself.")
+_EXCLUDED = Text("在需求机构的排除名单上。", "It is on the exclusion list of the demanding organization.")
+_NO_CONTRACT = Text("只有中榜时才填写合同编号。", "A contract number belongs to choosing only.")

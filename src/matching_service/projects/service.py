@@ -1,0 +1,138 @@
+"""The rules of projects. A project is opened by the contract of its demand; here it is filled, until that is closed."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Principal
+from matching_service.audit.service import record_audit
+from matching_service.foundation.clock import new_id, now, today
+from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.projects.queries import get_milestone
+from matching_service.projects.schemas import MAX_MILESTONES, MilestoneCreate, MilestonePatch, Partner, ProjectPatch
+from matching_service.store.affiliation import present_organization
+from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_row
+from matching_service.store.outbox import record_event
+from matching_service.store.profiles import ProfileRow
+from matching_service.store.projects import MilestoneRow, ProjectPartnerRow, ProjectRow
+
+
+async def record_terms(
+    session: AsyncSession, demand_id: str, *, amount_wan: float | None, partner: Partner, actor: Principal
+) -> None:
+    """Fill the project that the demand's contract has just opened with what was agreed on."""
+    row = (await session.scalars(select(ProjectRow).where(ProjectRow.demand_id == demand_id))).one()
+    row.contract_amount_wan = amount_wan
+    session.add(ProjectPartnerRow(id=new_id(), project_id=row.id, position=0, **partner.model_dump()))
+    await _changed(session, row, ["contract_amount_wan", "partners"], actor)
+
+
+async def update_project(session: AsyncSession, row: ProjectRow, patch: ProjectPatch, actor: Principal) -> ProjectRow:
+    """Change the fields that were sent; raises Conflict if the demand is closed, InvalidInput for unknown partners."""
+    await _check_not_closed(session, row)
+    changes = patch.model_dump(exclude_unset=True, exclude={"partners"})
+    changed = sorted(name for name, value in changes.items() if getattr(row, name) != value)
+    for name in changed:
+        setattr(row, name, changes[name])
+    if "partners" in patch.model_fields_set:
+        before = [Partner.model_validate(partner) for partner in row.partners]
+        after = [await _known(session, partner, place) for place, partner in enumerate(patch.partners)]
+        if before != after:
+            row.partners = [
+                ProjectPartnerRow(id=new_id(), position=place, **partner.model_dump())
+                for place, partner in enumerate(after)
+            ]
+            changed.append("partners")
+    await _changed(session, row, changed, actor)
+    return row
+
+
+async def add_milestone(
+    session: AsyncSession, row: ProjectRow, body: MilestoneCreate, actor: Principal
+) -> MilestoneRow:
+    """Raises Conflict when the demand is closed or there are very many milestones already, InvalidInput for a day to
+    come on which it was done.
+    """
+    await _check_not_closed(session, row)
+    if len(row.milestones) >= MAX_MILESTONES:
+        message = Text(
+            f"一个项目最多 {MAX_MILESTONES} 个里程碑。", f"A project has at most {MAX_MILESTONES} milestones."
+        )
+        raise Conflict("too_many_milestones", message)
+    _check_done(body.done_on)
+    milestone = MilestoneRow(id=new_id(), **body.model_dump())
+    row.milestones.append(milestone)
+    await _changed(session, row, ["milestones"], actor)
+    return milestone
+
+
+async def update_milestone(
+    session: AsyncSession, row: ProjectRow, milestone_id: str, patch: MilestonePatch, actor: Principal
+) -> MilestoneRow:
+    """Change the fields that were sent; a day on which it was done makes it done. Raises as ``add_milestone``."""
+    await _check_not_closed(session, row)
+    _check_done(patch.done_on)
+    milestone = get_milestone(row, milestone_id)
+    changes = patch.model_dump(exclude_unset=True)
+    changed = [name for name, value in changes.items() if getattr(milestone, name) != value]
+    for name in changed:
+        setattr(milestone, name, changes[name])
+    await _changed(session, row, ["milestones"] if changed else [], actor)
+    return milestone
+
+
+async def remove_milestone(session: AsyncSession, row: ProjectRow, milestone_id: str, actor: Principal) -> None:
+    await _check_not_closed(session, row)
+    row.milestones.remove(get_milestone(row, milestone_id))
+    await _changed(session, row, ["milestones"], actor)
+
+
+def _check_done(done_on: date | None) -> None:
+    if done_on is not None and done_on > today():
+        raise InvalidInput(
+            "done_in_the_future", _NOT_YET, errors=[FieldError("done_in_the_future", _NOT_YET, "/done_on")]
+        )
+
+
+async def _known(session: AsyncSession, partner: Partner, place: int) -> Partner:
+    """The partner, with an organization that was merged replaced; raises InvalidInput for what does not exist."""
+    if partner.profile_id is not None and await get_row(session, ProfileRow, partner.profile_id) is None:
+        message = Text(f"画像 {partner.profile_id} 不存在。", f"Profile {partner.profile_id} does not exist.")
+        error = FieldError("profile_not_found", message, f"/partners/{place}/profile_id")
+        raise InvalidInput("profile_not_found", message, errors=[error])
+    if partner.organization_id is None:
+        return partner
+    try:
+        present = await present_organization(session, partner.organization_id)
+    except InvalidInput as error:
+        pointer = f"/partners/{place}/organization_id"
+        raise InvalidInput(error.code, error.detail, errors=[FieldError(error.code, error.detail, pointer)]) from error
+    return partner.model_copy(update={"organization_id": present})
+
+
+async def _changed(session: AsyncSession, row: ProjectRow, changed: Sequence[str], actor: Principal) -> None:
+    """Write down what changed; the project's version covers its partners and milestones."""
+    if not changed:
+        return
+    row.updated_at = now()
+    await session.flush()
+    detail: dict[str, Any] = {"fields": list(changed)}
+    record_audit(session, actor, "update", entity="project", entity_id=row.id, detail=detail)
+    detail |= {"demand_id": row.demand_id}
+    record_event(session, "project.updated", entity="project", entity_id=row.id, detail=detail)
+
+
+async def _check_not_closed(session: AsyncSession, row: ProjectRow) -> None:
+    demand = await session.get(DemandRow, row.demand_id)
+    if demand is not None and demand.status == "closed":
+        message = Text(f"项目 {row.id} 的需求已关闭，不能再改。", f"The demand of project {row.id} is closed.")
+        raise Conflict("project_closed", message)
+
+
+_NOT_YET = Text(
+    "完成日期不能晚于今天；计划日期请填 due_on。", "It cannot have been done on a day to come; due_on is the plan."
+)
