@@ -17,7 +17,7 @@ from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.outbox import last_seq
 from matching_service.text.normalise import fold
-from matching_service.text.terms import count_terms, find_places, is_ngram
+from matching_service.text.terms import count_terms, is_ngram, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class _Wanted:
     def of(cls, word: str) -> "_Wanted":
         terms: list[str] = []
         reached = 0
-        for term, _, end in find_places(word):  # by start, of several the longest first
+        for term, _, end in read_text(word).places():  # by start, of several the longest first
             if end > reached and not is_ngram(term):
                 terms.append(term)
                 reached = end
