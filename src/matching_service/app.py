@@ -30,6 +30,8 @@ from matching_service.matching.engine import Engine
 from matching_service.matching.routes import router as matches
 from matching_service.organizations.routes import router as organizations
 from matching_service.profiles.routes import router as profiles
+from matching_service.programme.plan import load_plan
+from matching_service.programme.routes import router as programme
 from matching_service.projects.routes import router as projects
 from matching_service.ranking.encoder import load_encoder
 from matching_service.store.database import Database
@@ -55,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = chosen
     app.state.mappings = load_mappings(chosen.feed_mapping)
+    app.state.plan = load_plan(chosen.targets)
     app.state.ranking_line, app.state.bulk_line = ranking_line(), bulk_line()
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
@@ -69,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         claims,
         projects,
         engagements,
+        programme,
         exchange,
     ):
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))

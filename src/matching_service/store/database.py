@@ -85,6 +85,14 @@ class Database:
                 raise Unavailable("database_busy", _BUSY) from error
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        """A session for queries that all see the database as the first of them does."""
+        async with self.reading() as session:
+            if not self.is_sqlite:  # there a transaction that reads is one anyway
+                await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+
+    @asynccontextmanager
     async def glance(self) -> AsyncIterator[AsyncConnection]:
         """A connection for a single query, without the cost of a transaction around it."""
         try:
