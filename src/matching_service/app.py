@@ -34,6 +34,8 @@ from matching_service.programme.plan import load_plan
 from matching_service.programme.routes import router as programme
 from matching_service.projects.routes import router as projects
 from matching_service.ranking.encoder import load_encoder
+from matching_service.reports.files import load_templates
+from matching_service.reports.routes import router as reports
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
 from matching_service.suggestions.routes import router as suggestions
@@ -57,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = chosen
     app.state.mappings = load_mappings(chosen.feed_mapping)
-    app.state.plan = load_plan(chosen.targets)
+    app.state.plan, app.state.templates = load_plan(chosen.targets), load_templates(chosen.templates_dir)
     app.state.ranking_line, app.state.bulk_line = ranking_line(), bulk_line()
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
@@ -73,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         projects,
         engagements,
         programme,
+        reports,
         exchange,
     ):
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))

@@ -24,7 +24,12 @@ def today() -> date:
 
 def day_of(moment: datetime) -> date:
     """The day in China at that moment: UTC+8 all year round."""
-    return moment.astimezone(_CHINA).date()
+    return in_china(moment).date()
+
+
+def in_china(moment: datetime) -> datetime:
+    """The same moment as clocks in China show it."""
+    return moment.astimezone(_CHINA)
 
 
 def start_of(day: date) -> datetime:

@@ -28,9 +28,6 @@ KIND_NAMES: dict[Kind, str] = {
     "technology_spread": "先进技术推广",
     "forum": "学术会展平台",
 }
-Share = float
-"""A part of a whole, 0 to 1 and beyond; files show it as a percentage."""
-
 _EXAMPLE: JsonDict = {
     "source": "kexie",
     "external_id": "GZZ-03",
@@ -101,21 +98,19 @@ class ProgrammeRecord(Answer):
 
 
 class Comparison(BaseModel):
-    """``plan``: the number for the last day of the plan, null where none is set. ``share``: of it that is reached."""
-
-    plan: int | None = Field(title="目标")
-    actual: int = Field(title="实绩")
-    share: Share | None = Field(title="完成率")
+    plan: int | None = Field(description="The number for the last day of the plan; null where none is set.")
+    actual: int
+    share: float | None = Field(description="Of the plan, 1 when it is reached.")
 
 
 class DistrictComparison(Comparison):
-    region: str | None = Field(title="地区代码", description="null: the records name none.")
-    district: str = Field(title="地区")
+    region: str | None = Field(description="null: the records name none.")
+    district: str
 
 
 class ClusterComparison(Comparison):
-    cluster: str | None = Field(title="产业集群代码", description="null: the records name none.")
-    label: str = Field(title="产业集群")
+    cluster: str | None = Field(description="null: the records name none.")
+    label: str
 
 
 class Target(Comparison):

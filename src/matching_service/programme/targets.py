@@ -19,7 +19,6 @@ from matching_service.programme.schemas import (
     DistrictComparison,
     Evidence,
     Kind,
-    Share,
     Target,
     Targets,
 )
@@ -133,7 +132,7 @@ async def _count(
 
 
 def _compare(plan: int | None, actual: int) -> dict[str, Any]:
-    share: Share | None = round(actual / plan, 4) if plan else None
+    share = round(actual / plan, 4) if plan else None
     return {"plan": plan, "actual": actual, "share": share}
 
 
