@@ -21,7 +21,7 @@ def bar_chart(title: str, *, is_share: bool) -> BarChart:
     chart.type, chart.title, chart.width, chart.height = "col", title, WIDTH_CM, HEIGHT_CM
     chart.x_axis.delete = chart.y_axis.delete = False  # newer versions of Excel hide them otherwise
     chart.y_axis.scaling.min = 0
-    chart.y_axis.numFmt.formatCode = "0%" if is_share else "General"
+    chart.y_axis.number_format = "0%" if is_share else "General"
     return chart
 
 

@@ -133,7 +133,7 @@ def _add_table(
     table.rows[0]._tr.get_or_add_trPr().append(parse_xml(f"<w:tblHeader {nsdecls('w')}/>"))  # noqa: SLF001
     texts = [[column.heading for column in columns]]
     texts += [[in_words(v, is_share=c.is_share) for c, v in zip(columns, row, strict=True)] for row in rows]
-    text_format = next(paragraph.iter(qn("w:rPr")), None)
+    text_format = paragraph.find(f"{qn('w:r')}/{qn('w:rPr')}")
     for row, words in zip(table.rows, texts, strict=True):
         for cell, word in zip(row.cells, words, strict=True):
             run = cell.paragraphs[0].add_run(word)
