@@ -18,8 +18,8 @@ from matching_service.claims.states import CRITERIA, ClaimStatus, Criterion
 from matching_service.demands.queries import get_demand
 from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
-from matching_service.demands.states import DemandStatus
-from matching_service.demands.transitions import adopt_status
+from matching_service.demands.states import DemandStatus, EndReason
+from matching_service.demands.transitions import adopt_status, transition_demand
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import (
     Conflict,
@@ -32,6 +32,7 @@ from matching_service.organizations.schemas import ExclusionBody, OrganizationCr
 from matching_service.organizations.service import create_organization, replace_exclusions
 from matching_service.profiles.schemas import ProfileCreate
 from matching_service.profiles.service import create_profile
+from matching_service.store.audit import AuditRow
 from matching_service.store.claims import ClaimRow
 from matching_service.store.database import Database
 from matching_service.store.outbox import OutboxRow
@@ -135,7 +136,7 @@ async def test_the_best_claim_is_chosen_and_the_demand_contracted(hall: Hall) ->
     assert (project.demand_id, project.contract_number) == (hall.demand, "FS-17")
     assert [event for event in events if event.startswith("claim.")] == [
         "claim.offered", "claim.offered", "claim.offered", "claim.judged", "claim.judged", "claim.judged",
-        "claim.withdrawn", "claim.not_chosen", "claim.chosen",
+        "claim.withdrawn", "claim.chosen", "claim.not_chosen",
     ]  # fmt: skip
 
 
@@ -155,14 +156,75 @@ async def test_a_demand_that_is_closed_is_neither_claimed_nor_given_away(hall: H
     await hall.judge(claim)
     await hall.adopt(DemandStatus.ABANDONED)
     assert (await refused(hall.claim(3))).code == "demand_not_open"
-    assert (await refused(hall.move(claim, S.CHOSEN, contract_number="1"))).code == "demand_not_open"
-    assert await hall.state() == ("abandoned", ["offered"])
+    assert (await refused(hall.move(claim, S.CHOSEN, contract_number="1"))).code == "illegal_transition"
+    assert (await refused(hall.judge(claim, "乙"))).code == "claim_decided"
+    assert await hall.state() == ("abandoned", ["not_chosen"])
+
+
+@pytest.mark.parametrize(
+    ("to", "given", "opinion"),
+    [
+        (DemandStatus.CONTRACTED, {"contract_number": "FS-1"}, "需求已签约"),
+        (DemandStatus.ABANDONED, {"reason": EndReason.NO_SUPPLIER}, "需求已放弃"),
+    ],
+)
+async def test_what_is_undecided_when_the_demand_leaves_the_list_is_not_chosen(
+    hall: Hall, to: DemandStatus, given: dict[str, Any], opinion: str
+) -> None:
+    claims = [await hall.claim(0), await hall.claim(3), await hall.claim(organization=1)]
+    await hall.move(claims[0], S.WITHDRAWN)
+    async with hall.database.transaction() as session:
+        await transition_demand(session, await get_demand(session, hall.demand), to, actor=COMMAND_LINE, **given)
+    assert await hall.state() == (to, ["withdrawn", "not_chosen", "not_chosen"])
+    async with hall.database.reading() as session:
+        ended = [await get_claim(session, claim) for claim in claims]
+        statement = select(OutboxRow).where(OutboxRow.event == "claim.not_chosen").order_by(OutboxRow.entity_id)
+        events = (await session.scalars(statement)).all()
+        audit = (await session.scalars(select(AuditRow.entity_id).where(AuditRow.action == "not_chosen"))).all()
+        n_projects = len((await session.scalars(select(ProjectRow))).all())
+    assert [claim.opinion for claim in ended] == [None, opinion, opinion]
+    detail = {"demand_id": hall.demand, "reason": f"demand_{to}"}
+    assert [(event.entity_id, event.detail) for event in events] == [(claim, detail) for claim in claims[1:]]
+    assert sorted(audit) == claims[1:]
+    assert n_projects == (to is DemandStatus.CONTRACTED)
+
+
+async def test_a_demand_that_expires_or_came_further_elsewhere_leaves_no_claim_open(hall: Hall) -> None:
+    for to in (DemandStatus.EXPIRED, DemandStatus.CLOSED):
+        async with hall.database.transaction() as session:
+            demand = await create_demand(session, DemandCreate(title="柔轮开裂"), COMMAND_LINE)
+            await adopt_status(session, demand, DemandStatus.PUBLISHED, actor=COMMAND_LINE)
+            values = {"demand_id": demand.id, "profile_id": hall.profiles[0], "offer": "一年", "attachments": []}
+            session.add(ClaimRow(**values, status=S.OFFERED))  # as an earlier version left one on a published demand
+            await session.flush()
+            await adopt_status(session, demand, to, actor=COMMAND_LINE)
+    assert (await hall.state())[1] == ["not_chosen", "not_chosen"]
+
+
+async def test_a_claim_and_a_contract_at_once_leave_no_claim_undecided(hall: Hall) -> None:
+    await hall.adopt(DemandStatus.MATCHING)
+
+    async def contract() -> None:
+        async with hall.database.transaction() as session:
+            row = await get_demand(session, hall.demand)
+            await transition_demand(session, row, DemandStatus.CONTRACTED, contract_number="1", actor=COMMAND_LINE)
+
+    results = await asyncio.gather(*(hall.claim(n) for n in (0, 3)), contract(), return_exceptions=True)
+    errors = {error.code for error in results if isinstance(error, MatchingError)}
+    assert errors <= {"demand_not_open"}
+    status, claims = await hall.state()
+    assert status == "contracted"
+    assert set(claims) <= {"not_chosen"}
 
 
 async def test_after_the_last_day_nothing_is_claimed_also_before_the_night(hall: Hall) -> None:
+    claim = await hall.claim(0)  # since when the demand is no longer published, but matching
+    await hall.judge(claim)
     async with hall.database.transaction() as session:
         (await get_demand(session, hall.demand)).expires_on = today() - timedelta(days=1)
-    assert (await refused(hall.claim(0))).code == "demand_not_open"
+    assert (await refused(hall.claim(3))).code == "demand_not_open"
+    await hall.move(claim, S.CHOSEN, contract_number="1")  # what came in time may be decided on
+    assert (await hall.state())[0] == "contracted"
 
 
 async def test_who_belongs_to_the_enterprise_or_is_excluded_by_it_does_not_claim(hall: Hall) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandCreate, DemandPatch
@@ -18,14 +18,15 @@ from matching_service.exchange.feed import Position, decode_position, read_feed
 from matching_service.exchange.mapping import EntityMapping
 from matching_service.exchange.schemas import FeedAnswer, FeedItem
 from matching_service.foundation.errors import Conflict, InvalidInput
-from matching_service.organizations.schemas import OrganizationCreate
-from matching_service.organizations.service import create_organization
+from matching_service.organizations.schemas import OrganizationCreate, OrganizationPatch
+from matching_service.organizations.service import create_organization, update_organization, upsert_organizations
 from matching_service.profiles.schemas import ProfileCreate, ProfilePatch
 from matching_service.profiles.service import create_profile, delete_profile, update_profile
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_row
-from matching_service.store.outbox import record_event
+from matching_service.store.organizations import OrganizationRow
+from matching_service.store.outbox import OutboxRow, record_event
 from matching_service.store.profiles import ProfileRow
 
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -260,3 +261,42 @@ async def test_a_demand_is_shown_with_its_organization(database: Database) -> No
     assert item.data["organization"]["name"] == "某厂"
     assert item.data["organization"]["id"] == organization.id
     assert "origin" not in item.data
+
+
+async def test_who_is_renamed_is_told_with_all_that_name_it(database: Database) -> None:
+    async with database.transaction() as session:
+        old, other = [
+            await create_organization(
+                session, OrganizationCreate(name=name, source="s", external_id=name), COMMAND_LINE
+            )
+            for name in ("某厂", "别厂")
+        ]
+        demand = await create_demand(session, DemandCreate(title="甲", organization_id=old.id), COMMAND_LINE)
+        await create_demand(session, DemandCreate(title="乙", organization_id=other.id), COMMAND_LINE)
+    profile = await new_profile(database, organization_id=old.id)
+    _, cursor = await read_all(database)
+
+    async def names(change: Any) -> list[str]:
+        nonlocal cursor
+        async with database.transaction() as session:
+            await change(session)
+        items, cursor = await read_all(database, cursor)
+        assert set(ids(items)) <= {demand.id, profile}
+        return [item.data["organization"]["name"] for item in items if item.data is not None]
+
+    async def patched(session: Any, name: str = "新厂") -> None:
+        row = await get_row(session, OrganizationRow, old.id)
+        assert row is not None
+        await update_organization(session, row, OrganizationPatch(name=name), COMMAND_LINE)
+
+    async def imported(session: Any, name: str = "又名厂") -> None:
+        items = [OrganizationCreate(name=name, source="s", external_id="某厂")]
+        await upsert_organizations(session, items, COMMAND_LINE)
+
+    for change, name in ((patched, "新厂"), (imported, "又名厂")):
+        assert await names(change) == [name, name]
+        assert await names(change) == []  # it has that name already
+    async with database.reading() as session:
+        statement = select(OutboxRow).where(OutboxRow.event == "organization.updated")
+        events = (await session.scalars(statement)).all()
+    assert [(event.entity_id, event.detail) for event in events] == [(old.id, {"fields": ["name"]})] * 2

@@ -13,25 +13,35 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 
 from matching_service.access.policies import COMMAND_LINE
+from matching_service.claims.schemas import ClaimCreate, ClaimStep, ScoreBody
+from matching_service.claims.service import create_claim, judge_claim, transition_claim
+from matching_service.claims.states import ClaimStatus, Criterion
 from matching_service.demands.schemas import DemandCreate, DemandPatch
 from matching_service.demands.service import create_demand, update_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
+from matching_service.engagements.schemas import EngagementCreate, EngagementPatch
+from matching_service.engagements.service import create_engagement, update_engagement
 from matching_service.exchange import webhooks
 from matching_service.exchange.deliveries import delay_after
 from matching_service.exchange.mapping import EntityMapping, Mapped
 from matching_service.exchange.schemas import WebhookCreate, WebhookPatch
 from matching_service.exchange.sender import Sender, Tally
+from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import Conflict
 from matching_service.foundation.settings import Settings
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch
 from matching_service.profiles.service import create_profile, delete_profile, update_profile, write_contact
+from matching_service.projects.queries import get_project
+from matching_service.projects.schemas import ProjectPatch
+from matching_service.projects.service import update_project
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.exchange import DeliveryRow, WebhookRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.projects import ProjectRow
 
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 SETTINGS = Settings(webhook_allow_private=True, webhook_give_up_days=3)
@@ -118,6 +128,34 @@ async def test_events_arrive_once_signed_and_in_order(database: Database, receiv
 
 
 @ONLY_SQLITE
+async def test_the_secret_before_is_good_for_a_day_after_a_change(database: Database, receiver: Receiver) -> None:
+    row = await subscribe(database, receiver)
+    secrets = [row.secret]
+    clock = Clock(now())
+
+    async def signed_with() -> list[str]:
+        async with database.transaction() as session:
+            await create_profile(session, ProfileCreate(kind="expert", name="卓砺川"), COMMAND_LINE)
+        await sender(database, clock).deliver_due()
+        return [secret for secret in secrets if receiver.accepted[-1].is_signed_with(secret)]
+
+    async def change_secret() -> None:
+        async with database.transaction() as session:
+            found = await webhooks.get_webhook(session, row.id)
+            secrets.append((await webhooks.change_secret(session, found, COMMAND_LINE)).secret)
+
+    assert await signed_with() == secrets
+    await change_secret()
+    assert await signed_with() == secrets
+    await change_secret()  # who lost a secret changes it twice
+    assert await signed_with() == secrets[1:]
+    clock.advance(hours=23, minutes=59)
+    assert await signed_with() == secrets[1:]
+    clock.advance(minutes=2)
+    assert await signed_with() == secrets[2:]
+    assert len(set(secrets)) == 3
+
+
 async def test_only_subscribed_events_are_sent(database: Database, receiver: Receiver) -> None:
     await subscribe(database, receiver, events=["profile.*", "demand.published"])
     demand_id = await demand_with_three_events(database)
@@ -190,14 +228,41 @@ async def test_events_of_unknown_kinds_are_told_to_the_office_without_data(
     await subscribe(database, receiver)
     demand_id = await demand_with_three_events(database)
     async with database.transaction() as session:
-        detail = {"demand_id": demand_id}
-        record_event(session, "claim.made", entity="claim", entity_id="c", detail=detail)
-        record_event(session, "project.started", entity="project", entity_id="p")
+        record_event(session, "alliance.joined", entity="alliance", entity_id="a", detail={"demand_id": demand_id})
+        record_event(session, "alliance.founded", entity="alliance", entity_id="a")
     receiver.answer = fails_for(demand_id)
     await sender(database, Clock()).deliver_due()
-    assert receiver.events() == [("project.started", "p")]
+    assert receiver.events() == [("alliance.founded", "a")]
     assert receiver.accepted[0].json["data"] is None
     assert [row.order_key for row in await deliveries(database, "pending")] == [f"demand:{demand_id}"] * 4
+
+
+async def test_all_that_happens_to_a_demand_is_told_in_its_order(database: Database, receiver: Receiver) -> None:
+    await subscribe(database, receiver)
+    demand_id = await demand_with_three_events(database)
+    async with database.transaction() as session:
+        profile = await create_profile(session, ProfileCreate(kind="expert", name="卓砺川"), COMMAND_LINE)
+    async with database.transaction() as session:
+        visit = EngagementCreate(kind="visit", demand_id=demand_id, held_on=today(), note="走访")
+        engagement = await create_engagement(session, visit, COMMAND_LINE)
+        await update_engagement(session, engagement, EngagementPatch(note="再访"), COMMAND_LINE)
+    async with database.transaction() as session:
+        offer = ClaimCreate(demand_id=demand_id, profile_id=profile.id, offer="半年")
+        claim = await create_claim(session, offer, COMMAND_LINE)
+        sheet = ScoreBody(points=dict.fromkeys(Criterion, 1.0))
+        await judge_claim(session, claim, sheet, COMMAND_LINE)
+        await transition_claim(session, claim, ClaimStep(to=ClaimStatus.CHOSEN, contract_number="1"), COMMAND_LINE)
+    async with database.transaction() as session:
+        project_id = (await session.scalars(select(ProjectRow.id))).one()
+        row = await get_project(session, project_id)
+        await update_project(session, row, ProjectPatch(results="样机"), COMMAND_LINE)
+    await sender(database, Clock()).deliver_due()
+    assert [event for event, _ in receiver.events() if not event.startswith("profile.")] == [
+        *EVENTS_OF_A_DEMAND, "engagement.created", "engagement.updated", "demand.matching", "claim.offered",
+        "claim.judged", "claim.chosen", "demand.contracted", "project.opened", "project.updated", "project.updated",
+    ]  # fmt: skip
+    keys = {row.order_key for row in await deliveries(database) if row.order_key != f"profile:{profile.id}"}
+    assert keys == {f"demand:{demand_id}"}
 
 
 # --- receivers that fail

@@ -23,8 +23,6 @@ from matching_service.exchange import webhooks
 from matching_service.exchange.schemas import WebhookCreate
 from matching_service.store.database import Database
 from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
-from matching_service.store.matching import MatchListRow
-from matching_service.store.outbox import record_event
 
 
 @pytest.fixture
@@ -91,10 +89,18 @@ def test_the_secret_is_shown_once(http: httpx.Client, receiver: Receiver) -> Non
     path = f"/v1/webhooks/{webhook['id']}"
     changed = http.patch(path, json={"events": ["profile.created"]})
     assert changed.json()["events"] == ["profile.created"]
+    second = http.post(f"{path}/secret", headers={"Idempotency-Key": webhook["id"]})
+    again = http.post(f"{path}/secret", headers={"Idempotency-Key": webhook["id"]})  # the first answer was lost
+    assert again.json() == second.json()
+    assert second.json()["secret"] != webhook["secret"]
+    assert webhook["both_sign_until"] is None
+    assert http.get(path).json()["both_sign_until"] == second.json()["both_sign_until"] > second.json()["updated_at"]
     for answer in (http.get(path), http.get("/v1/webhooks"), changed):
         assert answer.status_code == 200
         assert webhook["secret"] not in answer.text
         assert "secret" not in answer.text
+    http.post(f"{path}/test").raise_for_status()
+    assert all(receiver.accepted[-1].is_signed_with(one["secret"]) for one in (webhook, second.json()))
 
 
 def test_a_failure_is_seen_and_a_dead_letter_replayed(
@@ -157,16 +163,12 @@ def test_lists_and_decisions_are_told_to_the_office_in_the_demands_order(
     _, cursor = read_to_the_end(http, entity="match")
     webhook = subscribe(http, receiver, events=["match.*", "match_list.*"])
     listed = match(http, demand_id=demand["id"], candidates=[profile["id"]], store=True)["items"][0]
+    assert receiver.wait_for(1)
     http.put(f"/v1/matches/{listed['match_id']}/decision", json={"decision": "pinned"}).raise_for_status()
-
-    async def say_that_the_list_changed(session: Any) -> str:
-        found = await session.scalar(select(MatchListRow.id).where(MatchListRow.demand_id == demand["id"]))
-        record_event(session, "match_list.changed", entity="match_list", entity_id=str(found))
-        return str(found)
-
-    list_id = in_database(server, say_that_the_list_changed)
+    match(http, demand_id=demand["id"], candidates=[profile["id"]], store=True)  # nothing changed, nothing is told
     assert receiver.wait_for(2)
-    decided, changed = [request.json for request in receiver.accepted]
+    changed, decided = [request.json for request in receiver.accepted]
+    list_id = changed["entity_id"]
     assert (decided["event"], decided["entity_id"]) == ("match.pinned", listed["match_id"])
     assert decided["data"]["demand_id"] == demand["id"]
     assert decided["data"]["profile"]["name"] == "卓砺川"
@@ -175,12 +177,12 @@ def test_lists_and_decisions_are_told_to_the_office_in_the_demands_order(
         "match_list.changed", list_id, demand["id"],
     )  # fmt: skip
     (entry,) = changed["data"]["items"]
-    assert (entry["rank"], entry["decision"], entry["profile"]["id"]) == (1, "pinned", profile["id"])
+    assert (entry["rank"], entry["decision"], entry["profile"]["id"]) == (1, None, profile["id"])
     assert {delivery["order_key"] for delivery in deliveries(http, webhook)} == {f"demand:{demand['id']}"}
     items, _ = read_to_the_end(http, cursor, entity="match")
-    assert [item["data"] for item in items if item["entity_id"] in {list_id, listed["match_id"]}] == [
-        decided["data"], changed["data"],
-    ]  # fmt: skip
+    of_list, of_match = [item["data"] for item in items if item["entity_id"] in {list_id, listed["match_id"]}]
+    assert of_match == decided["data"]
+    assert [(entry["decision"], entry["profile"]["id"]) for entry in of_list["items"]] == [("pinned", profile["id"])]
     http.patch(f"/v1/profiles/{profile['id']}", json={"visibility": "withdrawn"}).raise_for_status()
     items, _ = read_to_the_end(http, cursor, entity="match")
     assert [item["data"]["items"] for item in items if item["entity_id"] == list_id] == [[]]

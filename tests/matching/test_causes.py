@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nights import WORDS, Night, ids_of, rerank, shown, small_city, store_demands, store_profiles
+from nights import N_DEMANDS, WORDS, Night, ids_of, rerank, shown, small_city, store_demands, store_profiles
 from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
@@ -14,6 +14,7 @@ from matching_service.demands.queries import get_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import today
+from matching_service.jobs import nightly
 from matching_service.matching import causes, chunks, queries, questions, runs, service
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import DecisionBody, DemandChanges, MatchBody, MovedProfile, PlacedProfile
@@ -24,6 +25,9 @@ from matching_service.profiles.queries import get_profile
 from matching_service.profiles.service import delete_profile
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_by_ids
+from matching_service.store.matching import MatchListRow
+from matching_service.store.outbox import events_after, last_seq
 from matching_service.store.profiles import ProfileRow
 
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -71,6 +75,32 @@ async def test_who_comes_and_whom_it_pushes_out(engine: Engine) -> None:
     assert [place.profile_id for place in changes.left] == [last]
     assert codes(changes.left, last)[0] == "others_moved"
     assert (await rerank(engine)).changes == []
+
+
+async def test_lists_that_changed_are_told_when_people_see_them_and_no_others(engine: Engine) -> None:
+    async def told(after: int) -> tuple[list[str], int]:
+        async with engine.database.reading() as session:
+            events = await events_after(session, after, entity="match_list", limit=100)
+            assert {event.event for event in events} <= {"match_list.changed"}
+            lists = {event.entity_id: (event.detail or {})["demand_id"] for event in events}
+            stored = await get_by_ids(session, MatchListRow, lists)
+            assert {row.id: row.demand_id for row in stored.values()} == lists
+            return sorted(lists.values()), await last_seq(session)
+
+    first = await rerank(engine)
+    demand_ids, seq = await told(0)
+    assert demand_ids == sorted(changes.demand_id for changes in first.changes)
+    assert len(demand_ids) == N_DEMANDS
+    await rerank(engine)
+    assert (await told(seq))[0] == []
+    await store_profiles(engine.database, {"name": "新专家", "summary": f"{WORDS[0]}难题"})
+    run = await nightly.begin(engine, resume=False, scope="open")
+    async with engine.database.transaction() as session:
+        await runs.cancel_run(session, run.id, COMMAND_LINE)
+    await runs.work_off(engine, run.id, patience_s=0)
+    assert (await told(seq))[0] == []  # nobody will see the lists of a run that was cancelled
+    night = await rerank(engine)
+    assert (await told(seq))[0] == sorted(changes.demand_id for changes in night.changes) != []
 
 
 async def test_an_edited_profile_is_told_with_its_fields_and_works(engine: Engine) -> None:

@@ -191,3 +191,20 @@ async def test_of_two_people_at_once_one_is_told(database: Database) -> None:
 
     results = await asyncio.gather(write("甲"), write("乙"), return_exceptions=True)
     assert [type(result) for result in results if result is not None] == [PreconditionFailed]
+
+
+async def test_nothing_was_done_on_a_day_to_come(database: Database) -> None:
+    _, project_id = await opened(database)
+    made = await milestone(database, project_id, "样机", due_on=today() + DAY)
+    async with database.transaction() as session:
+        row = await get_project(session, project_id)
+        early = today() + DAY
+        with pytest.raises(InvalidInput) as refused:
+            await update_milestone(session, row, made, MilestonePatch(done_on=early), COMMAND_LINE)
+        with pytest.raises(InvalidInput):
+            await add_milestone(session, row, MilestoneCreate(title="x", due_on=today(), done_on=early), COMMAND_LINE)
+    assert (refused.value.code, [error.pointer for error in refused.value.errors]) == (
+        "done_in_the_future",
+        ["/done_on"],
+    )
+    assert [one.state for one in (await read(database, project_id)).milestones] == ["planned"]

@@ -39,12 +39,6 @@ async def list_claims(
     return await get_page(session, statement, ClaimRow, page)
 
 
-async def offered_claims(session: AsyncSession, demand_id: str) -> Sequence[ClaimRow]:
-    """Claims of a demand that are still to be decided on, oldest first."""
-    statement = select(ClaimRow).where(ClaimRow.demand_id == demand_id, ClaimRow.status == ClaimStatus.OFFERED)
-    return (await session.scalars(statement.order_by(ClaimRow.id))).all()
-
-
 async def judgements(session: AsyncSession, claim_ids: Sequence[str]) -> dict[str, Judgement]:
     """Per claim what its sheets say."""
     statement = (

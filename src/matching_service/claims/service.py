@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
-from matching_service.claims.queries import judgements, list_scores, offered_claims
+from matching_service.claims.queries import judgements, list_scores
 from matching_service.claims.schemas import ClaimCreate, ClaimStep, ScoreBody
 from matching_service.claims.states import LIFE, ClaimStatus
 from matching_service.demands.queries import get_demand
@@ -65,9 +65,11 @@ async def transition_claim(session: AsyncSession, row: ClaimRow, body: ClaimStep
         error = FieldError("not_for_this_step", _NO_CONTRACT, "/contract_number")
         raise InvalidInput("transition_incomplete", _NO_CONTRACT, errors=[error])
     if body.to is ClaimStatus.CHOSEN:
-        await _choose(session, row, body.contract_number, actor)
+        await _check_choosable(session, row)
     row.status, row.opinion = body.to, body.opinion
     await _written(session, row, actor)
+    if body.to is ClaimStatus.CHOSEN:
+        await _contract(session, row, body.contract_number, actor)
     return row
 
 
@@ -91,7 +93,11 @@ async def judge_claim(session: AsyncSession, row: ClaimRow, body: ScoreBody, act
     return sheet
 
 
-async def _choose(session: AsyncSession, row: ClaimRow, contract_number: str | None, actor: Principal) -> None:
+async def _check_choosable(session: AsyncSession, row: ClaimRow) -> None:
+    """Raise Conflict unless the demand is open, the claim judged, and the claimant still one who may claim.
+
+    The demand stays locked: of two choices at once the second finds it contracted.
+    """
     demand = await get_demand(session, row.demand_id, for_update=True)
     if DemandStatus(demand.status) not in OPEN:
         raise _not_open(demand)
@@ -102,15 +108,16 @@ async def _choose(session: AsyncSession, row: ClaimRow, contract_number: str | N
         await _check_profile(session, demand, row.profile_id)
     if row.organization_id is not None:
         await _check_organization(session, demand, row.organization_id)
+
+
+async def _contract(session: AsyncSession, row: ClaimRow, contract_number: str | None, actor: Principal) -> None:
+    """Contract the demand with the chosen claimant, by which its project is opened and its other claims end."""
+    demand = await get_demand(session, row.demand_id)
     if demand.status == DemandStatus.PUBLISHED:
         await transition_demand(session, demand, DemandStatus.MATCHING, actor=actor)
     await transition_demand(session, demand, DemandStatus.CONTRACTED, contract_number=contract_number, actor=actor)
     partner = await _partner(session, row)
     await record_terms(session, demand.id, amount_wan=row.price_wan, partner=partner, actor=actor)
-    for other in await offered_claims(session, demand.id):
-        if other.id != row.id:
-            other.status = ClaimStatus.NOT_CHOSEN
-            await _written(session, other, actor)
 
 
 async def _partner(session: AsyncSession, row: ClaimRow) -> Partner:
@@ -133,7 +140,7 @@ async def _written(session: AsyncSession, row: ClaimRow, actor: Principal) -> No
 
 
 def _check_claimable(demand: DemandRow) -> None:
-    is_over = demand.status == DemandStatus.PUBLISHED and demand.expires_on is not None and demand.expires_on < today()
+    is_over = demand.expires_on is not None and demand.expires_on < today()
     if DemandStatus(demand.status) not in OPEN or is_over:
         raise _not_open(demand)
 

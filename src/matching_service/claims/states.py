@@ -7,12 +7,13 @@ from types import MappingProxyType
 from matching_service.access.life import Life, Step
 from matching_service.access.policies import Action
 from matching_service.foundation.errors import Text
+from matching_service.store.claims import NOT_CHOSEN, OFFERED
 
 
 class ClaimStatus(StrEnum):
-    OFFERED = "offered"
+    OFFERED = OFFERED
     CHOSEN = "chosen"
-    NOT_CHOSEN = "not_chosen"
+    NOT_CHOSEN = NOT_CHOSEN
     WITHDRAWN = "withdrawn"
 
 
@@ -50,9 +51,13 @@ def _steps() -> list[Step[ClaimStatus]]:
         "至少一份评分表；需求随之签约，其余揭榜未中榜",
         "a score sheet at least; the demand becomes contracted, the other claims not_chosen",
     )
+    not_chosen = Text(
+        "需求以其他方式签约、过期或放弃时，未决的揭榜自动未中榜",
+        "happens by itself when the demand is contracted otherwise, expires or is abandoned",
+    )
     return [
         Step(s.OFFERED, s.CHOSEN, Action.CLAIM_JUDGE, ("contract_number",), chosen),
-        Step(s.OFFERED, s.NOT_CHOSEN, Action.CLAIM_JUDGE, ("opinion",)),
+        Step(s.OFFERED, s.NOT_CHOSEN, Action.CLAIM_JUDGE, ("opinion",), not_chosen),
         Step(s.OFFERED, s.WITHDRAWN, Action.CLAIM_WRITE),
     ]
 

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
 from matching_service.api.problems import count_of_errors
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import get_contact
-from matching_service.demands.states import LIFE, DemandStatus, EndReason
+from matching_service.demands.states import LIFE, OPEN, STATUS_NAMES, DemandStatus, EndReason
 from matching_service.foundation.clock import new_id, now, today
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.store.claims import NOT_CHOSEN, OFFERED, ClaimRow
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.outbox import record_event
@@ -136,7 +138,22 @@ async def _move(
         session.add(project)
         await session.flush()
         record_audit(session, actor, "open", entity="project", entity_id=project.id)
-        record_event(session, "project.opened", entity="project", entity_id=project.id)
+        detail = {"demand_id": row.id}
+        record_event(session, "project.opened", entity="project", entity_id=project.id, detail=detail)
+    if step["from"] in OPEN and path[-1] not in OPEN:
+        await _end_claims(session, row, actor)
+
+
+async def _end_claims(session: AsyncSession, row: DemandRow, actor: Principal) -> None:
+    """Nobody decides any more on what is still offered for a demand that has left the list."""
+    offered = select(ClaimRow).where(ClaimRow.demand_id == row.id, ClaimRow.status == OFFERED).order_by(ClaimRow.id)
+    claims = (await session.scalars(offered.with_for_update())).all()
+    detail = {"demand_id": row.id, "reason": f"demand_{row.status}"}
+    for claim in claims:
+        claim.status, claim.opinion = NOT_CHOSEN, f"需求{STATUS_NAMES[DemandStatus(row.status)]}"
+        record_audit(session, actor, NOT_CHOSEN, entity="claim", entity_id=claim.id, detail=detail)
+        record_event(session, f"claim.{NOT_CHOSEN}", entity="claim", entity_id=claim.id, detail=detail)
+    await session.flush()
 
 
 def _refused(code: str, pointer: str, message: Text) -> InvalidInput:

@@ -28,7 +28,9 @@ async def create_engagement(session: AsyncSession, body: EngagementCreate, actor
     session.add(row)
     await session.flush()
     record_audit(session, actor, "create", entity="engagement", entity_id=row.id)
-    record_event(session, "engagement.created", entity="engagement", entity_id=row.id)
+    record_event(
+        session, "engagement.created", entity="engagement", entity_id=row.id, detail={"demand_id": row.demand_id}
+    )
     return row
 
 
@@ -47,8 +49,10 @@ async def update_engagement(
             setattr(row, name, changes[name])
         _check_next_step(row)
         await session.flush()
-        record_audit(session, actor, "update", entity="engagement", entity_id=row.id, detail={"fields": changed})
-        record_event(session, "engagement.updated", entity="engagement", entity_id=row.id, detail={"fields": changed})
+        detail: dict[str, Any] = {"fields": changed}
+        record_audit(session, actor, "update", entity="engagement", entity_id=row.id, detail=detail)
+        detail |= {"demand_id": row.demand_id}
+        record_event(session, "engagement.updated", entity="engagement", entity_id=row.id, detail=detail)
     return row
 
 

@@ -107,6 +107,16 @@ async def update_webhook(
     return Webhook.model_validate(row)
 
 
+@router.post("/webhooks/{webhook_id}/secret", dependencies=[Idempotent], responses=problem_responses(404))
+async def change_secret(
+    webhook_id: str, session: WriteSession, principal: CanManage, response: Response
+) -> CreatedWebhook:
+    """Make a new secret, which is shown this once. For a day requests are signed with the one before as well."""
+    row = await webhooks.change_secret(session, await webhooks.get_webhook(session, webhook_id), principal)
+    set_etag(response, row.row_version)
+    return CreatedWebhook.model_validate(row)
+
+
 @router.delete("/webhooks/{webhook_id}", status_code=204, responses=problem_responses(404, 412))
 async def delete_webhook(
     webhook_id: str, session: WriteSession, principal: CanManage, if_match: IfMatch = None

@@ -76,6 +76,10 @@ class Webhook(Answer):
     audience: Audience
     mapping: str | None
     is_active: bool
+    both_sign_until: datetime | None = Field(
+        validation_alias="old_secret_until",
+        description="Until then requests carry a signature with the secret before the last change, too.",
+    )
     created_by: str
     created_at: datetime
     updated_at: datetime

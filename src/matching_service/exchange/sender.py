@@ -22,6 +22,7 @@ from matching_service.exchange.posting import Outcome, new_client, post
 from matching_service.exchange.representations import represent
 from matching_service.exchange.schemas import Audience, FeedItem, TrialAnswer
 from matching_service.exchange.signing import signed_headers
+from matching_service.exchange.webhooks import secrets_of
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import InvalidInput
 from matching_service.foundation.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DELIVERIES
@@ -54,7 +55,7 @@ class _Message:
     """What one attempt needs, read from the database at once."""
 
     url: str
-    secret: str
+    secrets: tuple[str, ...]
     item: FeedItem
 
 
@@ -105,7 +106,7 @@ class Sender:
         )
         started = perf_counter()
         async with new_client() as client:
-            outcome = await self._send(client, new_id(), _Message(webhook.url, webhook.secret, item))
+            outcome = await self._send(client, new_id(), _Message(webhook.url, secrets_of(webhook, at), item))
         took_ms = round((perf_counter() - started) * 1e3, 1)
         return TrialAnswer(delivered=outcome.is_delivered, status=outcome.status, error=outcome.error, took_ms=took_ms)
 
@@ -215,12 +216,12 @@ class Sender:
                 item = translate(find_mapping(self._mappings, webhook.mapping), item)
             except InvalidInput as error:  # it is gone from the file: a failure like others, tried again
                 return Outcome(None, f"{error.code}: {error.detail.en}"[:500])
-        return _Message(webhook.url, webhook.secret, item) if item is not None else None
+        return _Message(webhook.url, secrets_of(webhook, self._clock()), item) if item is not None else None
 
     async def _send(self, client: httpx.AsyncClient, message_id: str, message: _Message) -> Outcome:
         body = message.item.model_dump_json().encode()
         timestamp = int(self._clock().timestamp())
-        headers = signed_headers(message.secret, message_id=message_id, timestamp=timestamp, body=body)
+        headers = signed_headers(*message.secrets, message_id=message_id, timestamp=timestamp, body=body)
         return await post(client, message.url, headers=headers, body=body, allow_private=self._allow_private)
 
     async def _rest(self, webhook_id: str) -> None:

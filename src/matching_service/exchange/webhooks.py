@@ -1,6 +1,7 @@
 """Subscriptions: made, changed, looked at; dead letters replayed or skipped."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -22,6 +23,8 @@ from matching_service.store.outbox import OutboxRow
 
 MAX_WEBHOOKS = 50
 """Each has a task of its own in a server."""
+BOTH_SIGN = timedelta(days=1)
+"""How long after a change of the secret the one before is good, for the receiver to be set to the new one."""
 
 
 async def create_webhook(
@@ -73,6 +76,22 @@ async def update_webhook(
     await session.flush()
     record_audit(session, actor, "update", entity="webhook", entity_id=row.id, detail={"fields": sorted(changes)})
     return row
+
+
+async def change_secret(session: AsyncSession, row: WebhookRow, actor: Principal) -> WebhookRow:
+    """Give the subscription a new secret; for a day requests are signed with the one before as well."""
+    row.old_secret, row.old_secret_until = row.secret, now() + BOTH_SIGN
+    row.secret = new_secret()
+    await session.flush()
+    record_audit(session, actor, "change_secret", entity="webhook", entity_id=row.id)
+    return row
+
+
+def secrets_of(row: WebhookRow, at: datetime) -> tuple[str, ...]:
+    """What signs a request at that moment, the newest first."""
+    if row.old_secret is None or row.old_secret_until is None or row.old_secret_until <= at:
+        return (row.secret,)
+    return (row.secret, row.old_secret)
 
 
 async def delete_webhook(session: AsyncSession, row: WebhookRow, actor: Principal) -> None:

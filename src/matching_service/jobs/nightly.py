@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matching_service.access.policies import COMMAND_LINE
+from matching_service.foundation.clock import now
 from matching_service.foundation.errors import NotFound, Text
 from matching_service.foundation.paging import MAX_LIMIT, PageRequest, decode_cursor
+from matching_service.jobs.pruning import KEPT, prune_outbox
 from matching_service.matching import queries, runs
 from matching_service.matching.chunks import RankMany
 from matching_service.matching.engine import Engine, rank_many
@@ -47,8 +49,13 @@ async def rerank(
     patience_s: float = runs.START_PATIENCE_S,
     rank: RankMany = rank_many,
 ) -> NightReport:
-    """Work the run off and sum up what it changed; raises Conflict when another process works on it."""
+    """Work the run off, sum up what it changed, and forget the events that nobody needs since.
+
+    Raises Conflict when another process works on it.
+    """
     ended = await runs.work_off(engine, run.id, on_progress, patience_s=patience_s, rank=rank)
+    if ended.state == "finished":
+        await prune_outbox(engine.database, before=now() - KEPT)
     async with engine.database.reading() as session:
         failures = await queries.list_failed_lists(session, ended.id, PageRequest(_MAX_FAILURES))
         clusters = await queries.changes_by_cluster(session, ended.id) if ended.state == "finished" else []

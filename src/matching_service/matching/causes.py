@@ -29,7 +29,7 @@ from matching_service.store.suggestions import REFUSED, SuggestionRow
 
 _RANKED_DEMAND_FIELDS = frozenset(field.name for field in fields(Query)) | {"organization_id"}
 """What of a demand its list depends on."""
-_UNRANKED_PROFILE_FIELDS = frozenset({"source", "external_id"})
+_UNRANKED_PROFILE_FIELDS = frozenset({"source", "external_id", "organization"})
 _DAY = timedelta(days=1)
 _MADE_WITH = {
     "weights_version": "weights_changed",

@@ -1,7 +1,7 @@
 """Writing down what was shown: runs and their lists."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import insert
@@ -11,6 +11,7 @@ from matching_service.foundation.clock import new_id, now
 from matching_service.matching.engine import Engine, Listed, View
 from matching_service.ranking.fusion import Weights
 from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
+from matching_service.store.outbox import record_event
 from matching_service.text.lexicon import default_lexicon
 
 
@@ -26,6 +27,7 @@ class NewList:
     previous_list_id: str | None
     changes: Mapping[str, Any] | None = None
     took_ms: float | None = None
+    id: str = field(default_factory=new_id)
 
     @property
     def state(self) -> str:
@@ -70,12 +72,11 @@ async def store_lists(session: AsyncSession, run_id: str, lists: Sequence[NewLis
 
     No objects are made of the rows: a night writes tens of thousands.
     """
-    ids = {new.demand_id: new_id() for new in lists}
     match_ids: dict[tuple[str, str], str] = {}
     matches: list[dict[str, Any]] = [
         {
             "id": match_ids.setdefault((new.demand_id, entry.profile.id), new_id()),
-            "list_id": ids[new.demand_id],
+            "list_id": new.id,
             "profile_id": entry.profile.id,
             "rank": rank,
             "score": entry.ranked.score,
@@ -87,17 +88,22 @@ async def store_lists(session: AsyncSession, run_id: str, lists: Sequence[NewLis
         for rank, entry in enumerate(new.outcome, start=1)
     ]
     if lists:
-        await session.execute(insert(MatchListRow), [_list_values(new, run_id, ids[new.demand_id]) for new in lists])
+        await session.execute(insert(MatchListRow), [_list_values(new, run_id) for new in lists])
     if matches:
         await session.execute(insert(MatchRow), matches)
     return match_ids
 
 
-def _list_values(new: NewList, run_id: str, list_id: str) -> dict[str, Any]:
+def record_list_changed(session: AsyncSession, list_id: str, demand_id: str) -> None:
+    """Tell that people see another list for the demand now."""
+    record_event(session, "match_list.changed", entity="match_list", entity_id=list_id, detail={"demand_id": demand_id})
+
+
+def _list_values(new: NewList, run_id: str) -> dict[str, Any]:
     is_failed = isinstance(new.outcome, Exception)
     counts = {name: len(new.changes[name]) if new.changes else 0 for name in ("entered", "left", "moved")}
     return {
-        "id": list_id,
+        "id": new.id,
         "run_id": run_id,
         "demand_id": new.demand_id,
         "state": new.state,

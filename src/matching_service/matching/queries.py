@@ -118,6 +118,14 @@ async def list_changed_lists(session: AsyncSession, run_id: str, page: PageReque
     return await get_page(session, statement, MatchListRow, page)
 
 
+async def changed_list_ids(session: AsyncSession, run_id: str) -> Sequence[tuple[str, str]]:
+    """Ids of a run's lists that are not what they were before, each with that of its demand, by demand."""
+    statement = select(MatchListRow.id, MatchListRow.demand_id).where(
+        MatchListRow.run_id == run_id, MatchListRow.changes.is_not(None)
+    )
+    return [(row.id, row.demand_id) for row in await session.execute(statement.order_by(MatchListRow.demand_id))]
+
+
 async def list_failed_lists(session: AsyncSession, run_id: str, page: PageRequest) -> Page[MatchListRow]:
     """The demands of a run that could not be ranked, with their errors."""
     statement = select(MatchListRow).where(MatchListRow.run_id == run_id, MatchListRow.state == "failed")

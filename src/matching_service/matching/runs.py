@@ -24,7 +24,7 @@ from matching_service.matching.affected import changed_since_last_run
 from matching_service.matching.changes import profile_ids_of, read_changes
 from matching_service.matching.chunks import RankMany, Work, rank_chunk
 from matching_service.matching.engine import Engine, rank_many
-from matching_service.matching.lists import made_with, new_run
+from matching_service.matching.lists import made_with, new_run, record_list_changed
 from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges, Run
 from matching_service.store.database import Database
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRunRow
@@ -210,6 +210,8 @@ async def _finish(engine: Engine, run_id: str) -> MatchRunRow:
         if run.state == "running":
             run.state, run.finished_at = "finished", now()
             record_event(session, "match_run.finished", entity="match_run", entity_id=run.id)
+            for list_id, demand_id in await queries.changed_list_ids(session, run.id):
+                record_list_changed(session, list_id, demand_id)
     logger.info(
         "match_run_finished",
         extra={

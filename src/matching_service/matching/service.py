@@ -22,7 +22,7 @@ from matching_service.matching.chunks import changes_of
 from matching_service.matching.conflicts import exclusions_of, may_be_proposed, reasons_against
 from matching_service.matching.documents import demand_query, profile_query
 from matching_service.matching.engine import Engine, RankRequest, rank_demands, rank_many
-from matching_service.matching.lists import NewList, new_run, store_lists
+from matching_service.matching.lists import NewList, new_run, record_list_changed, store_lists
 from matching_service.matching.questions import demand_requests, filters_of, own_weights, read_question
 from matching_service.matching.reasons import why_not
 from matching_service.matching.schemas import (
@@ -95,6 +95,8 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
         changes = await changes_of(write, run, [(asked.demand, before, listed)], index_as_of=as_of)
         stored = NewList(demand_id, listed, before.id if before else None, changes.get(demand_id), took_ms)
         match_ids = {profile_id: id_ for (_, profile_id), id_ in (await store_lists(write, run_id, [stored])).items()}
+        if stored.changes is not None:
+            record_list_changed(write, stored.id, demand_id)
 
     def answer() -> MatchAnswer:
         return MatchAnswer(

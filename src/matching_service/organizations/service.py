@@ -1,6 +1,6 @@
 """Registering and changing organizations, and whom they never want proposed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from anyio import to_thread
 from sqlalchemy import select
@@ -23,7 +23,8 @@ from matching_service.organizations.schemas import (
     OrganizationPatch,
 )
 from matching_service.store.batch import Batch, new_row, write_rows
-from matching_service.store.lookup import existing_ids, get_by_ids, in_parts, rows_by_external_id
+from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import existing_ids, get_by_ids, id_batches, in_parts, rows_by_external_id
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
@@ -50,10 +51,13 @@ async def update_organization(
     changes = patch.model_dump(exclude_unset=True)
     if (code := changes.get("credit_code")) and code != row.credit_code:
         await _refuse_taken_codes(session, code)
-    for name, value in changes.items():
-        setattr(row, name, value)
+    changed = sorted(name for name, value in changes.items() if getattr(row, name) != value)
+    for name in changed:
+        setattr(row, name, changes[name])
     await session.flush()
     record_audit(session, actor, "update", entity="organization", entity_id=row.id, detail={"fields": sorted(changes)})
+    if changed:
+        await _tell_of_changes(session, {row.id: changed})
     return row
 
 
@@ -64,6 +68,7 @@ async def upsert_organizations(
     batch = await Batch.load(session, OrganizationRow, items)
     owners = await _owners_of_codes(session, (item.credit_code for item in items if item.credit_code))
     results: list[Stored] = []
+    changes: dict[str, list[str]] = {}
     for item in items:
         row = batch.find(item)
         if row is not None and row.merged_into is not None:
@@ -80,6 +85,7 @@ async def upsert_organizations(
         elif changed := {name: value for name, value in item.sent(values).items() if getattr(row, name) != value}:
             for name, value in changed.items():
                 setattr(row, name, value)
+            changes[row.id] = sorted({*changes.get(row.id, ()), *changed})
             status = Stored("updated", row.id)
         else:
             status = Stored("unchanged", row.id)
@@ -90,6 +96,7 @@ async def upsert_organizations(
             record_audit(session, actor, status.status, entity="organization", entity_id=row.id)
         results.append(status)
     await write_rows(session, OrganizationRow, batch.rows)
+    await _tell_of_changes(session, changes)
     return results
 
 
@@ -164,6 +171,21 @@ async def replace_exclusions(
         )
         record_event(session, "organization.exclusions_changed", entity="organization", entity_id=organization.id)
     return await list_exclusions(session, organization.id)
+
+
+async def _tell_of_changes(session: AsyncSession, changes: Mapping[str, Sequence[str]]) -> None:
+    """Record events of organizations by their changed fields, and of the demands and profiles that name them.
+
+    Other systems are shown those with their organization, which has another name now.
+    """
+    for organization_id, names in changes.items():
+        detail = {"fields": list(names)}
+        record_event(session, "organization.updated", entity="organization", entity_id=organization_id, detail=detail)
+    for entity, table in (("demand", DemandRow), ("profile", ProfileRow)):
+        for batch in id_batches(changes):
+            for row_id in await session.scalars(select(table.id).where(table.organization_id.in_(batch))):
+                detail = {"fields": ["organization"]}
+                record_event(session, f"{entity}.updated", entity=entity, entity_id=row_id, detail=detail)
 
 
 async def _check_exclusions(session: AsyncSession, own_id: str, wanted: Sequence[ExclusionBody]) -> None:

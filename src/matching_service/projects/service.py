@@ -1,13 +1,15 @@
 """The rules of projects. A project is opened by the contract of its demand; here it is filled, until that is closed."""
 
 from collections.abc import Sequence
+from datetime import date
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
-from matching_service.foundation.clock import new_id, now
+from matching_service.foundation.clock import new_id, now, today
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
 from matching_service.projects.queries import get_milestone
 from matching_service.projects.schemas import MAX_MILESTONES, MilestoneCreate, MilestonePatch, Partner, ProjectPatch
@@ -52,13 +54,16 @@ async def update_project(session: AsyncSession, row: ProjectRow, patch: ProjectP
 async def add_milestone(
     session: AsyncSession, row: ProjectRow, body: MilestoneCreate, actor: Principal
 ) -> MilestoneRow:
-    """Raises Conflict when the demand is closed or there are very many milestones already."""
+    """Raises Conflict when the demand is closed or there are very many milestones already, InvalidInput for a day to
+    come on which it was done.
+    """
     await _check_not_closed(session, row)
     if len(row.milestones) >= MAX_MILESTONES:
         message = Text(
             f"一个项目最多 {MAX_MILESTONES} 个里程碑。", f"A project has at most {MAX_MILESTONES} milestones."
         )
         raise Conflict("too_many_milestones", message)
+    _check_done(body.done_on)
     milestone = MilestoneRow(id=new_id(), **body.model_dump())
     row.milestones.append(milestone)
     await _changed(session, row, ["milestones"], actor)
@@ -68,8 +73,9 @@ async def add_milestone(
 async def update_milestone(
     session: AsyncSession, row: ProjectRow, milestone_id: str, patch: MilestonePatch, actor: Principal
 ) -> MilestoneRow:
-    """Change the fields that were sent; a day on which it was done makes it done."""
+    """Change the fields that were sent; a day on which it was done makes it done. Raises as ``add_milestone``."""
     await _check_not_closed(session, row)
+    _check_done(patch.done_on)
     milestone = get_milestone(row, milestone_id)
     changes = patch.model_dump(exclude_unset=True)
     changed = [name for name, value in changes.items() if getattr(milestone, name) != value]
@@ -83,6 +89,13 @@ async def remove_milestone(session: AsyncSession, row: ProjectRow, milestone_id:
     await _check_not_closed(session, row)
     row.milestones.remove(get_milestone(row, milestone_id))
     await _changed(session, row, ["milestones"], actor)
+
+
+def _check_done(done_on: date | None) -> None:
+    if done_on is not None and done_on > today():
+        raise InvalidInput(
+            "done_in_the_future", _NOT_YET, errors=[FieldError("done_in_the_future", _NOT_YET, "/done_on")]
+        )
 
 
 async def _known(session: AsyncSession, partner: Partner, place: int) -> Partner:
@@ -107,8 +120,9 @@ async def _changed(session: AsyncSession, row: ProjectRow, changed: Sequence[str
         return
     row.updated_at = now()
     await session.flush()
-    detail = {"fields": list(changed)}
+    detail: dict[str, Any] = {"fields": list(changed)}
     record_audit(session, actor, "update", entity="project", entity_id=row.id, detail=detail)
+    detail |= {"demand_id": row.demand_id}
     record_event(session, "project.updated", entity="project", entity_id=row.id, detail=detail)
 
 
@@ -117,3 +131,8 @@ async def _check_not_closed(session: AsyncSession, row: ProjectRow) -> None:
     if demand is not None and demand.status == "closed":
         message = Text(f"项目 {row.id} 的需求已关闭，不能再改。", f"The demand of project {row.id} is closed.")
         raise Conflict("project_closed", message)
+
+
+_NOT_YET = Text(
+    "完成日期不能晚于今天；计划日期请填 due_on。", "It cannot have been done on a day to come; due_on is the plan."
+)

@@ -8,6 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from matching_service.store.base import Identified, Table, Versioned
 
+OFFERED, NOT_CHOSEN = "offered", "not_chosen"
+"""Values of ``status`` of a claim that nobody has decided on yet, and of one that came to nothing."""
+
 
 class ClaimRow(Identified, Versioned, Table):
     """By a profile or by an organization; neither, when the profile was deleted since."""

@@ -13,12 +13,16 @@ _Seq = BigInteger().with_variant(Integer, "sqlite")
 
 
 class WebhookRow(Identified, Versioned, Table):
-    """A subscription. The secret is stored as it is, because signing needs it; nothing but its creation shows it."""
+    """A subscription. The secret is stored as it is, because signing needs it; it is shown when it is made, and never
+    again. After a change the one before signs too until a moment, so that the receiver can change over.
+    """
 
     __tablename__ = "webhooks"
 
     url: Mapped[str] = mapped_column(String(2000))
     secret: Mapped[str] = mapped_column(String(100))
+    old_secret: Mapped[str | None] = mapped_column(String(100))
+    old_secret_until: Mapped[datetime | None]
     events: Mapped[list[str]]
     audience: Mapped[str] = mapped_column(String(10))
     mapping: Mapped[str | None] = mapped_column(String(50))
@@ -53,6 +57,7 @@ class DeliveryRow(Identified, Table):
         UniqueConstraint("webhook_id", "seq"),
         Index(None, "webhook_id", "state", "seq"),  # what is pending, in order
         Index(None, "webhook_id", "order_key", "seq"),  # what comes before it
+        Index(None, "seq"),  # may the event be deleted?
     )
 
     webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))

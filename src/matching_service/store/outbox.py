@@ -46,7 +46,8 @@ def record_event(
     detail : plain JSON, what changed where the event's name does not say it:
         ``{"fields": [...]}`` of ``*.updated``, of a profile with ``"works": [{"id", "title", "change"}]``, where
         change is added, changed or removed; ``{"from": ..., "to": ...}`` of a demand's step to another state;
-        ``{"demand_id": ..., "profile_id": ...}`` of a decision about a match.
+        ``{"demand_id": ..., "profile_id": ...}`` of a decision about a match. Whatever belongs to a demand names it as
+        ``demand_id``: webhooks tell of it in the order of the demand.
     """
     append(
         session,

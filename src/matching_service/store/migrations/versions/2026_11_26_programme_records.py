@@ -1,13 +1,13 @@
 """programme records
 
-Revision: 5e0d97c2b418, after a6d80c37e512.
+Revision: 5e0d97c2b418, after c07e59b8f2d4.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "5e0d97c2b418"
-down_revision = "a6d80c37e512"
+down_revision = "c07e59b8f2d4"
 branch_labels = None
 depends_on = None
 
