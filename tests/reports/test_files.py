@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from docx import Document
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook, load_workbook
 from reports.cities import write_third_quarter
@@ -200,6 +200,7 @@ def test_charts_of_a_document_hold_the_figures_themselves(report: Report) -> Non
 
 
 @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(keyword="=1+1", wan=0.1)
 @given(
     keyword=st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff"), min_size=1, max_size=20),
     wan=st.floats(0, 1e9).map(lambda value: round(value, 2)),
