@@ -64,21 +64,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
-    for router in (
-        organizations,
-        demands,
-        profiles,
-        matches,
-        suggestions,
-        board,
-        claims,
-        projects,
-        engagements,
-        programme,
-        reports,
-        exchange,
-    ):
+    records = (organizations, demands, profiles, suggestions, claims, projects, engagements, programme)
+    for router in (*records, matches, reports, exchange):
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
+    app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # asks for no key
     app.include_router(health.router)
     _describe_problems(app)
     return app
