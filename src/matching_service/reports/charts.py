@@ -7,6 +7,7 @@ from openpyxl.chart import BarChart
 from openpyxl.chart.data_source import AxDataSource, NumData, NumDataSource, NumVal, StrData, StrVal
 from openpyxl.chart.series import Series, SeriesLabel
 from openpyxl.chart.shapes import GraphicalProperties
+from openpyxl.chart.title import title_maker
 from openpyxl.xml.functions import tostring
 
 from matching_service.reports.content import Cell, in_words
@@ -18,8 +19,11 @@ _COLOURS = ("2F5597", "ED7D31", "70AD47")
 def bar_chart(title: str, *, is_share: bool) -> BarChart:
     """Columns with a title and both axes; ``finish`` it when the series are in."""
     chart = BarChart()
-    chart.type, chart.title, chart.width, chart.height = "col", title, WIDTH_CM, HEIGHT_CM
-    chart.x_axis.delete = chart.y_axis.delete = False  # newer versions of Excel hide them otherwise
+    heading = title_maker(title)
+    heading.overlay = False  # Excel would draw it over the bars, and leave the axes out, where nothing is said
+    chart.type, chart.title, chart.width, chart.height = "col", heading, WIDTH_CM, HEIGHT_CM
+    chart.x_axis.delete = chart.y_axis.delete = False
+    chart.x_axis.axPos = "b"
     chart.y_axis.scaling.min = 0
     chart.y_axis.number_format = "0%" if is_share else "General"
     return chart
@@ -29,6 +33,8 @@ def finish(chart: BarChart) -> BarChart:
     """Colours of our own, and a legend where there is more than one series."""
     if len(chart.series) == 1:
         chart.legend = None
+    elif chart.legend is not None:
+        chart.legend.overlay = False
     for series, colour in zip(chart.series, _COLOURS, strict=False):
         series.graphicalProperties = GraphicalProperties(solidFill=colour)
     return chart

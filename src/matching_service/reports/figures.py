@@ -100,7 +100,8 @@ async def list_waits(session: AsyncSession, period: Period) -> list[Wait]:
 
 async def count_suggested(session: AsyncSession, period: Period) -> int:
     made = SuggestionTransitionRow.from_status.is_(None)
-    return await _number(session, made, _within(SuggestionTransitionRow.at, period))
+    statement = select(func.count()).where(made, _within(SuggestionTransitionRow.at, period))
+    return int(await session.scalar(statement) or 0)
 
 
 async def count_settled(session: AsyncSession, period: Period) -> Sequence[Row[int | None, int, int]]:
@@ -278,7 +279,3 @@ def _state_at_the_end(period: Period) -> Subquery:
 
 def _within(moment: Any, period: Period) -> ColumnElement[bool]:
     return and_(moment >= period.start, moment < period.end)
-
-
-async def _number(session: AsyncSession, *conditions: ColumnElement[bool]) -> int:
-    return int(await session.scalar(select(func.count()).where(*conditions)) or 0)
