@@ -10,6 +10,9 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
+from matching_service.claims.queries import get_claim
+from matching_service.claims.schemas import ClaimCreate
+from matching_service.claims.service import create_claim
 from matching_service.demands.queries import get_demand, list_notices, list_transitions
 from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
@@ -163,3 +166,19 @@ async def test_more_demands_than_one_transaction_holds(database: Database) -> No
 def test_days_that_make_no_sense_are_refused(days: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         Settings(**days)
+
+
+async def test_a_claim_starts_the_days_anew_and_ends_with_its_demand(database: Database) -> None:
+    demand_id = await demand(database)
+    async with database.transaction() as session:
+        profile = await create_profile(session, ProfileCreate(kind="expert", name="卓砺川"), COMMAND_LINE)
+        row = await create_claim(
+            session, ClaimCreate(demand_id=demand_id, profile_id=profile.id, offer="半年"), COMMAND_LINE
+        )
+        row.created_at += timedelta(days=30)
+    assert happened(await meet(database, 38)) == {}
+    assert happened(await meet(database, 39)) == {"nudge": [demand_id]}
+    assert happened(await meet(database, 75)) == {"abandoned": [demand_id]}
+    async with database.reading() as session:
+        claim = await get_claim(session, row.id)
+    assert (claim.status, claim.opinion) == ("not_chosen", "需求已放弃")
