@@ -30,8 +30,12 @@ from matching_service.matching.engine import Engine
 from matching_service.matching.routes import router as matches
 from matching_service.organizations.routes import router as organizations
 from matching_service.profiles.routes import router as profiles
+from matching_service.programme.plan import load_plan
+from matching_service.programme.routes import router as programme
 from matching_service.projects.routes import router as projects
 from matching_service.ranking.encoder import load_encoder
+from matching_service.reports.files import load_templates
+from matching_service.reports.routes import router as reports
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
 from matching_service.suggestions.routes import router as suggestions
@@ -55,12 +59,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = chosen
     app.state.mappings = load_mappings(chosen.feed_mapping)
+    app.state.plan, app.state.templates = load_plan(chosen.targets), load_templates(chosen.templates_dir)
     app.state.ranking_line, app.state.bulk_line = ranking_line(), bulk_line()
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
-    rooms = (organizations, demands, profiles, matches, suggestions, claims, projects, engagements, exchange)
-    for router in rooms:
+    records = (organizations, demands, profiles, suggestions, claims, projects, engagements, programme)
+    for router in (*records, matches, reports, exchange):
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # asks for no key
     app.include_router(health.router)

@@ -12,8 +12,13 @@ SOURCE = Path(matching_service.__file__).parent
 
 PURE = {"text", "index", "ranking", "evaluation"}
 RECORDS = {"store", "audit", "access", "api"}
-ROOMS = {"organizations", "demands", "profiles", "engagements", "projects"}
-BELOW_JOBS = {"foundation", "sample", "matching", "suggestions", "board", "claims", "exchange"} | PURE | RECORDS | ROOMS
+ROOMS = {"organizations", "demands", "profiles", "engagements", "projects", "programme"}
+BELOW_JOBS = (
+    {"foundation", "sample", "matching", "suggestions", "board", "claims", "reports", "exchange"}
+    | PURE
+    | RECORDS
+    | ROOMS
+)
 ROOF = {"app", "cli", "__main__"}
 
 MAY_IMPORT = {
@@ -35,10 +40,12 @@ MAY_IMPORT = {
     "profiles": {"foundation"} | RECORDS,
     "engagements": {"foundation"} | RECORDS,
     "projects": {"foundation"} | RECORDS,
+    "programme": {"foundation"} | RECORDS,
     "matching": {"foundation"} | PURE | RECORDS | ROOMS,
     "suggestions": {"foundation", "matching"} | RECORDS | ROOMS,
     "board": {"foundation", "text"} | RECORDS | ROOMS,
     "claims": {"foundation", "matching"} | RECORDS | ROOMS,
+    "reports": {"foundation", "text"} | RECORDS | ROOMS,
     "exchange": {"foundation", "matching"} | PURE | RECORDS | ROOMS,
     "jobs": BELOW_JOBS,
     # the roof

@@ -15,7 +15,7 @@ from matching_service.store.database import Database
 
 COMMANDS = [
     [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"], ["import"],
-    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"],
+    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["report"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"],
     ["weights", "list"], ["weights", "show"], ["weights", "activate"],
 ]  # fmt: skip
 WRONG_USE = [
@@ -23,7 +23,7 @@ WRONG_USE = [
     ["keys", "create", "--role", "king", "--name", "n"], ["keys", "create", "--role", "admin", "--name", ""],
     ["import", "demands"], ["import", "matches", "a.csv"], ["export", "papers", "a.csv"], ["rerank", "--faster"],
     ["evaluate", "--demands", "a.jsonl"], ["migrate", "now"], ["fit"], ["weights", "activate"],
-    ["weights", "drop", "v"],
+    ["weights", "drop", "v"], ["report"], ["report", "2026"],
 ]  # fmt: skip
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -168,6 +168,37 @@ def test_societies_are_loaded_once_demands_ranked_and_the_index_rebuilt(cli: Cli
 
 
 @ONLY_SQLITE
+def test_a_report_is_written_in_the_format_that_the_name_tells(cli: Cli, tmp_path: Path) -> None:
+    records = demands_file(tmp_path / "a.jsonl", {"kind": "workstation", "title": "工作站", "started_on": "2026-02-01"})
+    assert cli.run("import", "programme", records).returncode == 0
+    for name in ("r.json", "r.docx"):
+        done = cli.run("report", "2026-Q1", str(tmp_path / "out" / name))
+        assert done.returncode == 0, done.stderr
+        assert "2026年第一季度" in done.stdout
+    report = json.loads((tmp_path / "out" / "r.json").read_text(encoding="utf-8"))
+    assert [row["actual"] for row in report["targets"] if row["name"] == "workstations"] == [1]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["r.docx", "r.json"]
+
+
+@ONLY_SQLITE
+def test_a_report_that_cannot_be_is_refused(cli: Cli, tmp_path: Path) -> None:
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    (templates / "report.docx").write_text("no document")
+    target = tmp_path / "r.docx"
+    refused = [
+        cli.run("report", "2026-Q1", str(tmp_path / "r.pdf")),
+        cli.run("report", "2099", str(target)),
+        cli.run("report", "2026-Q1", str(target), MATCHING_TARGETS=str(tmp_path / "missing.toml")),
+        cli.run("serve", "--port", "0", MATCHING_TEMPLATES_DIR=str(templates)),
+    ]
+    assert all(failed_in_both_languages(done) for done in refused), [done.stderr for done in refused]
+    named = ["r.pdf", "2099", "missing.toml", "report.docx"]
+    assert all(name in done.stderr for name, done in zip(named, refused, strict=True))
+    assert not target.exists()
+
+
+@ONLY_SQLITE
 def test_nothing_to_resume_is_a_failure(cli: Cli) -> None:
     done = cli.run("rerank", "--resume", "--json", **FAST)
     assert failed_in_both_languages(done), done.stderr
@@ -231,6 +262,6 @@ def test_the_demo_prints_three_lists_and_leaves_other_data_alone(tmp_path: Path)
 def test_the_commands_are_listed_in_the_order_of_their_use(tmp_path: Path) -> None:
     ((_, out, _),) = run_all([["--help"]], tmp_path)
     assert re.findall(r"^│ ([a-z][a-z-]+) ", out, re.MULTILINE) == [
-        "migrate", "serve", "import", "export", "load-societies", "rerank", "deadlines", "evaluate", "fit", "reindex",
+        "migrate", "serve", "import", "export", "load-societies", "rerank", "deadlines", "report", "evaluate", "fit", "reindex",
         "deliver", "import-feed", "demo", "keys", "weights",
     ]  # fmt: skip

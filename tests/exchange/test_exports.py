@@ -26,14 +26,22 @@ from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.queries import WITH_WORKS
 from matching_service.profiles.schemas import ProfileImport, Work
 from matching_service.profiles.service import upsert_profiles
+from matching_service.programme.schemas import ProgrammeRecordImport
+from matching_service.programme.service import upsert_records
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import rows_by_external_id
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import NEVER_MATCHED, ProfileRow
+from matching_service.store.programme import ProgrammeRecordRow
 
-ALL = ("organizations", "profiles", "demands")
-TABLES = {"organizations": OrganizationRow, "profiles": ProfileRow, "demands": DemandRow}
+ALL = ("organizations", "profiles", "demands", "programme")
+TABLES = {
+    "organizations": OrganizationRow,
+    "profiles": ProfileRow,
+    "demands": DemandRow,
+    "programme": ProgrammeRecordRow,
+}
 TEXTS = [
     "普通文字", '带"引号"的', "两行\n文字", "a,b，c", "=1+1", "+1", "-1", "@x", "'=1", "'", "\t缩进", "emoji 🤖𠮷",
     "007", "1e5", "2026-01-02", "TRUE", "null", "[1]", " 前后有空格 ", "<b>&amp;</b>", "_x000D_", "#N/A", "100%",
@@ -83,6 +91,18 @@ async def seed(database: Database) -> None:
         ]  # fmt: skip
         demands.append(DemandImport(title="最少", organization_id=without_external_id))
         stored = await upsert_demands(session, demands, COMMAND_LINE)
+        assert {result.status for result in stored} == {"created"}
+        profile = await session.scalar(select(ProfileRow.id).limit(1))
+        records = [
+            ProgrammeRecordImport(
+                source="s", external_id=f"00{n}" if n % 2 else None, kind="support", title=text, note=text,
+                organization_external_id=f"O-{n}", profile_id=profile, region="440605", cluster="装备制造",
+                started_on="2026-01-02", ended_on="2026-12-31" if n % 3 else None,
+            )
+            for n, text in enumerate(TEXTS)
+        ]  # fmt: skip
+        records.append(ProgrammeRecordImport(kind="forum", title="最少", started_on="2026-01-02"))
+        stored = await upsert_records(session, records, COMMAND_LINE)
         assert {result.status for result in stored} == {"created"}
 
 
@@ -182,6 +202,8 @@ async def test_blank_texts_survive_or_are_stored_as_nothing(
         await upsert_demands(session, [DemandImport(title="t", problem=blank)], COMMAND_LINE)
         await upsert_profiles(session, [ProfileImport(kind="expert", name="n", title=blank)], COMMAND_LINE)
         await upsert_organizations(session, [OrganizationImport(name="n", introduction=blank)], COMMAND_LINE)
+        record = ProgrammeRecordImport(kind="forum", title="n", note=blank, started_on="2026-01-02")
+        await upsert_records(session, [record], COMMAND_LINE)
     for what in ALL:
         await export_file(database, what, tmp_path / f"{what}{suffix}")
         report = await load(database, what, tmp_path / f"{what}{suffix}")

@@ -1,8 +1,10 @@
 """Moments are UTC; a day is the one that people in China are in."""
 
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from matching_service.foundation import clock
 
@@ -28,3 +30,11 @@ def test_a_day_begins_at_midnight_in_china(monkeypatch: pytest.MonkeyPatch, mome
 
     monkeypatch.setattr(clock, "datetime", Stopped)
     assert clock.today() == day
+
+
+@given(st.dates(date(1950, 1, 1), date(2100, 1, 1)))
+def test_a_day_is_all_that_lies_between_its_start_and_the_next(day: date) -> None:
+    start = clock.start_of(day)
+    assert clock.in_china(start).time().isoformat() == "00:00:00"
+    assert clock.day_of(start) == day
+    assert clock.day_of(start - timedelta(microseconds=1)) == day - timedelta(days=1)

@@ -81,7 +81,7 @@ def _carry_out(staff: Any, demand: str) -> dict[str, Any]:
     return accepted
 
 
-def test_a_demand_goes_from_its_draft_to_an_accepted_project(server: Server, source: str) -> None:
+def test_a_demand_goes_from_its_draft_to_an_accepted_project_and_into_the_report(server: Server, source: str) -> None:
     with server.client("portal") as portal, server.client("staff") as staff, server.client("") as public:
         demand = _publish(portal, staff, public, source)
         expert = _find(portal, staff, demand, source)
@@ -89,6 +89,8 @@ def test_a_demand_goes_from_its_draft_to_an_accepted_project(server: Server, sou
         assert public.get(f"/v1/board/{demand}").status_code == 404
         project = _carry_out(staff, demand)
         steps = staff.get(f"/v1/demands/{demand}/history").raise_for_status().json()["items"]
+        report = staff.get(f"/v1/reports/{today():%Y}").raise_for_status().json()
+        served = read_all(staff, "/v1/targets/enterprises/records", cluster=source)
     assert (project["status"], project["contract_number"], project["contract_amount_wan"]) == ("accepted", number, 60)
     assert [partner["profile_id"] for partner in project["partners"]] == [expert]
     assert [milestone["state"] for milestone in project["milestones"]] == ["done"]
@@ -97,3 +99,8 @@ def test_a_demand_goes_from_its_draft_to_an_accepted_project(server: Server, sou
         "submitted", "returned", "submitted", "reviewed", "published", "matching", "contracted", "in_progress",
         "accepted", "closed",
     ]  # fmt: skip
+    (counted,) = (row for row in report["by_cluster"] if row["cluster"] == source)
+    for stage in ("intake", "published", "matched", "contracted", "accepted"):
+        assert counted[stage] == 1
+    assert (counted["funding_wan"], counted["contracted_wan"], counted["abandoned"]) == (80, 60, 0)
+    assert [one["entity"] for one in served] == ["engagement"]

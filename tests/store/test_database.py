@@ -45,6 +45,17 @@ async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> N
     assert await names(database) == []
 
 
+async def test_a_snapshot_does_not_see_what_is_committed_meanwhile(database: Database) -> None:
+    count = select(func.count()).select_from(OrganizationRow)
+    async with database.snapshot() as session:
+        assert await session.scalar(count) == 0
+        async with database.transaction() as other:
+            other.add(organization("甲"))
+        assert await session.scalar(count) == 0
+    async with database.snapshot() as session:
+        assert await session.scalar(count) == 1
+
+
 async def test_reading_stores_nothing(database: Database) -> None:
     async with database.reading() as session:
         session.add(organization("甲"))

@@ -95,6 +95,15 @@ class Life(Generic[State]):
                     paths.append([*path, following])
         return None
 
+    def at_or_beyond(self, state: State) -> frozenset[State]:
+        """The state, and every state to which no way leads that does not pass it: who is there has been in it."""
+        reached, waiting = {state}, [self.steps[0].source]
+        while waiting:
+            if (found := waiting.pop()) not in reached:
+                reached.add(found)
+                waiting += self.following(found)
+        return frozenset(type(state)) - reached | {state}
+
     def markdown(self) -> str:
         """The table as a diagram (Mermaid) and a list of its steps, for ``docs/states.md``."""
         states = list(dict.fromkeys(state for step in self.steps for state in (step.source, step.target)))

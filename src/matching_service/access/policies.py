@@ -40,6 +40,9 @@ class Action(StrEnum):
     PROJECT_WRITE = "project:write"
     ENGAGEMENT_READ = "engagement:read"
     ENGAGEMENT_WRITE = "engagement:write"
+    PROGRAMME_READ = "programme:read"
+    PROGRAMME_WRITE = "programme:write"
+    REPORT_READ = "report:read"
     MATCH = "match:rank"
     MATCH_STORE = "match:store"
     MATCH_READ = "match:read"
@@ -94,6 +97,9 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.PROJECT_WRITE: _OFFICE,
         Action.ENGAGEMENT_READ: _OFFICE,
         Action.ENGAGEMENT_WRITE: _OFFICE,
+        Action.PROGRAMME_READ: _OFFICE,
+        Action.PROGRAMME_WRITE: _OFFICE,
+        Action.REPORT_READ: _OFFICE_AND_BATCH,
         Action.MATCH: _OFFICE_AND_BATCH,
         Action.MATCH_STORE: _OFFICE_AND_BATCH,
         Action.MATCH_READ: _OFFICE_AND_BATCH,

@@ -4,7 +4,7 @@ import typer
 from pydantic import ValidationError as SettingsError
 from sqlalchemy.exc import SQLAlchemyError
 
-from matching_service.cli import data, deadlines, demo, exchange, keys, quality, ranking, serving
+from matching_service.cli import data, deadlines, demo, exchange, keys, quality, ranking, report, serving
 from matching_service.cli.output import fail
 from matching_service.foundation.errors import MatchingError
 
@@ -21,6 +21,7 @@ app.command()(data.export)
 app.command()(data.load_societies)
 app.command()(ranking.rerank)
 app.command()(deadlines.deadlines)
+app.command()(report.report)
 app.command()(quality.evaluate)
 app.command()(quality.fit)
 app.command()(ranking.reindex)

@@ -1,5 +1,6 @@
 """``import``, ``export`` and ``load-societies``: records in and out."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from matching_service.exchange.imports import ImportReport, StrictImportRefused,
 from matching_service.profiles.schemas import KIND_NAMES
 from matching_service.profiles.service import upsert_profiles
 from matching_service.profiles.societies import builtin_societies
+from matching_service.programme.schemas import KIND_NAMES as RECORD_KINDS
 
 _MAX_BAD_ROWS_SHOWN = 100
 
@@ -25,12 +27,14 @@ class Imported(StrEnum):
     DEMANDS = "demands"
     PROFILES = "profiles"
     ORGANIZATIONS = "organizations"
+    PROGRAMME = "programme"
 
 
 class Exported(StrEnum):
     DEMANDS = "demands"
     PROFILES = "profiles"
     ORGANIZATIONS = "organizations"
+    PROGRAMME = "programme"
     MATCHES = "matches"
     LABELS = "labels"
 
@@ -39,7 +43,7 @@ def import_(
     what: Annotated[Imported, typer.Argument(help="导入什么。What to import.")],
     file: Annotated[Path, typer.Argument(help=".jsonl、.csv 或 .xlsx，UTF-8 或 GB18030。")],
     source: Annotated[str | None, typer.Option(help="未写来源的行用此来源。Source of rows that name none.")] = None,
-    kind: Annotated[str | None, typer.Option(help="未写类别的画像用此类别。Kind of profiles that name none.")] = None,
+    kind: Annotated[str | None, typer.Option(help="未写类别的行用此类别。Kind of rows that name none.")] = None,
     status: Annotated[
         DemandStatus | None, typer.Option(help="未写状态的需求用此状态。State of demands that name none.")
     ] = None,
@@ -49,8 +53,9 @@ def import_(
     """导入文件；坏行按行号列名报告，不影响好行。Import a file; bad rows are reported and stop no good one."""
     fields = {"source": source, "kind": kind, "status": status}
     defaults = {name: value for name, value in fields.items() if value is not None}
-    if kind is not None and kind not in KIND_NAMES:
-        raise typer.BadParameter(f"--kind: {', '.join(KIND_NAMES)}")
+    kinds: Iterable[str] = RECORD_KINDS if what is Imported.PROGRAMME else KIND_NAMES
+    if kind is not None and kind not in kinds:
+        raise typer.BadParameter(f"--kind: {', '.join(kinds)}")
     if wrong := defaults.keys() - FORMS[what].columns:
         raise typer.BadParameter(f"{what} 没有这些列 has no column {', '.join(sorted(wrong))}")
 

@@ -9,6 +9,8 @@ from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import fail, stdout
 from matching_service.exchange.mapping import load_mappings
 from matching_service.foundation.settings import Settings
+from matching_service.programme.plan import load_plan
+from matching_service.reports.files import load_templates
 from matching_service.store import migrate as migrations
 
 
@@ -33,7 +35,10 @@ def serve(
     """启动 HTTP 服务；空数据库会先建表。Serve over HTTP; an empty database is migrated first."""
 
     async def prepare() -> None:
-        load_mappings(Settings().feed_mapping)  # a mistake in the file is told here, and not by each worker
+        settings = Settings()  # a mistake in one of its files is told here, and not by each worker
+        load_mappings(settings.feed_mapping)
+        load_plan(settings.targets)
+        load_templates(settings.templates_dir)
         async with open_database():
             pass
 

@@ -61,6 +61,20 @@ STATUS_NAMES: Mapping[DemandStatus, str] = MappingProxyType(
     }
 )
 
+REASON_NAMES: Mapping[EndReason, str] = MappingProxyType(
+    {
+        EndReason.NO_SUPPLIER: "无合适供给方",
+        EndReason.NO_CONTACT: "长期无对接",
+        EndReason.SOLVED_OTHERWISE: "已另行解决",
+        EndReason.ENTERPRISE_WITHDREW: "企业撤回",
+        EndReason.SUPPLIER_WITHDREW: "供给方退出",
+        EndReason.FUNDING: "资金原因",
+        EndReason.TARGETS_NOT_MET: "未达指标",
+        EndReason.DELAY: "延期",
+        EndReason.OTHER: "其他",
+    }
+)
+
 _FORM = Text("必填项齐全", "every required field of the form")
 _DATE = Text("揭榜截止日期未过（如有）", "the date in `expires_on` not past, where there is one")
 _PROJECT = Text("同时建立项目", "opens the project")

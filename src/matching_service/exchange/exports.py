@@ -16,11 +16,13 @@ from matching_service.matching.queries import get_decisions, get_latest_list, ge
 from matching_service.organizations.schemas import OrganizationImport
 from matching_service.profiles.queries import WITH_WORKS
 from matching_service.profiles.schemas import ProfileImport, Work
+from matching_service.programme.schemas import ProgrammeRecordImport
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import NEVER_MATCHED, ProfileRow
+from matching_service.store.programme import ProgrammeRecordRow
 
 _ROWS_PER_QUERY = 500
 _MATCH_COLUMNS = (
@@ -31,13 +33,14 @@ _TABLES: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
     "demands": (DemandRow, DemandImport, ()),
     "profiles": (ProfileRow, ProfileImport, (WITH_WORKS,)),
     "organizations": (OrganizationRow, OrganizationImport, ()),
+    "programme": (ProgrammeRecordRow, ProgrammeRecordImport, ()),
 }
 
 
 async def export_file(
     database: Database, what: str, path: Path, *, on_progress: Callable[[int], None] = lambda _n: None
 ) -> int:
-    """Write all rows of ``what`` (demands, profiles, organizations, matches or labels); returns how many."""
+    """Write all rows of ``what`` (demands, profiles, organizations, programme, matches or labels); returns how many."""
     if what == "labels":
         return await export_labels(database, path)
     if what == "matches":

@@ -13,6 +13,7 @@ from matching_service.demands.schemas import DemandImport
 from matching_service.demands.states import STATUS_NAMES
 from matching_service.organizations.schemas import OrganizationImport
 from matching_service.profiles.schemas import ProfileImport
+from matching_service.programme.schemas import KIND_NAMES, ProgrammeRecordImport
 
 _LIST_SEPARATORS = re.compile(r"[;；、\n]+")
 _JOINED_LIST = "；"
@@ -127,6 +128,20 @@ FORMS: Mapping[str, Form] = {
                 "其他": "other",
             }
         },
+    ),
+    "programme": Form(
+        ProgrammeRecordImport,
+        _SHARED
+        | {
+            "名称": "title",
+            "类别": "kind",
+            "地区代码": "region",
+            "产业集群": "cluster",
+            "开始日期": "started_on",
+            "结束日期": "ended_on",
+            "备注": "note",
+        },
+        {"kind": {name: kind for kind, name in KIND_NAMES.items()}},
     ),
 }
 

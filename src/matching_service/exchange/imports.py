@@ -1,6 +1,6 @@
 """Files into the database: the good rows are stored, the bad ones named by line and column."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from matching_service.exchange.headings import FORMS
 from matching_service.foundation.errors import FieldError, IllegalTransition, Text
 from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.service import upsert_profiles
+from matching_service.programme.service import upsert_records
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
@@ -94,8 +95,7 @@ async def _store_chunk(
     report.bad_rows += [BadRow(row.line, (FieldError("unreadable", row.error, ""),)) for row in rows if row.error]
     readable = [row for row in rows if row.values is not None]
     parsed = parse_items([defaults | dict(row.values or {}) for row in readable], FORMS[what].model)
-    upsert: Any = {"demands": _upsert_demands, "profiles": upsert_profiles, "organizations": upsert_organizations}[what]
-    results = parsed.merge(await upsert(session, parsed.items, actor))
+    results = parsed.merge(await _UPSERTS[what](session, parsed.items, actor))
     for row, result in zip(readable, results, strict=True):
         if result.status == "invalid":
             report.bad_rows.append(BadRow(row.line, result.errors))
@@ -121,6 +121,14 @@ async def _upsert_demands(session: AsyncSession, items: Sequence[DemandImport], 
         if is_moved and result.status == "unchanged":
             results[place] = Stored("updated", result.id)
     return results
+
+
+_UPSERTS: Mapping[str, Any] = {
+    "demands": _upsert_demands,
+    "profiles": upsert_profiles,
+    "organizations": upsert_organizations,
+    "programme": upsert_records,
+}
 
 
 def _chunks(rows: Iterator[FileRow]) -> Iterator[list[FileRow]]:

@@ -1,6 +1,6 @@
 """Time and ids: UTC only, and ids that sort by the moment they were made."""
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 
 import uuid_utils
 
@@ -24,4 +24,14 @@ def today() -> date:
 
 def day_of(moment: datetime) -> date:
     """The day in China at that moment: UTC+8 all year round."""
-    return moment.astimezone(_CHINA).date()
+    return in_china(moment).date()
+
+
+def in_china(moment: datetime) -> datetime:
+    """The same moment as clocks in China show it."""
+    return moment.astimezone(_CHINA)
+
+
+def start_of(day: date) -> datetime:
+    """The moment at which that day begins in China, in UTC."""
+    return datetime.combine(day, time.min, _CHINA).astimezone(UTC)

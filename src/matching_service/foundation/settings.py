@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     feed_mapping: Path | None = Field(
         default=None, description="TOML file that translates our fields to the names and codes of other systems."
     )
+    targets: Path | None = Field(
+        default=None, description="TOML file with the plan's targets; by default that which came with the service."
+    )
+    templates_dir: Path | None = Field(
+        default=None, description="Folder with the office's own report.xlsx and report.docx, or one of them."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("database_url")

@@ -88,6 +88,14 @@ class Database:
             except PoolTimeoutError as error:
                 raise Unavailable("database_busy", _BUSY) from error
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        """A session for queries that all see the database as the first of them does."""
+        async with self.reading() as session:
+            if not self.is_sqlite:  # there a transaction that reads is one anyway
+                await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+
     async def glance(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
         """The row that a query finds, or None. Every request begins with one, to look up its key: hence no transaction
         around it, and a connection of its own that stays open.

@@ -12,6 +12,7 @@ from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow,
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
+from matching_service.store.programme import ProgrammeRecordRow
 from matching_service.store.projects import MilestoneRow, ProjectPartnerRow, ProjectRow
 from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
 
@@ -40,6 +41,7 @@ __all__ = [
     "OutboxRow",
     "ProfileContactRow",
     "ProfileRow",
+    "ProgrammeRecordRow",
     "ProjectPartnerRow",
     "ProjectRow",
     "SuggestionRow",

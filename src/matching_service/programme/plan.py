@@ -1,0 +1,94 @@
+"""The plan as an operator writes it, a TOML file: targets, what each counts, and the city's districts and clusters."""
+
+import tomllib
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from matching_service.api.fields import Region, Title, Topic
+from matching_service.foundation.errors import FieldError, InvalidInput, NotFound, Text
+from matching_service.programme.schemas import Kind
+
+_SHIPPED = Path(__file__).parent / "targets.toml"
+_Number = Annotated[int, Field(ge=1, le=10_000_000)]
+_Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
+UNKNOWN = "未注明"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlannedTarget(_Frozen):
+    label: Title
+    counts: Kind | Literal["enterprises_served"]
+    how: Literal["standing", "begun"]
+    plan: _Number
+    districts: dict[Region, _Number] = Field(default_factory=dict)
+    clusters: dict[Topic, _Number] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _serving_is_no_state(self) -> Self:
+        if self.counts == "enterprises_served" and self.how != "begun":
+            raise ValueError('enterprises_served goes with how = "begun"')
+        return self
+
+
+class Plan(_Frozen):
+    """``districts``: region codes with their names. Both lists are shown in their order, others after them."""
+
+    first_day: date
+    last_day: date
+    clusters: list[Topic] = Field(default_factory=list)
+    districts: dict[Region, Topic] = Field(default_factory=dict)
+    targets: Annotated[dict[_Name, PlannedTarget], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _days_in_order(self) -> Self:
+        if self.last_day < self.first_day:
+            raise ValueError("last_day is before first_day")
+        return self
+
+    def district(self, region: str | None) -> str:
+        """The name of a region code, the code itself where the plan does not name it."""
+        return UNKNOWN if region is None else self.districts.get(region, region)
+
+
+def in_order(found: Iterable[str | None], known: Iterable[str]) -> list[str | None]:
+    """The known ones in their order, then others that were found, then None where it was found."""
+    others = set(found) - set(known := list(known))
+    return [*known, *sorted(one for one in others if one is not None), *([None] if None in others else [])]
+
+
+def load_plan(path: Path | None) -> Plan:
+    """The plan of the file, without one that which came with the service; raises InvalidInput naming every mistake."""
+    path = path or _SHIPPED
+    try:
+        with path.open("rb") as file:
+            return Plan.model_validate(tomllib.load(file))
+    except ValidationError as error:
+        mistakes = [f"[{'.'.join(str(part) for part in one['loc'])}] {one['msg']}" for one in error.errors()]
+        raise _invalid(path, mistakes) from error
+    except (OSError, ValueError) as error:  # tomllib's own error is a ValueError, as is text that is not UTF-8
+        raise _invalid(path, [str(error)]) from error
+
+
+def find_target(plan: Plan, name: str) -> PlannedTarget:
+    """The target of this name; raises NotFound, listing those that there are."""
+    if name in plan.targets:
+        return plan.targets[name]
+    known = ", ".join(plan.targets)
+    message = Text(f"没有名为 {name} 的目标；现有：{known}。", f"There is no target {name}; there are: {known}.")
+    raise NotFound("target_not_found", message)
+
+
+def _invalid(path: Path, mistakes: list[str]) -> InvalidInput:
+    listed = "；".join(mistakes)
+    return InvalidInput(
+        "plan_invalid",
+        Text(f"目标文件 {path} 有误：{listed}", f"The plan {path} cannot be used: {listed}"),
+        errors=[FieldError("plan_invalid", Text(mistake, mistake), "") for mistake in mistakes],
+    )

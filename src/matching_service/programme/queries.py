@@ -1,0 +1,47 @@
+"""Reading programme records."""
+
+from datetime import date
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.paging import Page, PageRequest
+from matching_service.store.lookup import get_page, get_row
+from matching_service.store.programme import ProgrammeRecordRow
+
+
+async def get_record(session: AsyncSession, record_id: str) -> ProgrammeRecordRow:
+    """The row; raises NotFound."""
+    if (row := await get_row(session, ProgrammeRecordRow, record_id)) is None:
+        raise not_found(Text("工作记录", "Programme record"), record_id, code="programme_record_not_found")
+    return row
+
+
+async def list_records(
+    session: AsyncSession,
+    page: PageRequest,
+    *,
+    kind: str | None = None,
+    region: str | None = None,
+    cluster: str | None = None,
+    organization_id: str | None = None,
+    profile_id: str | None = None,
+    at: date | None = None,
+) -> Page[ProgrammeRecordRow]:
+    """``at``: only what held on that day."""
+    statement = select(ProgrammeRecordRow)
+    for column, value in (
+        (ProgrammeRecordRow.kind, kind),
+        (ProgrammeRecordRow.cluster, cluster),
+        (ProgrammeRecordRow.organization_id, organization_id),
+        (ProgrammeRecordRow.profile_id, profile_id),
+    ):
+        if value:
+            statement = statement.where(column == value)
+    if region:
+        statement = statement.where(ProgrammeRecordRow.region.startswith(region))
+    if at is not None:
+        has_not_ended = or_(ProgrammeRecordRow.ended_on.is_(None), ProgrammeRecordRow.ended_on >= at)
+        statement = statement.where(ProgrammeRecordRow.started_on <= at, has_not_ended)
+    return await get_page(session, statement, ProgrammeRecordRow, page)

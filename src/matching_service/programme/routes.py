@@ -1,0 +1,143 @@
+"""HTTP doors of programme records and targets."""
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from matching_service.access.policies import Action, Principal
+from matching_service.api.deps import (
+    DatabaseDep,
+    IfMatch,
+    PageDep,
+    Permit,
+    ReadSession,
+    WriteSession,
+    check_if_match,
+    set_etag,
+)
+from matching_service.api.fields import Blank, EntityId, RegionPrefix, Topic
+from matching_service.api.idempotency import Idempotent, RememberingRoute
+from matching_service.api.pages import ListAnswer
+from matching_service.api.problems import problem_responses
+from matching_service.programme import queries, service
+from matching_service.programme.plan import Plan, find_target
+from matching_service.programme.schemas import (
+    Evidence,
+    Kind,
+    ProgrammeRecord,
+    ProgrammeRecordCreate,
+    ProgrammeRecordPatch,
+    Targets,
+)
+from matching_service.programme.targets import check_day, count_targets, list_evidence
+
+router = APIRouter(prefix="/v1", tags=["programme"], route_class=RememberingRoute)
+
+CanRead = Depends(Permit(Action.PROGRAMME_READ))
+CanWrite = Annotated[Principal, Depends(Permit(Action.PROGRAMME_WRITE))]
+OfRegion = Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")]
+OfCluster = Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")]
+At = Annotated[date | None, Blank, Query(description="The end of which day, by what is known today; default today.")]
+
+
+async def _plan(request: Request) -> Plan:
+    plan: Plan = request.app.state.plan
+    return plan
+
+
+PlanDep = Annotated[Plan, Depends(_plan)]
+
+
+@router.post("/programme-records", status_code=201, dependencies=[Idempotent], responses=problem_responses(409))
+async def create_record(
+    body: ProgrammeRecordCreate, session: WriteSession, principal: CanWrite, response: Response
+) -> ProgrammeRecord:
+    """Write down a cooperation, a standing support, an alliance, a workstation, a technology spread, a platform."""
+    row = await service.create_record(session, body, principal)
+    set_etag(response, row.row_version)
+    response.headers["Location"] = f"/v1/programme-records/{row.id}"
+    return ProgrammeRecord.model_validate(row)
+
+
+@router.get("/programme-records", dependencies=[CanRead])
+async def list_records(
+    session: ReadSession,
+    page: PageDep,
+    kind: Annotated[Kind | None, Blank] = None,
+    region: OfRegion = None,
+    cluster: OfCluster = None,
+    organization_id: Annotated[EntityId | None, Blank] = None,
+    profile_id: Annotated[EntityId | None, Blank] = None,
+    at: Annotated[date | None, Blank, Query(description="Only what held on that day.")] = None,
+) -> ListAnswer[ProgrammeRecord]:
+    """List programme records, newest first; region and cluster are the record's own."""
+    found = await queries.list_records(
+        session,
+        page,
+        kind=kind,
+        region=region,
+        cluster=cluster,
+        organization_id=organization_id,
+        profile_id=profile_id,
+        at=at,
+    )
+    return ListAnswer(items=[ProgrammeRecord.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+
+
+@router.get("/programme-records/{record_id}", dependencies=[CanRead], responses=problem_responses(404))
+async def read_record(record_id: str, session: ReadSession, response: Response) -> ProgrammeRecord:
+    """Read one programme record."""
+    row = await queries.get_record(session, record_id)
+    set_etag(response, row.row_version)
+    return ProgrammeRecord.model_validate(row)
+
+
+@router.patch("/programme-records/{record_id}", responses=problem_responses(404, 412))
+async def update_record(
+    record_id: str,
+    body: ProgrammeRecordPatch,
+    session: WriteSession,
+    principal: CanWrite,
+    response: Response,
+    if_match: IfMatch = None,
+) -> ProgrammeRecord:
+    """Change the fields that are sent; `ended_on` ends it and leaves the past as it was."""
+    row = await queries.get_record(session, record_id)
+    check_if_match(if_match, row.row_version)
+    row = await service.update_record(session, row, body, principal)
+    set_etag(response, row.row_version)
+    return ProgrammeRecord.model_validate(row)
+
+
+@router.delete("/programme-records/{record_id}", status_code=204, responses=problem_responses(404, 412))
+async def remove_record(record_id: str, session: WriteSession, principal: CanWrite, if_match: IfMatch = None) -> None:
+    """Take back a record that was never true: it counts at no date any more. What is over gets `ended_on` instead."""
+    row = await queries.get_record(session, record_id)
+    check_if_match(if_match, row.row_version)
+    await service.remove_record(session, row, principal)
+
+
+@router.get("/targets", dependencies=[CanRead])
+async def read_targets(
+    database: DatabaseDep, plan: PlanDep, at: At = None, region: OfRegion = None, cluster: OfCluster = None
+) -> Targets:
+    """Plan and actual of every target, per district and cluster, at the end of a day of the past or today."""
+    async with database.snapshot() as session:
+        return await count_targets(session, plan, at=check_day(at), region=region, cluster=cluster)
+
+
+@router.get("/targets/{name}/records", dependencies=[CanRead], responses=problem_responses(404))
+async def list_target_records(
+    name: str,
+    session: ReadSession,
+    page: PageDep,
+    plan: PlanDep,
+    at: At = None,
+    region: OfRegion = None,
+    cluster: OfCluster = None,
+) -> ListAnswer[Evidence]:
+    """What a figure of a target counts, newest first: as many items as the figure says."""
+    target = find_target(plan, name)
+    found = await list_evidence(session, plan, target, page, at=check_day(at), region=region, cluster=cluster)
+    return ListAnswer(items=list(found.items), next_cursor=found.next_cursor)

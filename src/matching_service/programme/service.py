@@ -1,0 +1,132 @@
+"""The rules of programme records: what they name must exist, and every change has its audit row and its event."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.access.policies import Principal
+from matching_service.api.bulk import Stored, rejected
+from matching_service.audit.service import record_audit
+from matching_service.foundation.clock import new_id
+from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken
+from matching_service.programme.schemas import ProgrammeRecordCreate, ProgrammeRecordPatch
+from matching_service.store.affiliation import Affiliations, present_organization
+from matching_service.store.batch import Batch, new_row, write_rows
+from matching_service.store.lookup import existing_ids, rows_by_external_id
+from matching_service.store.outbox import record_event
+from matching_service.store.profiles import ProfileRow
+from matching_service.store.programme import ProgrammeRecordRow
+
+_RECORD = Text("工作记录", "Programme record")
+_ENTITY = "programme_record"
+
+
+async def create_record(session: AsyncSession, data: ProgrammeRecordCreate, actor: Principal) -> ProgrammeRecordRow:
+    """Raises Conflict for a taken external id, InvalidInput for what does not exist and for days in the wrong order."""
+    if data.external_id is not None:
+        taken = await rows_by_external_id(session, ProgrammeRecordRow, [(data.source, data.external_id)])
+        for row in taken.values():
+            raise external_id_taken(_RECORD, data.external_id, row.id)
+    known = await _known_profiles(session, [data.profile_id])
+    row = _new(session, _values(data, await Affiliations.load(session, [data]), known), actor)
+    session.add(row)
+    await session.flush()
+    return row
+
+
+async def update_record(
+    session: AsyncSession, row: ProgrammeRecordRow, patch: ProgrammeRecordPatch, actor: Principal
+) -> ProgrammeRecordRow:
+    """Change the fields that were sent: that it ended, or what was wrong from its first day on."""
+    changes = patch.model_dump(exclude_unset=True)
+    if (named := changes.get("organization_id")) is not None:
+        changes["organization_id"] = await present_organization(session, named)
+    _check_profile(changes.get("profile_id"), await _known_profiles(session, [changes.get("profile_id")]))
+    _check_days(changes.get("started_on", row.started_on), changes.get("ended_on", row.ended_on))
+    _update(session, row, changes, actor)
+    await session.flush()
+    return row
+
+
+async def remove_record(session: AsyncSession, row: ProgrammeRecordRow, actor: Principal) -> None:
+    """Take back a record that was never true; what was true and is over gets its last day instead."""
+    await session.delete(row)
+    await session.flush()
+    record_audit(session, actor, "delete", entity=_ENTITY, entity_id=row.id, detail={"kind": row.kind})
+    record_event(session, "programme_record.deleted", entity=_ENTITY, entity_id=row.id)
+
+
+async def upsert_records(
+    session: AsyncSession, items: Sequence[ProgrammeRecordCreate], actor: Principal
+) -> list[Stored]:
+    """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
+    batch = await Batch.load(session, ProgrammeRecordRow, items)
+    affiliations = await Affiliations.load(session, items)
+    known = await _known_profiles(session, [item.profile_id for item in items])
+    results: list[Stored] = []
+    for item in items:
+        row = batch.find(item)
+        try:
+            values = _values(item, affiliations, known)
+            if row is None:
+                row = _new(session, values | {"id": item.row_id or new_id()}, actor)
+                results.append(Stored("created", row.id))
+            else:
+                sent = item.sent(values)
+                _check_days(item.started_on, sent.get("ended_on", row.ended_on))
+                is_changed = _update(session, row, sent, actor)
+                results.append(Stored("updated" if is_changed else "unchanged", row.id))
+        except InvalidInput as error:
+            results.append(rejected(error))
+            continue
+        batch.add(row)
+    await write_rows(session, ProgrammeRecordRow, batch.rows)
+    return results
+
+
+def _new(session: AsyncSession, values: dict[str, Any], actor: Principal) -> ProgrammeRecordRow:
+    row = new_row(ProgrammeRecordRow, {"id": new_id()} | values)
+    record_audit(session, actor, "create", entity=_ENTITY, entity_id=row.id)
+    record_event(session, "programme_record.created", entity=_ENTITY, entity_id=row.id)
+    return row
+
+
+def _update(session: AsyncSession, row: ProgrammeRecordRow, values: dict[str, Any], actor: Principal) -> bool:
+    changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
+    for name in changed:
+        setattr(row, name, values[name])
+    if changed:
+        detail = {"fields": changed}
+        record_audit(session, actor, "update", entity=_ENTITY, entity_id=row.id, detail=detail)
+        record_event(session, "programme_record.updated", entity=_ENTITY, entity_id=row.id, detail=detail)
+    return bool(changed)
+
+
+def _values(data: ProgrammeRecordCreate, affiliations: Affiliations, known: set[str]) -> dict[str, Any]:
+    _check_days(data.started_on, data.ended_on)
+    _check_profile(data.profile_id, known)
+    values = data.model_dump(exclude={"organization_external_id", "id"})
+    values["organization_id"] = affiliations.organization_id(data)
+    return values
+
+
+async def _known_profiles(session: AsyncSession, ids: Sequence[str | None]) -> set[str]:
+    return await existing_ids(session, ProfileRow, (one for one in ids if one is not None))
+
+
+def _check_profile(profile_id: str | None, known: set[str]) -> None:
+    if profile_id is not None and profile_id not in known:
+        message = Text(f"画像 {profile_id} 不存在。", f"Profile {profile_id} does not exist.")
+        raise InvalidInput(
+            "profile_not_found", message, errors=[FieldError("profile_not_found", message, "/profile_id")]
+        )
+
+
+def _check_days(started_on: date, ended_on: date | None) -> None:
+    if ended_on is not None and ended_on < started_on:
+        message = Text(
+            f"结束日期 {ended_on} 早于开始日期 {started_on}。", f"It would end on {ended_on}, before {started_on}."
+        )
+        raise InvalidInput("end_before_start", message, errors=[FieldError("end_before_start", message, "/ended_on")])

@@ -1,0 +1,163 @@
+"""A report as a Word document: values within sentences, tables and charts in place of paragraphs of a template.
+
+Word cuts a sentence into runs at will, so a placeholder may lie across several: the first of them takes the value, in
+its format.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from io import BytesIO
+from typing import Any
+
+from docx import Document
+from docx.document import Document as WordDocument
+from docx.opc.constants import RELATIONSHIP_TYPE
+from docx.opc.packuri import PackURI
+from docx.opc.part import Part
+from docx.oxml import parse_xml
+from docx.oxml.ns import nsdecls, qn
+from docx.shared import Cm
+
+from matching_service.reports.charts import HEIGHT_CM, WIDTH_CM, bar_chart, chart_part
+from matching_service.reports.content import (
+    CHARTS,
+    PLACEHOLDER,
+    Cell,
+    Column,
+    in_words,
+    table_columns,
+    table_rows,
+    unknown,
+    value_at,
+    value_names,
+)
+from matching_service.reports.schemas import PERCENT, Report
+
+_CHART_TYPE = "application/vnd.openxmlformats-officedocument.drawingml.chart+xml"
+_TABLE_STYLE = "Table Grid"
+
+
+def mistakes_in_document(template: bytes) -> list[str]:
+    """Everything in a template that could not be filled, with the sentence in which it stands."""
+    document = Document(BytesIO(template))
+    found: list[str] = []
+    for paragraph, is_body in _paragraphs(document):
+        text = _text(paragraph)
+        for kind, name in PLACEHOLDER.findall(text):
+            where = f"“{text.strip()[:80]}”"
+            if (wrong := unknown(kind or None, name)) is not None:
+                found.append(f"{where}: {wrong}")
+            elif kind and not (is_body and PLACEHOLDER.fullmatch(text.strip())):
+                found.append(f"{where}: 须在正文中独占一段 must be a paragraph of the body, alone")
+    return found
+
+
+def write_document(template: bytes, report: Report) -> bytes:
+    """The template with the report's figures in it; CPU work. The template has no mistakes."""
+    document = Document(BytesIO(template))
+    columns = table_columns()
+    n_charts = 0
+    for paragraph, _ in list(_paragraphs(document)):
+        alone = PLACEHOLDER.fullmatch(_text(paragraph).strip())
+        kind, name = alone.groups() if alone else (None, "")
+        if kind == "table":
+            table = _add_table(document, paragraph, columns[name], table_rows(report, name, columns[name]))
+            paragraph.addprevious(table._tbl)  # noqa: SLF001
+            _fill(paragraph, [((0, len(_text(paragraph))), "")])  # an empty line keeps two tables apart
+        elif kind == "chart":
+            n_charts += 1
+            _fill(paragraph, [((0, len(_text(paragraph))), "")])
+            _draw(document, paragraph, name, columns[CHARTS[name].table], report, number=n_charts)
+        else:
+            _fill(paragraph, list(_values(_text(paragraph), report)))
+    file = BytesIO()
+    document.save(file)
+    return file.getvalue()
+
+
+def _paragraphs(document: WordDocument) -> Iterator[tuple[Any, bool]]:
+    """All paragraphs with placeholders, also those in tables and text boxes, headers and footers; and whether one
+    stands in the body itself.
+    """
+    body = document.element.body
+    margins = [
+        part
+        for section in document.sections
+        for part in (section.header, section.footer, section.first_page_header, section.first_page_footer)
+        if not part.is_linked_to_previous
+    ]
+    for root in (body, *(part._element for part in margins)):  # noqa: SLF001
+        for paragraph in root.iter(qn("w:p")):
+            if PLACEHOLDER.search(_text(paragraph)):
+                yield paragraph, paragraph.getparent() is body
+
+
+def _runs(paragraph: Any) -> list[Any]:
+    """The pieces of text of a paragraph, not those of a paragraph within it, as in a text box."""
+    own = qn("w:p")
+    return [text for text in paragraph.iter(qn("w:t")) if next(text.iterancestors(own)) is paragraph]
+
+
+def _text(paragraph: Any) -> str:
+    return "".join(text.text or "" for text in _runs(paragraph))
+
+
+def _values(text: str, report: Report) -> Iterator[tuple[tuple[int, int], str]]:
+    fields = dict(value_names())
+    for match in PLACEHOLDER.finditer(text):
+        name = match[2]
+        yield match.span(), in_words(value_at(report, name), is_share=PERCENT in fields[name].metadata)
+
+
+def _fill(paragraph: Any, replacements: Sequence[tuple[tuple[int, int], str]]) -> None:
+    """Replace parts of the paragraph's text, the last one first, so that the places of the others stay true."""
+    runs = _runs(paragraph)
+    for (start, end), words in reversed(replacements):
+        position = 0
+        for run in runs:
+            text = run.text or ""
+            left, right = max(start - position, 0), min(end - position, len(text))
+            if left < right:
+                is_first = start >= position
+                run.text = text[:left] + (words if is_first else "") + text[right:]
+                run.set(qn("xml:space"), "preserve")
+            position += len(text)
+
+
+def _add_table(
+    document: WordDocument, paragraph: Any, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]
+) -> Any:
+    """A table whose texts are formatted as the placeholder is."""
+    has_style = any(style.name == _TABLE_STYLE for style in document.styles)
+    table = document.add_table(rows=len(rows) + 1, cols=len(columns), style=_TABLE_STYLE if has_style else None)
+    table.rows[0]._tr.get_or_add_trPr().append(parse_xml(f"<w:tblHeader {nsdecls('w')}/>"))  # noqa: SLF001
+    texts = [[column.heading for column in columns]]
+    texts += [[in_words(v, is_share=c.is_share) for c, v in zip(columns, row, strict=True)] for row in rows]
+    text_format = paragraph.find(f"{qn('w:r')}/{qn('w:rPr')}")
+    for row, words in zip(table.rows, texts, strict=True):
+        for cell, word in zip(row.cells, words, strict=True):
+            run = cell.paragraphs[0].add_run(word)
+            if text_format is not None:
+                run._r.insert(0, deepcopy(text_format))  # noqa: SLF001
+            run.bold = words is texts[0] or None
+    return table
+
+
+def _draw(
+    document: WordDocument, paragraph: Any, name: str, columns: Sequence[Column], report: Report, *, number: int
+) -> None:
+    spec = CHARTS[name]
+    by_name = {column.name: column for column in columns}
+    rows = getattr(report, spec.table)
+    labels = [in_words(getattr(row, spec.labels)) for row in rows]
+    series = [(by_name[value].heading, [getattr(row, value) for row in rows]) for value in spec.values]
+    chart = bar_chart(spec.title, is_share=by_name[spec.values[0]].is_share)
+    uri = PackURI(f"/word/charts/report{number}.xml")
+    part = Part(uri, _CHART_TYPE, chart_part(chart, labels, series), document.part.package)
+    reference = document.part.relate_to(part, RELATIONSHIP_TYPE.CHART)
+    drawing = f"""<w:r {nsdecls("w", "wp", "a", "r")} xmlns:c="http://schemas.openxmlformats.org/drawingml/2006/chart">
+        <w:drawing><wp:inline><wp:extent cx="{Cm(WIDTH_CM)}" cy="{Cm(HEIGHT_CM)}"/>
+        <wp:docPr id="{9000 + number}" name="{name}" descr="{spec.title}"/><wp:cNvGraphicFramePr/>
+        <a:graphic><a:graphicData uri="http://schemas.openxmlformats.org/drawingml/2006/chart">
+        <c:chart r:id="{reference}"/></a:graphicData></a:graphic></wp:inline></w:drawing></w:r>"""
+    paragraph.append(parse_xml(drawing))

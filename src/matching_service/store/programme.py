@@ -1,0 +1,35 @@
+"""Records of the programme: standing cooperations, stations and events that the plan's targets count."""
+
+from datetime import date
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from matching_service.store.base import Identified, Table, Versioned
+
+
+class ProgrammeRecordRow(Identified, Versioned, Table):
+    """A fact with its days, both included; ``ended_on`` is null while it lasts, and for what has no end.
+
+    ``title`` stays when the profile is deleted. Region and cluster are the record's own; where it has none, those of
+    its organization count.
+    """
+
+    __tablename__ = "programme_records"
+    __table_args__ = (
+        UniqueConstraint("source", "external_id"),
+        Index(None, "kind", "started_on"),
+        CheckConstraint("ended_on >= started_on", name="days"),
+    )
+
+    source: Mapped[str] = mapped_column(String(100))
+    external_id: Mapped[str | None] = mapped_column(String(100))
+    kind: Mapped[str] = mapped_column(String(20))
+    title: Mapped[str] = mapped_column(String(200))
+    organization_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"), index=True)
+    profile_id: Mapped[str | None] = mapped_column(ForeignKey("profiles.id", ondelete="SET NULL"), index=True)
+    region: Mapped[str | None] = mapped_column(String(6))
+    cluster: Mapped[str | None] = mapped_column(String(50))
+    started_on: Mapped[date]
+    ended_on: Mapped[date | None]
+    note: Mapped[str | None] = mapped_column(Text)
