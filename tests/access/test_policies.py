@@ -12,7 +12,7 @@ MAY = {
     },
     Role.BATCH: {
         Action.ORGANIZATION_READ, Action.DEMAND_READ, Action.DEMAND_EXPIRE, Action.SUGGESTION_READ, Action.PROFILE_READ, Action.MATCH, Action.MATCH_STORE,
-        Action.MATCH_READ, Action.RUN_START, Action.RUN_READ,
+        Action.MATCH_READ, Action.RUN_START, Action.RUN_READ, Action.REPORT_READ,
     },
     Role.STAFF: set(Action) - {Action.WEBHOOK_MANAGE},
     Role.ADMIN: set(Action),
