@@ -162,7 +162,7 @@ async def test_vectors_of_texts_that_are_gone_are_forgotten(engine: Engine) -> N
         assert len(await engine.vectors.known(session, used)) == len(used) - 1
 
 
-async def test_a_server_warms_up_while_it_loads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_ranks_once_before_it_is_asked(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read and compiled for the first list of all is not waited for by whoever asks first."""
     ranked, loop = asyncio.Event(), asyncio.get_running_loop()
     real = engines.rank
@@ -172,8 +172,10 @@ async def test_a_server_warms_up_while_it_loads(engine: Engine, monkeypatch: pyt
         return real(*arguments, **options)
 
     monkeypatch.setattr(engines, "rank", rank)
+    await engine.open()
     task = asyncio.create_task(engine.follow())
     await ranked.wait()
+    await engine.view()
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

@@ -9,10 +9,9 @@ from matching_service.foundation.errors import NotFound, Text
 from matching_service.foundation.paging import MAX_LIMIT, PageRequest, decode_cursor
 from matching_service.jobs.pruning import KEPT, prune_outbox
 from matching_service.matching import queries, runs
-from matching_service.matching.chunks import RankMany
+from matching_service.matching.chunks import Progress, RankMany
 from matching_service.matching.engine import Engine, rank_many
 from matching_service.matching.queries import ClusterChanges
-from matching_service.matching.runs import Progress
 from matching_service.matching.schemas import DemandChanges
 from matching_service.store.matching import MatchListRow, MatchRunRow
 

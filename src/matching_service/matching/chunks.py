@@ -1,5 +1,6 @@
 """One chunk of a run: its demands chosen, ranked, compared with their lists before, and stored in one transaction."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from matching_service.store.outbox import events_about
 
 logger = logging.getLogger(__name__)
 _ATTEMPTS = 3
+Progress = Callable[[int], None]
 RankMany = Callable[[Engine, Sequence[RankRequest], View], Awaitable[list[list[Listed] | Exception]]]
 _MADE_WITH = ("weights_version", "lexicon_version", "encoder_version")
 
@@ -44,14 +46,37 @@ class Work:
     rank: RankMany = rank_many
 
 
-async def rank_chunk(work: Work, demand_ids: Sequence[str]) -> str:
-    """Rank and store some demands; returns the state in which the run was found.
+async def rank_chunks(work: Work, chunks: Sequence[Sequence[str]], on_progress: Progress) -> None:
+    """Rank and store demands chunk by chunk, for as long as the run is running; each is ranked while the one before it
+    is stored.
+    """
+    started, ranking = perf_counter(), _begin(work, chunks[:1])
+    try:
+        for place, chunk in enumerate(chunks, start=1):
+            assert ranking is not None  # noqa: S101  # begun for every chunk
+            lists = await ranking
+            ranking = _begin(work, chunks[place : place + 1])
+            state = await _store_chunk(work, chunk, lists, started)
+            if state != "running":
+                return
+            on_progress(len(chunk))
+            started = perf_counter()
+    finally:
+        if ranking is not None:
+            ranking.cancel()
+            await asyncio.gather(ranking, return_exceptions=True)  # nobody wants its outcome any more
 
-    Tried again when a profile was deleted, or another process stored the same list, between ranking and storing.
+
+def _begin(work: Work, chunks: Sequence[Sequence[str]]) -> "asyncio.Task[list[NewList]] | None":
+    return asyncio.create_task(_new_lists(work, chunks[0])) if chunks else None
+
+
+async def _store_chunk(work: Work, demand_ids: Sequence[str], lists: Sequence[NewList], started: float) -> str:
+    """Store lists; returns the state in which the run was found.
+
+    Ranked and tried again when a profile was deleted, or another process stored the same list, since they were ranked.
     """
     for attempt in range(1, _ATTEMPTS + 1):
-        started = perf_counter()
-        lists = await _new_lists(work, demand_ids)
         try:
             async with work.engine.database.transaction() as session:
                 run = await queries.get_run(session, work.run.id, for_update=True)
@@ -68,6 +93,7 @@ async def rank_chunk(work: Work, demand_ids: Sequence[str]) -> str:
             if attempt == _ATTEMPTS:
                 raise
             logger.warning("match_run_chunk_repeated", extra={"run_id": work.run.id, "attempt": attempt})
+            lists = await _new_lists(work, demand_ids)
         else:
             for outcome, n in _count(lists).items():
                 RUN_DEMANDS.labels(outcome).inc(n)

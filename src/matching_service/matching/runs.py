@@ -6,7 +6,7 @@ broken off, and whoever gets the lock may complete it.
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,11 +22,12 @@ from matching_service.foundation.paging import Page, PageRequest
 from matching_service.matching import queries
 from matching_service.matching.affected import changed_since_last_run
 from matching_service.matching.changes import profile_ids_of, read_changes
-from matching_service.matching.chunks import RankMany, Work, rank_chunk
+from matching_service.matching.chunks import Progress, RankMany, Work, rank_chunks
 from matching_service.matching.engine import Engine, rank_many
 from matching_service.matching.lists import made_with, new_run, record_list_changed
 from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges, Run
 from matching_service.store.database import Database
+from matching_service.store.lookup import in_parts
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRunRow
 from matching_service.store.outbox import last_seq, record_event
 from matching_service.store.ownership import is_owned, owning
@@ -43,8 +44,6 @@ _UNOWNED = timedelta(seconds=10)
 """A run that is being started has no owner yet for a moment."""
 
 _FIXED = ("lexicon_version", "encoder_version", "frequencies_version")
-
-Progress = Callable[[int], None]
 
 
 async def start_run(engine: Engine, session: AsyncSession, actor: Principal, *, scope: str = "open") -> MatchRunRow:
@@ -127,11 +126,7 @@ async def work_off(
             work, n_done, remaining = await _take_up(engine, run_id)
             work = replace(work, rank=rank)
             on_progress(n_done)
-            for start in range(0, len(remaining), DEMANDS_PER_CHUNK):
-                chunk = remaining[start : start + DEMANDS_PER_CHUNK]
-                if await rank_chunk(work, chunk) != "running":
-                    break
-                on_progress(len(chunk))
+            await rank_chunks(work, list(in_parts(remaining, size=DEMANDS_PER_CHUNK)), on_progress)
             return await _finish(engine, run_id)
         except Exception:
             await _fail(engine, run_id)
