@@ -26,6 +26,8 @@ _CACHE_LINE = 64
 _VECTORS_AHEAD = 16
 _FETCHED_ROWS = 256
 _ROWS_IN_CACHE_LINE = _CACHE_LINE // 2
+_FOURS_IN_CACHE_LINE = _CACHE_LINE // 8
+_FOURS_AHEAD = 96
 _INFINITY = np.int32(0x7F800000)
 
 
@@ -107,7 +109,8 @@ def add_lists(
     keys, weights : shape (n_terms,), of the query, rising. terms, counts : shape (n_lists,), starts : one more.
     rows : a multiple of four in all, so that four are read at a time. impacts : shape (256,), by count.
     scales, out : shape (n_rows,).
-    The lists of a query lie anywhere in memory: each begins to be read while the two before it are added.
+    The lists of a query lie anywhere in memory: the beginning of each is fetched while the two before it are added,
+    and the rest while it is added itself.
     """
     out[:] = 0.0
     fours = rows.view(np.uint64)
@@ -131,7 +134,10 @@ def add_lists(
             last = max(first, end // 4 * 4)
             for j in range(start, first):
                 out[rows[j]] += weight
-            for four in fours[first // 4 : last // 4]:
+            for i in range(first // 4, last // 4):
+                if i % _FOURS_IN_CACHE_LINE == 0:
+                    _fetch(fours, min(i + _FOURS_AHEAD, len(fours) - 1))
+                four = fours[i]
                 out[four & low] += weight
                 out[(four >> np.uint64(16)) & low] += weight
                 out[(four >> np.uint64(32)) & low] += weight
