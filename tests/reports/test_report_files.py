@@ -319,6 +319,27 @@ def test_what_is_no_template_is_refused(tmp_path: Path, name: str, content: byte
         load_templates(tmp_path / "missing")
 
 
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("report.docx", "word/document.xml"),
+        ("report.docx", "[Content_Types].xml"),
+        ("report.xlsx", "xl/workbook.xml"),
+        ("report.xlsx", "xl/worksheets/sheet1.xml"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b"<broken"])
+def test_a_template_with_a_damaged_part_is_refused(tmp_path: Path, name: str, part: str, content: bytes) -> None:
+    shipped = SHIPPED.docx if name.endswith("docx") else SHIPPED.xlsx
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        for member, kept in parts(shipped).items():
+            archive.writestr(member, content if member == part else kept)
+    with pytest.raises(InvalidInput) as refused:
+        load_templates(tmp_path)
+    assert refused.value.code == "template_invalid"
+    assert name in refused.value.detail.zh
+
+
 def test_an_office_may_replace_one_template_or_both(tmp_path: Path, blank: Report) -> None:
     own = workbook(("C2", "{{period.label}}"), ("A4", "{{table:funnel}}"))
     (tmp_path / "report.xlsx").write_bytes(own)
