@@ -20,7 +20,7 @@ from matching_service.store.demands import DemandTransitionRow as Step
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.organizations import OrganizationRow
-from matching_service.store.profiles import NEVER_MATCHED, ProfileRow, WorkRow
+from matching_service.store.profiles import HOME, NEVER_MATCHED, ProfileRow, WorkRow
 from matching_service.store.programme import ProgrammeRecordRow
 from matching_service.store.projects import MilestoneRow, ProjectRow
 from matching_service.store.suggestions import ACCEPTED, REFUSED, SuggestionRow, SuggestionTransitionRow
@@ -205,7 +205,7 @@ async def count_supply(session: AsyncSession, period: Period) -> dict[str, dict[
             func.count().label("n"),
             func.count(case((ProfileRow.created_at >= period.start, 1))).label("n_added"),
             func.count(case((cast(ProfileRow.honours, String).contains("院士"), 1))).label("n_academicians"),
-            func.count(case((ProfileRow.country != "CN", 1))).label("n_overseas"),
+            func.count(case((ProfileRow.country != HOME, 1))).label("n_overseas"),
             func.coalesce(func.sum(works.c.n), 0).label("n_works"),
         )
         .outerjoin(works, works.c.profile_id == ProfileRow.id)
