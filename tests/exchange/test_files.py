@@ -385,6 +385,21 @@ def test_a_text_too_long_for_a_cell_is_refused_and_no_file_left(tmp_path: Path) 
     assert not path.exists()
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_that_cannot_be_finished_harms_no_earlier_one(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"the earlier one")
+
+    def break_off() -> None:
+        with open_writer(path, ["title"]) as writer:
+            writer.write({"title": "甲"})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {path.name: b"the earlier one"}
+
+
 def test_the_folder_of_the_target_is_made(tmp_path: Path) -> None:
     with open_writer(tmp_path / "a" / "b.csv", ["title"]) as writer:
         writer.write({"title": "甲"})

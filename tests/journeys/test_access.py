@@ -33,6 +33,7 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.SUGGESTION_READ: ("GET", f"/v1/suggestions/{UNKNOWN_ID}", None),
     Action.SUGGESTION_WRITE: ("POST", "/v1/suggestions", {"demand_id": UNKNOWN_ID, "profile_id": UNKNOWN_ID}),
     Action.CLAIM_READ: ("GET", f"/v1/claims/{UNKNOWN_ID}", None),
+    Action.CLAIM_READ_OFFICE: ("GET", f"/v1/claims/{UNKNOWN_ID}/scores", None),
     Action.CLAIM_WRITE: ("POST", f"/v1/claims/{UNKNOWN_ID}/transitions", {"to": "withdrawn"}),
     Action.CLAIM_JUDGE: ("POST", f"/v1/claims/{UNKNOWN_ID}/transitions", {"to": "chosen"}),
     Action.PROJECT_READ: ("GET", f"/v1/projects/{UNKNOWN_ID}", None),

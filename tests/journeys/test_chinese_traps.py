@@ -332,17 +332,17 @@ def test_emoji_and_rare_characters_are_asked_stored_and_found_without_harm(
     server: Server, source: str, title: str
 ) -> None:
     with server.client() as http:
-        texts = _texts(http, source, f"谐波减速器{title}的柔轮", "谐波减速器的柔轮", title)
+        texts = _texts(http, source, f"望远镜{title}的镜筒", "望远镜的镜筒", title)
         alone = _ask(http, texts, title)
-        found = _ask(http, texts, f"谐波减速器{title}的柔轮")
+        found = _ask(http, texts, f"望远镜{title}的镜筒")
         stored = match(http, demand_id=create(http, "demands", source=source, title=title)["id"], candidates=[*texts])
     assert {item["profile"]["id"] for item in stored["items"]} == set(texts)
     assert all(0 <= item["score"] <= 1 for item in (*alone.values(), *found.values()))
-    both = [f"谐波减速器{title}的柔轮", "谐波减速器的柔轮"]
+    both = [f"望远镜{title}的镜筒", "望远镜的镜筒"]
     assert next(iter(found)) in both  # without a letter in the title both are the same words
     for text in both:
         assert found[text]["level"] in {"strong", "related"}
-        assert "谐波减速器" in _terms(found[text])
+        assert "望远镜" in _terms(found[text])
         assert all(shown in text for shown in _highlighted(found[text]))
 
 

@@ -112,4 +112,6 @@ def test_an_engagement_that_names_what_is_not_there_is_refused(
 def test_a_calendar_is_of_some_weeks(server: Server, days: tuple[str, str]) -> None:
     with server.client("staff") as http:
         answer = http.get(CALENDAR, params={"from": days[0], "to": days[1]})
+        beyond = http.get(CALENDAR, params={"from": "9999-12-31"})
     assert_problem(answer, 422, "invalid_days", "to")
+    assert_problem(beyond, 422, "invalid_parameter", "from")

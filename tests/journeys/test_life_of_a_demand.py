@@ -57,7 +57,13 @@ def _choose(portal: Any, staff: Any, demand: str, expert: str) -> str:
     staff.put(f"{best}/scores", json={"points": SHEET}).raise_for_status()
     number = f"FS-{demand[:8]}"
     staff.post(f"{best}/transitions", json={"to": "chosen", "contract_number": number}).raise_for_status()
-    assert staff.get(other.headers["location"]).json()["status"] == "not_chosen"
+    assert staff.get(best).json()["score"] == sum(SHEET.values())
+    won, lost = [portal.get(where).raise_for_status().json() for where in (best, other.headers["location"])]
+    assert (won["status"], lost["status"], lost["opinion"]) == ("chosen", "not_chosen", "需求已签约")
+    assert "score" not in won
+    assert "n_sheets" not in won
+    for office in (f"{best}/scores", "/v1/claims"):
+        assert_problem(portal.get(office), 403, "forbidden")
     late = portal.post("/v1/claims", json=offer | {"organization_id": latecomer})
     assert_problem(late, 409, "demand_not_open")
     return number

@@ -192,6 +192,10 @@ def test_the_list_is_filtered_and_paged(server: Server, source: str) -> None:
         assert listed(kind="expert", limit=1) == [made[4], made[2], made[0]]
         assert listed(region="440603") == [made[3]]
         assert listed(region="4406", kind="team") == [made[1]]
+        abroad = create(http, "profiles", name=f"{source} abroad", country="DE", language="de")
+        assert abroad["overseas"]
+        assert listed(overseas="true") == [abroad["id"]]
+        assert abroad["id"] not in listed(overseas="false")
         assert listed(kind="policy") == []
 
 

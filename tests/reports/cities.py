@@ -122,7 +122,11 @@ async def write_third_quarter(session: AsyncSession) -> None:
     nanhai = await city.organization(region="440605", cluster="新材料")
     shunde = await city.organization(region="440606", cluster="泛家居")
     nowhere = await city.organization()
-    experts = [await city.profile(day("07-01") if n else day("01-05"), n_works=n) for n in range(4)]
+    honours: list[list[str]] = [[], [], ["中国工程院院士"], ["国务院特殊津贴"]]
+    experts = [
+        await city.profile(day("07-01") if n else day("01-05"), n_works=n, honours=named)
+        for n, named in enumerate(honours)
+    ]
     await city.profile(day("10-02"))  # not yet there
     await city.profile(day("02-02"), kind="team", country="DE")
     await city.profile(day("02-02"), kind="team", visibility="hidden")

@@ -76,8 +76,8 @@ async def test_the_other_tables(quarter: Report) -> None:
         ("ＡＧＶ", 2, 2, "新材料"),
     ]  # fmt: skip
     assert {row.label: row.n for row in quarter.engagements} == {"联系": 1, "走访": 1, "会面": 0, "培训": 0, "路演": 0}
-    supply = {row.kind: (row.n, row.n_added, row.n_overseas, row.n_works) for row in quarter.supply}
-    assert (supply["expert"], supply["team"], supply["society"]) == ((4, 3, 0, 6), (1, 0, 1, 0), (0, 0, 0, 0))
+    supply = {row.kind: (row.n, row.n_added, row.n_academicians, row.n_overseas, row.n_works) for row in quarter.supply}
+    assert (supply["expert"], supply["team"], supply["society"]) == ((4, 3, 1, 0, 6), (1, 0, 0, 1, 0), (0,) * 5)
     programme = {row.kind: (row.begun, row.standing) for row in quarter.programme}
     assert (programme["workstation"], programme["support"]) == ((1, 1), (0, 0))
     assert quarter.claims.model_dump() == {"n_offered": 2, "n_demands": 1}

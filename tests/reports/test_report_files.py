@@ -167,15 +167,18 @@ def test_charts_of_a_workbook_refer_to_its_tables(report: Report) -> None:
 def test_a_document_shows_the_figures_of_the_report(report: Report) -> None:
     template = Document(io.BytesIO(SHIPPED.docx))
     made = Document(io.BytesIO(write_report(report, SHIPPED, "docx")))
-    expected = [
-        PLACEHOLDER.sub(lambda match: words(report, match[2]), paragraph.text)
-        for paragraph in template.paragraphs
-        if not PLACEHOLDER.fullmatch(paragraph.text) or not PLACEHOLDER.fullmatch(paragraph.text)[1]
-    ]
+    expected: list[str] = []
+    names: list[str] = []
+    for paragraph in template.paragraphs:
+        alone = PLACEHOLDER.fullmatch(paragraph.text)
+        if alone is None or alone[1] is None:
+            expected.append(PLACEHOLDER.sub(lambda match: words(report, match[2]), paragraph.text))
+        elif alone[1] == "table":
+            names.append(alone[2])
+            expected.append("" if getattr(report, alone[2]) else "（本期无数据）")
     assert [paragraph.text for paragraph in made.paragraphs if paragraph.text] == [text for text in expected if text]
-    names = [PLACEHOLDER.fullmatch(p.text)[2] for p in template.paragraphs if p.text.startswith("{{table:")]
     assert set(names) == set(COLUMNS) - {"funnel"}
-    for name, table in zip(names, made.tables, strict=True):
+    for name, table in zip((name for name in names if getattr(report, name)), made.tables, strict=True):
         shown = [[cell.text for cell in row.cells] for row in table.rows]
         assert shown[0] == [column.heading for column in COLUMNS[name]]
         assert shown[1:] == [
@@ -314,6 +317,27 @@ def test_what_is_no_template_is_refused(tmp_path: Path, name: str, content: byte
     assert name in refused.value.detail.zh
     with pytest.raises(InvalidInput):
         load_templates(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("report.docx", "word/document.xml"),
+        ("report.docx", "[Content_Types].xml"),
+        ("report.xlsx", "xl/workbook.xml"),
+        ("report.xlsx", "xl/worksheets/sheet1.xml"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b"<broken"])
+def test_a_template_with_a_damaged_part_is_refused(tmp_path: Path, name: str, part: str, content: bytes) -> None:
+    shipped = SHIPPED.docx if name.endswith("docx") else SHIPPED.xlsx
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        for member, kept in parts(shipped).items():
+            archive.writestr(member, content if member == part else kept)
+    with pytest.raises(InvalidInput) as refused:
+        load_templates(tmp_path)
+    assert refused.value.code == "template_invalid"
+    assert name in refused.value.detail.zh
 
 
 def test_an_office_may_replace_one_template_or_both(tmp_path: Path, blank: Report) -> None:

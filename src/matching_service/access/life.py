@@ -38,6 +38,10 @@ class Life(Generic[State]):
         """The states that may come next, in the order of the table; none when the life has ended."""
         return [step.target for step in self.steps if step.source is state]
 
+    def named(self, state: State) -> str:
+        """The state as a Chinese sentence names it."""
+        return f"{state}（{self.names[state]}）"
+
     def action(self, target: State) -> Action | None:
         """What one must be permitted to do to enter a state, None for one that cannot be entered; no step to a state
         asks for another permission than its other steps, so that it can be checked before a record is read.
@@ -53,10 +57,10 @@ class Life(Generic[State]):
     def illegal(self, current: State, to: State) -> IllegalTransition:
         """The error of a step that is not in the table, with the list of what is possible."""
         legal = self.following(current)
-        listed = "、".join(f"{state}（{self.names[state]}）" for state in legal)
+        listed = "、".join(map(self.named, legal))
         return IllegalTransition(
             Text(
-                f"{self.what.zh}现为 {current}（{self.names[current]}），不能变为 {to}（{self.names[to]}）；"
+                f"{self.what.zh}现为 {self.named(current)}，不能变为 {self.named(to)}；"
                 f"可变为：{listed or '无，已是终态'}。",
                 f"The {self.what.en} is {current} and cannot become {to}; possible: "
                 f"{', '.join(legal) or 'nothing, it has ended'}.",
@@ -70,7 +74,7 @@ class Life(Generic[State]):
             FieldError(
                 "needed_for_step",
                 Text(
-                    f"变为 {step.target}（{self.names[step.target]}）须填写 {need}。",
+                    f"变为 {self.named(step.target)}须填写 {need}。",
                     f"To become {step.target} it needs {need}.",
                 ),
                 f"/{need}",

@@ -34,6 +34,7 @@ class Action(StrEnum):
     SUGGESTION_READ = "suggestion:read"
     SUGGESTION_WRITE = "suggestion:write"
     CLAIM_READ = "claim:read"
+    CLAIM_READ_OFFICE = "claim:read_office"
     CLAIM_WRITE = "claim:write"
     CLAIM_JUDGE = "claim:judge"
     PROJECT_READ = "project:read"
@@ -90,7 +91,8 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.CONTACT_WRITE: _OFFICE,
         Action.SUGGESTION_READ: _OFFICE_AND_BATCH,
         Action.SUGGESTION_WRITE: _OFFICE,
-        Action.CLAIM_READ: _OFFICE,
+        Action.CLAIM_READ: _OFFICE_AND_PORTAL,
+        Action.CLAIM_READ_OFFICE: _OFFICE,
         Action.CLAIM_WRITE: _OFFICE_AND_PORTAL,
         Action.CLAIM_JUDGE: _OFFICE,
         Action.PROJECT_READ: _OFFICE,

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.access.policies import Action, Principal, authorize
+from matching_service.access.policies import POLICIES, Action, Principal, authorize
 from matching_service.api.deps import (
     IfMatch,
     PageDep,
@@ -28,7 +28,8 @@ from matching_service.store.claims import ClaimRow
 
 router = APIRouter(prefix="/v1/claims", tags=["claims"], route_class=RememberingRoute)
 
-CanRead = Depends(Permit(Action.CLAIM_READ))
+CanRead = Annotated[Principal, Depends(Permit(Action.CLAIM_READ))]
+CanReadAll = Depends(Permit(Action.CLAIM_READ_OFFICE))
 CanWrite = Annotated[Principal, Depends(Permit(Action.CLAIM_WRITE))]
 CanJudge = Annotated[Principal, Depends(Permit(Action.CLAIM_JUDGE))]
 
@@ -42,7 +43,7 @@ async def create_claim(body: ClaimCreate, session: WriteSession, principal: CanW
     return Claim.model_validate(row)
 
 
-@router.get("", dependencies=[CanRead])
+@router.get("", dependencies=[CanReadAll])
 async def list_claims(
     session: ReadSession,
     page: PageDep,
@@ -54,11 +55,15 @@ async def list_claims(
     return ListAnswer(items=await _judged(session, found.items), next_cursor=found.next_cursor)
 
 
-@router.get("/{claim_id}", dependencies=[CanRead], responses=problem_responses(404))
-async def read_claim(claim_id: str, session: ReadSession, response: Response) -> JudgedClaim:
-    """Read one claim with what its score sheets say."""
+@router.get("/{claim_id}", responses=problem_responses(404))
+async def read_claim(
+    claim_id: str, session: ReadSession, principal: CanRead, response: Response
+) -> JudgedClaim | Claim:
+    """Read one claim: a portal what became of it, the office also what its score sheets say."""
     row = await queries.get_claim(session, claim_id)
     set_etag(response, row.row_version)
+    if principal.role not in POLICIES[Action.CLAIM_READ_OFFICE]:
+        return Claim.model_validate(row)
     return (await _judged(session, [row]))[0]
 
 
@@ -87,7 +92,7 @@ async def judge_claim(claim_id: str, body: ScoreBody, session: WriteSession, pri
     return Score.model_validate(await service.judge_claim(session, row, body, principal))
 
 
-@router.get("/{claim_id}/scores", dependencies=[CanRead], responses=problem_responses(404))
+@router.get("/{claim_id}/scores", dependencies=[CanReadAll], responses=problem_responses(404))
 async def read_scores(claim_id: str, session: ReadSession) -> ListAnswer[Score]:
     """The score sheets of a claim, oldest first."""
     await queries.get_claim(session, claim_id)

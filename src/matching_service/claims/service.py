@@ -9,6 +9,7 @@ from matching_service.claims.queries import judgements, list_scores
 from matching_service.claims.schemas import ClaimCreate, ClaimStep, ScoreBody
 from matching_service.claims.states import LIFE, ClaimStatus
 from matching_service.demands.queries import get_demand
+from matching_service.demands.states import LIFE as DEMAND_LIFE
 from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.demands.transitions import transition_demand
 from matching_service.foundation.clock import new_id, now, today
@@ -76,7 +77,8 @@ async def transition_claim(session: AsyncSession, row: ClaimRow, body: ClaimStep
 async def judge_claim(session: AsyncSession, row: ClaimRow, body: ScoreBody, actor: Principal) -> ClaimScoreRow:
     """Keep a judge's sheet; raises Conflict when the claim is decided."""
     if row.status != ClaimStatus.OFFERED:
-        message = Text(f"揭榜已是 {row.status}，不能再评分。", f"The claim is {row.status} and judged no more.")
+        state = LIFE.named(ClaimStatus(row.status))
+        message = Text(f"揭榜已是 {state}，不能再评分。", f"The claim is {row.status} and judged no more.")
         raise Conflict("claim_decided", message)
     judge = body.judge or actor.name
     sheet = next((one for one in await list_scores(session, row.id) if one.judge == judge), None)
@@ -146,10 +148,11 @@ def _check_claimable(demand: DemandRow) -> None:
 
 
 def _not_open(demand: DemandRow) -> Conflict:
-    last_day = f"，截止 {demand.expires_on}" if demand.expires_on is not None else ""
+    day = demand.expires_on
+    zh, en = (f"，截止 {day}", f", last day {day}") if day is not None else ("", "")
     message = Text(
-        f"需求 {demand.id} 现为 {demand.status}{last_day}，不能揭榜。",
-        f"Demand {demand.id} is {demand.status}, last day {demand.expires_on}; it cannot be claimed.",
+        f"需求 {demand.id} 现为 {DEMAND_LIFE.named(DemandStatus(demand.status))}{zh}，不能揭榜。",
+        f"Demand {demand.id} is {demand.status}{en}; it cannot be claimed.",
     )
     return Conflict("demand_not_open", message)
 

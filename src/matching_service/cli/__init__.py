@@ -44,6 +44,6 @@ def main() -> None:
     except (SQLAlchemyError, OSError) as error:
         reason = str(error).splitlines()[0]
         fail(
-            f"数据库或文件不可用：{reason}。请检查 MATCHING_DATABASE_URL 与 MATCHING_DATA_DIR。",
-            f"Database or file not usable: {reason}. Check MATCHING_DATABASE_URL and MATCHING_DATA_DIR.",
+            f"数据库或文件不可用：{reason}。请检查文件路径、MATCHING_DATABASE_URL 与 MATCHING_DATA_DIR。",
+            f"Database or file not usable: {reason}. Check the path, MATCHING_DATABASE_URL and MATCHING_DATA_DIR.",
         )

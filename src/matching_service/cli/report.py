@@ -7,6 +7,7 @@ import typer
 
 from matching_service.cli.opening import open_database, read_settings, run
 from matching_service.cli.output import stdout
+from matching_service.exchange.files import replacing
 from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.programme.plan import load_plan
 from matching_service.reports.files import Format, load_templates, write_report
@@ -33,8 +34,7 @@ def report(
             return await make_report(session, plan, period)
 
     made = run(work())
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part")
-    part.write_bytes(write_report(made, templates, chosen))
-    part.replace(file)
+    written = write_report(made, templates, chosen)
+    with replacing(file) as part:
+        part.write_bytes(written)
     stdout().print(f"{made.period.label} -> {file} {made.period.note}")

@@ -11,7 +11,7 @@ from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import get_contact
 from matching_service.demands.schemas import DemandContact, DemandCreate, DemandPatch
-from matching_service.demands.states import EDITABLE, DemandStatus
+from matching_service.demands.states import EDITABLE, LIFE, DemandStatus
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, external_id_taken
 from matching_service.store.affiliation import Affiliations, present_organization
@@ -126,7 +126,7 @@ def _check_editable(row: DemandRow, changed: Sequence[str], actor: Principal) ->
         return
     if frozen := [name for name in changed if name in _TEXTS]:
         message = Text(
-            f"需求现为 {row.status}，企业不能修改正文；需先由工作人员退回。",
+            f"需求现为 {LIFE.named(DemandStatus(row.status))}，企业不能修改正文；需先由工作人员退回。",
             f"The demand is {row.status}; the enterprise cannot change its text until staff return it.",
         )
         raise Conflict("text_frozen", message, errors=[FieldError("text_frozen", message, f"/{n}") for n in frozen])

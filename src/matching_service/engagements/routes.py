@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
+from pydantic import Field
 
 from matching_service.access.policies import Action, Principal
 from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match, set_etag
@@ -30,8 +31,9 @@ CanRead = Depends(Permit(Action.ENGAGEMENT_READ))
 Reader = Annotated[Principal, CanRead]
 CanWrite = Annotated[Principal, Depends(Permit(Action.ENGAGEMENT_WRITE))]
 OfStaff = Annotated[Staff | None, Blank, Query(description="Whose; by default the name of your key.")]
-From = Annotated[date | None, Blank, Query(alias="from", description="First day.")]
-To = Annotated[date | None, Blank, Query(alias="to", description="Last day, included.")]
+_Day = Annotated[date, Field(ge=date(1900, 1, 1), le=date(2100, 12, 31))]
+From = Annotated[_Day | None, Blank, Query(alias="from", description="First day.")]
+To = Annotated[_Day | None, Blank, Query(alias="to", description="Last day, included.")]
 
 
 @router.post("/engagements", status_code=201, dependencies=[Idempotent])

@@ -9,7 +9,7 @@ from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.engagements.schemas import EngagementCreate, EngagementPatch
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.errors import FieldError, InvalidInput, Text, names_nothing
 from matching_service.store.affiliation import present_organization
 from matching_service.store.base import Identified
 from matching_service.store.demands import DemandRow
@@ -67,9 +67,7 @@ async def _checked(session: AsyncSession, values: Mapping[str, Any]) -> dict[str
     )
     for field, table, what in named:
         if (row_id := checked.get(field)) is not None and await get_row(session, table, row_id) is None:
-            message = Text(f"{what.zh} {row_id} 不存在。", f"{what.en} {row_id} does not exist.")
-            code = f"{field.removesuffix('_id')}_not_found"
-            raise InvalidInput(code, message, errors=[FieldError(code, message, f"/{field}")])
+            raise names_nothing(what, row_id, code=f"{field.removesuffix('_id')}_not_found", pointer=f"/{field}")
     return checked
 
 

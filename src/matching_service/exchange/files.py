@@ -4,10 +4,10 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, TextIO
 
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell import WriteOnlyCell
@@ -43,24 +43,43 @@ def read_rows(path: Path, form: Form) -> Iterator[FileRow]:
 
 
 class RowWriter(Protocol):
-    """Writes rows of plain values; a context manager that closes the file."""
+    """Writes rows of plain values."""
 
     def write(self, row: Mapping[str, Any]) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
 
 
-def open_writer(path: Path, columns: Sequence[str]) -> RowWriter:
-    """A writer for the format that the name's end tells."""
-    suffix = _format_of(path)
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside the target, which takes its place when all is written: a failure harms no earlier file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if suffix == ".jsonl":
-        return _JsonLinesWriter(path)
-    if suffix == ".csv":
-        return _CsvWriter(path, columns)
-    return _XlsxWriter(path, columns)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def open_writer(path: Path, columns: Sequence[str]) -> AbstractContextManager[RowWriter]:
+    """A writer for the format that the name's end tells; raises InvalidInput for another one."""
+    return _writing(path, _format_of(path), columns)
+
+
+@contextmanager
+def _writing(path: Path, suffix: str, columns: Sequence[str]) -> Iterator[RowWriter]:
+    with replacing(path) as part:
+        if suffix == ".xlsx":
+            writer = _XlsxWriter(columns)
+            try:
+                yield writer
+            except BaseException:
+                writer.close()
+                raise
+            writer.save(part)
+        else:
+            # Without a byte order mark Excel reads the UTF-8 of a .csv as something else.
+            with part.open("w", encoding="utf-8-sig" if suffix == ".csv" else "utf-8", newline="") as file:
+                yield _CsvWriter(file, columns) if suffix == ".csv" else _JsonLinesWriter(file)
 
 
 def _format_of(path: Path) -> str:
@@ -207,39 +226,17 @@ def _decodes(line: bytes, encoding: str) -> bool:
     return True
 
 
-class _TextWriter:
-    """Writes beside the target and takes its place when all is written, so that a failure harms no earlier file."""
-
-    def __init__(self, path: Path, *, encoding: str) -> None:
-        self._path = path
-        self._part = path.with_name(f"{path.name}.part")
-        self._file = self._part.open("w", encoding=encoding, newline="")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink()
-
-
-class _JsonLinesWriter(_TextWriter):
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, encoding="utf-8")
+class _JsonLinesWriter:
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
 
     def write(self, row: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-class _CsvWriter(_TextWriter):
-    """With a byte order mark, without which Excel reads UTF-8 as something else."""
-
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        super().__init__(path, encoding="utf-8-sig")
-        self._writer = csv.writer(self._file)
+class _CsvWriter:
+    def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
+        self._writer = csv.writer(file)
         self._columns = columns
         self._writer.writerow(columns)
 
@@ -249,8 +246,7 @@ class _CsvWriter(_TextWriter):
 
 
 class _XlsxWriter:
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        self._path = path
+    def __init__(self, columns: Sequence[str]) -> None:
         self._columns = columns
         self._book = Workbook(write_only=True)
         self._sheet = self._book.create_sheet()
@@ -275,11 +271,8 @@ class _XlsxWriter:
             cell.data_type = "s"  # never a formula
         return cell
 
-    def __enter__(self) -> Self:
-        return self
+    def save(self, path: Path) -> None:
+        self._book.save(path)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._book.save(self._path)
-        else:
-            self._sheet.close()
+    def close(self) -> None:
+        self._sheet.close()

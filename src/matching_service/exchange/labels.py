@@ -8,6 +8,7 @@ from types import MappingProxyType
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.exchange.files import replacing
 from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
@@ -62,13 +63,10 @@ async def export_labels(database: Database, path: Path) -> int:
         grade = grade_of(decisions.get(pair), *suggestions.get(pair, (None, None)))
         if grade is not None:
             labels.append((demands[pair[0]], profiles[pair[1]], grade))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter)
         writer.writerow(("demand", "profile", "grade"))
         writer.writerows(sorted(labels))
-    part.replace(path)
     return len(labels)
 
 

@@ -158,7 +158,7 @@ def _refused(status: int, body: bytes) -> Unavailable:
                 f"The other service does not know the cursor ({detail}). Read anew with --restart; nothing is doubled.",
             ),
         )
-    said = f"HTTP {status} {detail or ''}".strip()
+    said = f"HTTP {status} {str(detail or '').rstrip('。.')}".strip()
     return _unreadable(said, said)
 
 

@@ -115,6 +115,12 @@ def not_found(what: Text, entity_id: str, *, code: str) -> NotFound:
     )
 
 
+def names_nothing(what: Text, entity_id: str, *, code: str, pointer: str) -> InvalidInput:
+    """The one wording for a body that names a record which is not there."""
+    message = Text(f"{what.zh} {entity_id} 不存在。", f"{what.en} {entity_id} does not exist.")
+    return InvalidInput(code, message, errors=[FieldError(code, message, pointer)])
+
+
 def external_id_taken(what: Text, external_id: str, owner_id: str) -> Conflict:
     """The one wording for a POST whose external id exists already within its source."""
     message = Text(

@@ -10,7 +10,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from matching_service.foundation.errors import Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_page, get_row, in_parts
-from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
+from matching_service.store.profiles import HOME, ProfileContactRow, ProfileRow, WorkRow
 
 WITH_WORKS = selectinload(ProfileRow.works)
 _WORKS_AT_A_TIME = 1_000
@@ -46,6 +46,7 @@ async def list_profiles(
     *,
     kind: str | None = None,
     region: str | None = None,
+    overseas: bool | None = None,
     q: str | None = None,
 ) -> Page[ProfileRow]:
     statement = select(ProfileRow).options(WITH_WORKS)
@@ -53,6 +54,8 @@ async def list_profiles(
         statement = statement.where(ProfileRow.kind == kind)
     if region:
         statement = statement.where(ProfileRow.region.startswith(region))
+    if overseas is not None:
+        statement = statement.where((ProfileRow.country != HOME) == overseas)
     if q:
         statement = statement.where(ProfileRow.name.icontains(q, autoescape=True))
     return await get_page(session, statement, ProfileRow, page)

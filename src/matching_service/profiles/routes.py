@@ -51,10 +51,11 @@ async def list_profiles(
     page: PageDep,
     kind: Annotated[Kind | None, Blank] = None,
     region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
+    overseas: Annotated[bool | None, Blank, Query(description="海智: whether of another country than CN.")] = None,
     q: Annotated[Search | None, Blank, Query(description="Part of the name.")] = None,
 ) -> ListAnswer[Profile]:
     """List profiles, newest first."""
-    found = await queries.list_profiles(session, page, kind=kind, region=region, q=q)
+    found = await queries.list_profiles(session, page, kind=kind, region=region, overseas=overseas, q=q)
     return ListAnswer(items=[Profile.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
 
 

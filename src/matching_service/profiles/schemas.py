@@ -5,7 +5,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, computed_field
 from pydantic.config import JsonDict
 
 from matching_service.api.fields import (
@@ -28,6 +28,7 @@ from matching_service.api.fields import (
     Year,
 )
 from matching_service.foundation.errors import Text
+from matching_service.store.profiles import HOME
 
 Kind = Literal["expert", "society", "team", "platform", "achievement", "policy"]
 Visibility = Literal["public", "restricted", "hidden", "withdrawn"]
@@ -86,7 +87,7 @@ class ProfileFields(Body):
     fields: Topics = Field(default_factory=list)
     organization_id: EntityId | None = None
     region: Region | None = None
-    country: Country = "CN"
+    country: Country = HOME
     language: LanguageCode = Field(default="zh", description="Language of the texts, ISO 639.")
     title: Text200 = Field(default=None, description="Academic or professional title, such as 教授.")
     honours: Topics = Field(default_factory=list)
@@ -158,6 +159,11 @@ class Profile(Answer):
     works: list[WorkAnswer]
     created_at: datetime
     updated_at: datetime
+
+    @computed_field(description="海智: of another country than CN.")  # type: ignore[prop-decorator]
+    @property
+    def overseas(self) -> bool:
+        return self.country != HOME
 
 
 class Contact(Body):

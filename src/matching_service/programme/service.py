@@ -10,7 +10,7 @@ from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id
-from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken
+from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken, names_nothing
 from matching_service.programme.schemas import ProgrammeRecordCreate, ProgrammeRecordPatch
 from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.batch import Batch, new_row, write_rows
@@ -20,6 +20,7 @@ from matching_service.store.profiles import ProfileRow
 from matching_service.store.programme import ProgrammeRecordRow
 
 _RECORD = Text("工作记录", "Programme record")
+_PROFILE = Text("画像", "Profile")
 _ENTITY = "programme_record"
 
 
@@ -118,10 +119,7 @@ async def _known_profiles(session: AsyncSession, ids: Sequence[str | None]) -> s
 
 def _check_profile(profile_id: str | None, known: set[str]) -> None:
     if profile_id is not None and profile_id not in known:
-        message = Text(f"画像 {profile_id} 不存在。", f"Profile {profile_id} does not exist.")
-        raise InvalidInput(
-            "profile_not_found", message, errors=[FieldError("profile_not_found", message, "/profile_id")]
-        )
+        raise names_nothing(_PROFILE, profile_id, code="profile_not_found", pointer="/profile_id")
 
 
 def _check_days(started_on: date, ended_on: date | None) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now, today
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, names_nothing
 from matching_service.projects.queries import get_milestone
 from matching_service.projects.schemas import MAX_MILESTONES, MilestoneCreate, MilestonePatch, Partner, ProjectPatch
 from matching_service.store.affiliation import present_organization
@@ -101,9 +101,8 @@ def _check_done(done_on: date | None) -> None:
 async def _known(session: AsyncSession, partner: Partner, place: int) -> Partner:
     """The partner, with an organization that was merged replaced; raises InvalidInput for what does not exist."""
     if partner.profile_id is not None and await get_row(session, ProfileRow, partner.profile_id) is None:
-        message = Text(f"画像 {partner.profile_id} 不存在。", f"Profile {partner.profile_id} does not exist.")
-        error = FieldError("profile_not_found", message, f"/partners/{place}/profile_id")
-        raise InvalidInput("profile_not_found", message, errors=[error])
+        pointer = f"/partners/{place}/profile_id"
+        raise names_nothing(_PROFILE, partner.profile_id, code="profile_not_found", pointer=pointer)
     if partner.organization_id is None:
         return partner
     try:
@@ -133,6 +132,7 @@ async def _check_not_closed(session: AsyncSession, row: ProjectRow) -> None:
         raise Conflict("project_closed", message)
 
 
+_PROFILE = Text("画像", "Profile")
 _NOT_YET = Text(
     "完成日期不能晚于今天；计划日期请填 due_on。", "It cannot have been done on a day to come; due_on is the plan."
 )

@@ -19,6 +19,7 @@ from matching_service.reports.schemas import PERCENT, Report
 
 PLACEHOLDER = re.compile(r"\{\{\s*(?:(table|chart):)?\s*([a-z0-9_.]+)\s*\}\}")
 NOTHING = "—"
+NO_DATA = "（本期无数据）"
 Cell = str | int | float | bool | date | datetime | None
 
 

@@ -21,6 +21,7 @@ from docx.shared import Cm
 from matching_service.reports.charts import HEIGHT_CM, WIDTH_CM, bar_chart, chart_part
 from matching_service.reports.content import (
     CHARTS,
+    NO_DATA,
     PLACEHOLDER,
     Cell,
     Column,
@@ -61,9 +62,10 @@ def write_document(template: bytes, report: Report) -> bytes:
         alone = PLACEHOLDER.fullmatch(_text(paragraph).strip())
         kind, name = alone.groups() if alone else (None, "")
         if kind == "table":
-            table = _add_table(document, paragraph, columns[name], table_rows(report, name, columns[name]))
-            paragraph.addprevious(table._tbl)  # noqa: SLF001
-            _fill(paragraph, [((0, len(_text(paragraph))), "")])  # an empty line keeps two tables apart
+            if rows := table_rows(report, name, columns[name]):
+                paragraph.addprevious(_add_table(document, paragraph, columns[name], rows)._tbl)  # noqa: SLF001
+            words = "" if rows else NO_DATA  # an empty line keeps two tables apart
+            _fill(paragraph, [((0, len(_text(paragraph))), words)])
         elif kind == "chart":
             n_charts += 1
             _fill(paragraph, [((0, len(_text(paragraph))), "")])

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Subquery, and_, case, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Row, String, Subquery, and_, case, cast, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.states import LIFE, OPEN, DemandStatus
@@ -20,7 +20,7 @@ from matching_service.store.demands import DemandTransitionRow as Step
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.organizations import OrganizationRow
-from matching_service.store.profiles import NEVER_MATCHED, ProfileRow, WorkRow
+from matching_service.store.profiles import HOME, NEVER_MATCHED, ProfileRow, WorkRow
 from matching_service.store.programme import ProgrammeRecordRow
 from matching_service.store.projects import MilestoneRow, ProjectRow
 from matching_service.store.suggestions import ACCEPTED, REFUSED, SuggestionRow, SuggestionTransitionRow
@@ -204,7 +204,8 @@ async def count_supply(session: AsyncSession, period: Period) -> dict[str, dict[
             ProfileRow.kind,
             func.count().label("n"),
             func.count(case((ProfileRow.created_at >= period.start, 1))).label("n_added"),
-            func.count(case((ProfileRow.country != "CN", 1))).label("n_overseas"),
+            func.count(case((cast(ProfileRow.honours, String).contains("院士"), 1))).label("n_academicians"),
+            func.count(case((ProfileRow.country != HOME, 1))).label("n_overseas"),
             func.coalesce(func.sum(works.c.n), 0).label("n_works"),
         )
         .outerjoin(works, works.c.profile_id == ProfileRow.id)
@@ -212,7 +213,7 @@ async def count_supply(session: AsyncSession, period: Period) -> dict[str, dict[
         .group_by(ProfileRow.kind)
     )
     rows = (await session.execute(statement)).mappings()
-    return {row["kind"]: {name: int(row[name]) for name in ("n", "n_added", "n_overseas", "n_works")} for row in rows}
+    return {row["kind"]: {name: int(n) for name, n in row.items() if name != "kind"} for row in rows}
 
 
 async def count_programme(session: AsyncSession, period: Period) -> dict[str, tuple[int, int]]:

@@ -24,7 +24,15 @@ MEDIA_TYPES: Mapping[Format, str] = MappingProxyType(
     }
 )
 _SHIPPED = Path(__file__).parent / "templates"
-_UNREADABLE = (OSError, KeyError, ValueError, zipfile.BadZipFile, PackageNotFoundError, InvalidFileException)
+_UNREADABLE = (
+    OSError,
+    KeyError,
+    ValueError,
+    SyntaxError,  # XML that is not well-formed, by either parser
+    zipfile.BadZipFile,
+    PackageNotFoundError,
+    InvalidFileException,
+)
 
 
 @dataclass(frozen=True, slots=True)

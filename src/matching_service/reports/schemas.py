@@ -114,7 +114,8 @@ class SupplyRow(BaseModel):
     label: str = Field(title="类别")
     n: int = Field(title="总数")
     n_added: int = Field(title="本期新增")
-    n_overseas: int = Field(title="其中海智")
+    n_academicians: int = Field(title="其中院士", description="With an honour that names an academician.")
+    n_overseas: int = Field(title="其中海智", description="Of another country than CN.")
     n_works: int = Field(title="论文专利项目")
 
 

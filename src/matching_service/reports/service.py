@@ -120,7 +120,7 @@ async def make_report(session: AsyncSession, plan: Plan, name: str) -> Report:
     )
 
 
-_NO_SUPPLY = {"n": 0, "n_added": 0, "n_overseas": 0, "n_works": 0}
+_NO_SUPPLY = {"n": 0, "n_added": 0, "n_academicians": 0, "n_overseas": 0, "n_works": 0}
 
 
 def _described(period: Period) -> ReportPeriod:

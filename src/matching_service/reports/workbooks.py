@@ -21,6 +21,7 @@ from matching_service.foundation.clock import in_china
 from matching_service.reports.charts import bar_chart, finish
 from matching_service.reports.content import (
     CHARTS,
+    NO_DATA,
     PLACEHOLDER,
     Cell,
     Column,
@@ -32,8 +33,6 @@ from matching_service.reports.content import (
     value_names,
 )
 from matching_service.reports.schemas import PERCENT, Report
-
-_NO_DATA = "（本期无数据）"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,7 @@ def _draw(place: _Place, table: _Place, n_rows: int, columns: list[Column]) -> N
     shares = {column.name for column in columns if column.is_share}
     place.cell.value = None
     if n_rows == 0:
-        _set(place.cell, _NO_DATA, is_share=False)
+        _set(place.cell, NO_DATA, is_share=False)
         return
     drawn = bar_chart(chart.title, is_share=bool(shares & set(chart.values)))
     first, last = table.cell.row, table.cell.row + n_rows

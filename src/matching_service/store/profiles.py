@@ -8,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table, Versioned
 
+HOME = "CN"
+"""``country`` of whoever is not overseas (海智)."""
 NEVER_MATCHED = frozenset({"hidden", "withdrawn"})
 """Values of ``visibility`` with which a profile is never found and never proposed."""
 

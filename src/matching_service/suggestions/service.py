@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import get_demand
+from matching_service.demands.states import LIFE as DEMAND_LIFE
 from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.demands.transitions import transition_demand
 from matching_service.foundation.clock import new_id, now, today
@@ -89,9 +90,9 @@ async def _write_step(
 
 
 def _check_open(demand: DemandRow) -> None:
-    if DemandStatus(demand.status) not in OPEN:
+    if (status := DemandStatus(demand.status)) not in OPEN:
         message = Text(
-            f"需求 {demand.id} 现为 {demand.status}，不再开放；只有已发布或对接中的需求可以推荐和联系。",
+            f"需求 {demand.id} 现为 {DEMAND_LIFE.named(status)}，并未开放；只有已发布或对接中的需求可以推荐和联系。",
             f"Demand {demand.id} is {demand.status}; only for a published or matching one is anybody approached.",
         )
         raise Conflict("demand_not_open", message)
