@@ -10,7 +10,7 @@ import asyncio
 import numpy as np
 
 from benchmarks.city import N_DEMANDS, N_PROFILES, QUICK_DEMANDS, QUICK_PROFILES, City, city
-from benchmarks.measure import FloatArray, Row, apart, p99, take_turns
+from benchmarks.measure import FloatArray, Row, apart, p99, taking_turns
 from benchmarks.server import Client, bare_route, load, match_body, serving
 from benchmarks.whole_match import TOP_K, match_stored
 from matching_service.app import create_engine
@@ -46,7 +46,7 @@ def _of_one_client(copy: City, port: int, key: str, ids: list[str], n_profiles: 
     client.close()
     answer = answers[len(answers) // 2]
     with bare_route(answer, copy.folder) as bare:
-        took = apart(_turns, copy, port, bare, key, ids[: N_WARM_UP + N_MEASURED])
+        took = apart(_take_turns, copy, port, bare, key, ids[: N_WARM_UP + N_MEASURED])
     http, in_process, floor = np.median(took, axis=0).tolist()
     limit = in_process + AT_MOST_BARE * floor
     is_judged = n_profiles == N_PROFILES
@@ -64,23 +64,26 @@ def _of_one_client(copy: City, port: int, key: str, ids: list[str], n_profiles: 
     )
 
 
-def _turns(copy: City, port: int, bare: int, key: str, ids: list[str]) -> FloatArray:
+def _take_turns(copy: City, port: int, bare: int, key: str, ids: list[str]) -> FloatArray:
+    return asyncio.run(_turns(copy, port, bare, key, ids))
+
+
+async def _turns(copy: City, port: int, bare: int, key: str, ids: list[str]) -> FloatArray:
     """Columns: over HTTP, in process, the bare route."""
     real, empty = Client(port, key), Client(bare, key)
-    with asyncio.Runner() as runner:
-        database = Database(copy.settings.effective_database_url)
-        engine = create_engine(copy.settings, database)
-        runner.run(engine.open())
-        took = take_turns(
-            (
-                lambda demand_id: real.match(match_body(demand_id, top_k=TOP_K)),
-                lambda demand_id: runner.run(match_stored(engine, demand_id)),
-                lambda demand_id: empty.match(match_body(demand_id, top_k=TOP_K)),
-            ),
-            ids[N_WARM_UP:],
-            warm_up=ids[:N_WARM_UP],
-        )
-        runner.run(database.close())
+    database = Database(copy.settings.effective_database_url)
+    engine = create_engine(copy.settings, database)
+    await engine.open()
+    took = await taking_turns(
+        (
+            lambda demand_id: real.match(match_body(demand_id, top_k=TOP_K)),
+            lambda demand_id: match_stored(engine, demand_id),
+            lambda demand_id: empty.match(match_body(demand_id, top_k=TOP_K)),
+        ),
+        ids[N_WARM_UP:],
+        warm_up=ids[:N_WARM_UP],
+    )
+    await database.close()
     return took
 
 

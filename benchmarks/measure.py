@@ -1,9 +1,11 @@
 """What all benchmarks share: a row of the table, taking turns on the clock, processes of their own, memory."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from inspect import isawaitable
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
@@ -56,16 +58,31 @@ def take_turns(
 
     Returns float64, shape (n_items, n_rivals): milliseconds. Nothing is measured during ``warm_up``.
     """
+    return asyncio.run(taking_turns(rivals, items, warm_up=warm_up))
+
+
+async def taking_turns(
+    rivals: Sequence[Callable[[Item], object]], items: Iterable[Item], *, warm_up: Iterable[Item] = ()
+) -> FloatArray:
+    """``take_turns`` where some of the rivals are coroutines: they keep their loop and its threads, as in a server."""
     for item in warm_up:
         for rival in rivals:
-            rival(item)
+            await _milliseconds(rival, item)
     took = []
     for turn, item in enumerate(items):
         row = [0.0] * len(rivals)
         for place in range(len(rivals)) if turn % 2 == 0 else reversed(range(len(rivals))):
-            row[place] = milliseconds(rivals[place], item)
+            row[place] = await _milliseconds(rivals[place], item)
         took.append(row)
     return np.array(took)
+
+
+async def _milliseconds(rival: Callable[[Item], object], item: Item) -> float:
+    started = perf_counter()
+    done = rival(item)
+    if isawaitable(done):
+        await done
+    return (perf_counter() - started) * 1e3
 
 
 def milliseconds(work: Callable[Arguments, object], *args: Arguments.args, **kwargs: Arguments.kwargs) -> float:

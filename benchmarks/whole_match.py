@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import ours
 from benchmarks.city import N_DEMANDS, N_PROFILES, QUICK_DEMANDS, QUICK_PROFILES, City, city
-from benchmarks.measure import Row, apart, p99, take_turns
+from benchmarks.measure import FloatArray, Row, apart, p99, taking_turns
 from matching_service.app import create_engine
 from matching_service.demands.queries import open_demand_ids
 from matching_service.matching.documents import demand_query
@@ -37,22 +37,7 @@ def run(*, quick: bool = False) -> list[Row]:
 
 def compare(copy: City, n_profiles: int) -> Row:
     """Whole matches and their searches over one city."""
-    with asyncio.Runner() as runner:
-        database = Database(copy.settings.effective_database_url)
-        engine = create_engine(copy.settings, database)
-        runner.run(engine.open())
-        view = runner.run(engine.view())
-        demands = runner.run(_open_demands(database, N_WARM_UP + N_MEASURED))
-        prepared = {d.id: prepare(demand_query(d), engine.encoder, asked=view.asked) for d in demands}
-        took = take_turns(
-            (
-                lambda demand: runner.run(match_stored(engine, demand.id)),
-                lambda demand: ours.search_snapshot(view.snapshot, prepared[demand.id], SEARCHED),
-            ),
-            demands[N_WARM_UP:],
-            warm_up=demands[:N_WARM_UP],
-        )
-        runner.run(database.close())
+    took = asyncio.run(_turns(copy))
     more = float(np.median(took[:, 0] - took[:, 1]))
     is_judged = n_profiles == N_PROFILES
     return Row(
@@ -67,6 +52,26 @@ def compare(copy: City, n_profiles: int) -> Row:
         reached=more <= AT_MOST_MORE_MS if is_judged else None,
         notes=f"{more:.1f} ms more; {TOP_K} explained; every tenth demand has a must-have",
     )
+
+
+async def _turns(copy: City) -> FloatArray:
+    """Columns: the whole match, the search."""
+    database = Database(copy.settings.effective_database_url)
+    engine = create_engine(copy.settings, database)
+    await engine.open()
+    view = await engine.view()
+    demands = await _open_demands(database, N_WARM_UP + N_MEASURED)
+    prepared = {d.id: prepare(demand_query(d), engine.encoder, asked=view.asked) for d in demands}
+    took = await taking_turns(
+        (
+            lambda demand: match_stored(engine, demand.id),
+            lambda demand: ours.search_snapshot(view.snapshot, prepared[demand.id], SEARCHED),
+        ),
+        demands[N_WARM_UP:],
+        warm_up=demands[:N_WARM_UP],
+    )
+    await database.close()
+    return took
 
 
 async def match_stored(engine: Engine, demand_id: str) -> MatchAnswer:

@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
     records = (organizations, demands, profiles, suggestions, claims, projects, engagements, programme)
-    for router in (*records, matches, reports, exchange):
+    for router in (matches, *records, reports, exchange):  # a path is looked for in this order, most often a match
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # asks for no key
     app.include_router(health.router)

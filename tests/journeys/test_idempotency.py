@@ -120,17 +120,12 @@ def test_a_refused_request_is_not_remembered(server: Server, source: str) -> Non
         assert http.post(path, json={"to": "expired"}, headers=_key(source)).status_code == 200
 
 
-def test_many_at_the_same_time_store_one_record(server: Server, source: str) -> None:
-    body = {"title": "泵", "cluster": source}
-    with server.client(**_key(source)) as http, ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _n: http.post("/v1/demands", json=body), range(4)))
-        records = read_all(http, "/v1/demands", cluster=source)
-        last = http.post("/v1/demands", json=body)
-    assert len(records) == 1
-    assert last.status_code == 201
-    assert last.json()["id"] == records[0]["id"]
-    for answer in answers:
-        if answer.status_code == 201:
-            assert answer.json()["id"] == records[0]["id"]
-        else:
-            assert_problem(answer, 409, answer.json()["code"])
+@pytest.mark.parametrize("own_id", [{}, {"external_id": "1"}])
+def test_many_at_the_same_time_have_one_answer(server: Server, source: str, own_id: dict[str, str]) -> None:
+    body = {"title": "泵", "cluster": source, "source": source, **own_id}
+    with server.client(**_key(source)) as http, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _n: http.post("/v1/demands", json=body), range(8)))
+        (record,) = read_all(http, "/v1/demands", cluster=source)
+    assert [answer.status_code for answer in answers] == [201] * 8
+    assert {answer.json()["id"] for answer in answers} == {record["id"]}
+    assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1

@@ -11,22 +11,53 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.api.deps import DatabaseDep, PrincipalDep, WriteSession
 from matching_service.foundation.clock import now
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Conflict, InvalidInput, Text
 from matching_service.store.access import IdempotentAnswerRow
+from matching_service.store.database import Database
 
 _KEPT_HEADERS = ("content-type", "location", "etag", "content-language")
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
+    """A request whose answer is to be kept."""
+
+    database: Database
     session: AsyncSession
     api_key_id: str
     key: str
     request_hash: str
+
+    async def known_answer(self) -> IdempotentAnswerRow | None:
+        """What was answered before; raises InvalidInput when that was another request."""
+        statement = select(IdempotentAnswerRow).where(
+            IdempotentAnswerRow.api_key_id == self.api_key_id, IdempotentAnswerRow.idempotency_key == self.key
+        )
+        async with self.database.reading() as session:
+            row = await session.scalar(statement)
+        if row is not None and row.request_hash != self.request_hash:
+            raise InvalidInput("idempotency_key_reused", _REUSED)
+        return row
+
+    async def keep(self, response: Response) -> None:
+        """Write the answer, in the transaction of the work."""
+        self.session.add(
+            IdempotentAnswerRow(
+                api_key_id=self.api_key_id,
+                idempotency_key=self.key,
+                request_hash=self.request_hash,
+                status=response.status_code,
+                headers={name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
+                body=bytes(response.body),
+                created_at=now(),
+            )
+        )
+        await self.session.flush()
 
 
 class AnswerKnown(Exception):
@@ -49,46 +80,41 @@ async def _idempotent(
         return
     digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
     digest.update(await request.body())
-    async with database.reading() as reading:
-        statement = select(IdempotentAnswerRow).where(
-            IdempotentAnswerRow.api_key_id == principal.id, IdempotentAnswerRow.idempotency_key == idempotency_key
-        )
-        row = await reading.scalar(statement)
-    if row is None:
-        request.state.idempotent = _Pending(session, principal.id, idempotency_key, digest.hexdigest())
-    elif row.request_hash == digest.hexdigest():
+    pending = _Pending(database, session, principal.id, idempotency_key, digest.hexdigest())
+    if (row := await pending.known_answer()) is not None:
         raise AnswerKnown(row)
-    else:
-        raise InvalidInput("idempotency_key_reused", _REUSED)
+    request.state.idempotent = pending
 
 
 Idempotent = Depends(_idempotent)
 
 
 class RememberingRoute(APIRoute):
-    """Stores the finished answer before the write session commits, which it does after this handler."""
+    """Stores the finished answer before the write session commits, which it does after this handler.
+
+    Of the same request twice at once, the second meets what the first has just written, and gives its answer.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handle = super().get_route_handler()
 
         async def remember(request: Request) -> Response:
-            response = await handle(request)
-            pending: _Pending | None = getattr(request.state, "idempotent", None)
-            if pending is not None:
-                pending.session.add(
-                    IdempotentAnswerRow(
-                        api_key_id=pending.api_key_id,
-                        idempotency_key=pending.key,
-                        request_hash=pending.request_hash,
-                        status=response.status_code,
-                        headers={name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
-                        body=bytes(response.body),
-                        created_at=now(),
-                    )
-                )
+            try:
+                response = await handle(request)
+                if (pending := _pending(request)) is not None:
+                    await pending.keep(response)
+            except (Conflict, IntegrityError) as error:
+                if (pending := _pending(request)) is None or (row := await pending.known_answer()) is None:
+                    raise
+                raise AnswerKnown(row) from error
             return response
 
         return remember
+
+
+def _pending(request: Request) -> _Pending | None:
+    pending: _Pending | None = getattr(request.state, "idempotent", None)
+    return pending
 
 
 async def answer_again(_request: Request, known: Any) -> Response:
