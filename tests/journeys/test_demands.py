@@ -381,6 +381,25 @@ def test_whom_to_reach_is_apart_and_each_look_is_recorded(server: Server, source
     assert not any(value in shown for value in contact.values())
 
 
+@pytest.mark.parametrize(
+    ("wrong", "pointer"),
+    [
+        ({"mobile": "没有"}, "/mobile"),
+        ({"mobile": "1380"}, "/mobile"),
+        ({"email": "chen"}, "/email"),
+        ({"email": "chen@ example.org"}, "/email"),
+    ],
+)
+def test_nobody_is_reached_by_what_is_no_number_or_address(
+    server: Server, source: str, wrong: dict[str, str], pointer: str
+) -> None:
+    with server.client("portal") as http:
+        path = f"{PATH}/{create(http, 'demands', source=source)['id']}/contact"
+        answer = http.put(path, json={"person": "陈工", **wrong})
+    assert_problem(answer, 422, "invalid_body", pointer)
+    assert next(iter(wrong.values())) not in answer.text
+
+
 @pytest.mark.parametrize("opinion", ["x" * 5_001, 5, "\x00"])
 def test_an_opinion_has_limits(server: Server, source: str, opinion: object) -> None:
     with server.client() as http:

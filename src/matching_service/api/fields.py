@@ -67,6 +67,14 @@ Text200 = Annotated[Annotated[str, StringConstraints(max_length=200), *Clean] | 
 Text500 = Annotated[Annotated[str, StringConstraints(max_length=500), *Clean] | None, Blank]
 Text5000 = Annotated[Annotated[str, StringConstraints(max_length=5_000), *Clean] | None, Blank]
 Text10000 = Annotated[Annotated[str, StringConstraints(max_length=10_000), *Clean] | None, Blank]
+_PHONE = r"^\+?[0-9][0-9 ()-]{4,}$"
+_EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+Phone = Annotated[
+    Annotated[str, StringConstraints(strip_whitespace=True, max_length=50, pattern=_PHONE), *Clean] | None, Blank
+]
+Email = Annotated[
+    Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=_EMAIL), *Clean] | None, Blank
+]
 Topic = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), *Clean]
 Topics = Annotated[list[Topic], Field(max_length=20)]
 ExternalId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), *Clean]

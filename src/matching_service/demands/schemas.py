@@ -9,14 +9,15 @@ from pydantic.config import JsonDict
 from matching_service.api.fields import (
     Answer,
     Body,
+    Email,
     EntityId,
     ExternalId,
     NotBool,
     Origin,
+    Phone,
     Region,
     RowId,
     Text50,
-    Text200,
     Text5000,
     Title,
     Topic,
@@ -177,5 +178,5 @@ class DemandContact(Body):
     )
 
     person: Text50 = None
-    mobile: Text50 = None
-    email: Text200 = None
+    mobile: Phone = None
+    email: Email = None
