@@ -95,12 +95,12 @@ def test_a_claim_is_judged_chosen_and_becomes_a_contract(server: Server, source:
         made = http.post(CLAIMS, json=offer | {"attachments": [{"name": "方案.pdf", "reference": "oss://17"}]})
         other = http.post(CLAIMS, json={"demand_id": demand, "organization_id": organization, "offer": "一年"})
         path = made.headers["location"]
-        assert_problem(http.get(path), 403, "forbidden")  # what others offer is confidential
+        assert_problem(http.get(CLAIMS), 403, "forbidden")  # what others offer is confidential
         assert_problem(http.put(f"{path}/scores", json={"points": SHEET}), 403, "forbidden")
         assert_problem(http.post(f"{path}/transitions", json={"to": "chosen"}), 403, "forbidden")
         assert_problem(staff.put(f"{path}/scores", json={"points": {"team": 21}}), 422, "invalid_body", "")
         sheet = staff.put(f"{path}/scores", json={"points": SHEET, "comment": "可行"}).raise_for_status().json()
-        seen = staff.get(path)
+        seen, followed = staff.get(path), http.get(path).raise_for_status().json()
         chosen = {"to": "chosen", "contract_number": f"FS-{source}"}
         stale = staff.post(f"{path}/transitions", json=chosen, headers={"If-Match": '"1"'})
         staff.post(f"{path}/transitions", json=chosen, headers={"If-Match": seen.headers["etag"]}).raise_for_status()
@@ -113,6 +113,8 @@ def test_a_claim_is_judged_chosen_and_becomes_a_contract(server: Server, source:
     assert (made.status_code, made.json()["status"], other.status_code) == (201, "offered", 201)
     assert (sheet["total"], sheet["judge"]) == (82, "test staff")
     assert (seen.json()["score"], seen.json()["n_sheets"]) == (82, 1)
+    assert followed["status"] == "offered"
+    assert not followed.keys() & {"score", "n_sheets"}
     assert_problem(stale, 412, "etag_mismatch")
     assert assert_problem(again, 409, "illegal_transition")["legal"] == []
     assert_problem(late, 409, "demand_not_open")
