@@ -123,6 +123,14 @@ def test_a_file_is_a_package_whose_parts_have_types_and_whose_relations_lead_som
     assert b"{{" not in b"".join(part for name, part in found.items() if name.endswith(".xml"))
 
 
+def totals(report: Report, name: str) -> list[list[Any]]:
+    """What stands below the rows of a table."""
+    named_by = {"by_cluster": "产业集群", "by_district": "地区"}.get(name)
+    if named_by is None or not getattr(report, name):
+        return []
+    return [["合计" if one.heading == named_by else getattr(report.totals, one.name) for one in COLUMNS[name]]]
+
+
 def test_a_workbook_shows_the_figures_of_the_report(report: Report) -> None:
     template = load_workbook(io.BytesIO(SHIPPED.xlsx))
     book = load_workbook(io.BytesIO(write_report(report, SHIPPED, "xlsx")))
@@ -147,6 +155,7 @@ def test_a_workbook_shows_the_figures_of_the_report(report: Report) -> None:
                         tuple(None if (value := getattr(one, column.name)) == "" else value for column in COLUMNS[name])
                         for one in getattr(report, name)
                     ]
+                    expected += map(tuple, totals(report, name))
                     assert [row for row in rows if any(cell is not None for cell in row)] == expected
     assert {f"table:{name}" for name in COLUMNS} <= seen
     assert {f"None:{name}" for name in VALUES if name.split(".")[0] not in {"period", "made_at"}} <= seen
@@ -162,6 +171,10 @@ def test_charts_of_a_workbook_refer_to_its_tables(report: Report) -> None:
     sheet, area = series.val.numRef.f.split("!")
     cells = [row[0].value for row in book[sheet.strip("'")][area.replace("$", "")]]
     assert cells == [row.n for row in report.funnel]
+    _, clusters = charts["各产业集群需求"]
+    sheet, area = clusters.series[0].val.numRef.f.split("!")
+    cells = [row[0].value for row in book[sheet.strip("'")][area.replace("$", "")]]
+    assert cells == [row.intake for row in report.by_cluster]  # not the totals
 
 
 def test_a_document_shows_the_figures_of_the_report(report: Report) -> None:
@@ -184,7 +197,7 @@ def test_a_document_shows_the_figures_of_the_report(report: Report) -> None:
         assert shown[1:] == [
             [in_words(getattr(row, column.name), is_share=column.is_share) for column in COLUMNS[name]]
             for row in getattr(report, name)
-        ]
+        ] + [[in_words(value) for value in row] for row in totals(report, name)]
     assert made.sections[0].footer.paragraphs[0].text == "2026年第三季度"
 
 

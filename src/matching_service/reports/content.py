@@ -20,6 +20,9 @@ from matching_service.reports.schemas import PERCENT, Report
 PLACEHOLDER = re.compile(r"\{\{\s*(?:(table|chart):)?\s*([a-z0-9_.]+)\s*\}\}")
 NOTHING = "—"
 NO_DATA = "（本期无数据）"
+TOTAL = "合计"
+_TOTALLED = {"by_cluster": "label", "by_district": "district"}
+"""Tables with a line of totals, and the column in which it is named."""
 Cell = str | int | float | bool | date | datetime | None
 
 
@@ -82,7 +85,11 @@ def value_at(report: Report, path: str) -> Cell:
 
 
 def table_rows(report: Report, name: str, columns: Sequence[Column]) -> list[list[Cell]]:
-    return [[getattr(row, column.name) for column in columns] for row in getattr(report, name)]
+    """The rows of a table; one that counts demands by place or cluster ends in the totals, which no chart shows."""
+    rows = [[getattr(row, column.name) for column in columns] for row in getattr(report, name)]
+    if rows and (named_by := _TOTALLED.get(name)) is not None:
+        rows.append([TOTAL if one.name == named_by else getattr(report.totals, one.name) for one in columns])
+    return rows
 
 
 def in_words(value: Cell, *, is_share: bool = False) -> str:

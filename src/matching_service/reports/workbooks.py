@@ -74,7 +74,7 @@ def write_workbook(template: bytes, report: Report) -> bytes:
         if place.kind == "table":
             rows = table_rows(report, place.name, columns[place.name])
             _write_table(place, columns[place.name], rows)
-            tables.setdefault(place.name, (place, len(rows)))
+            tables.setdefault(place.name, (place, len(getattr(report, place.name))))
         elif place.kind is None:
             _write_values(place.cell, report)
     for place in places:
