@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
-import jieba
 import numpy as np
 
 from matching_service.evaluation.compare import Scorer
+
+if TYPE_CHECKING:
+    import jieba
 
 
 def naive_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, str]) -> Scorer:
@@ -60,15 +63,17 @@ def _lower_words(text: str) -> list[str]:
 
 
 @cache
-def _tokenizer() -> jieba.Tokenizer:
+def _tokenizer() -> "jieba.Tokenizer":
     """One for both baselines: each would read jieba's dictionary for a second."""
     return plain_tokenizer()
 
 
-def plain_tokenizer() -> jieba.Tokenizer:
+def plain_tokenizer() -> "jieba.Tokenizer":
     """A jieba as it comes, but without the prefix dictionary that it keeps in the shared folder for temporary files,
     where another user of the machine could plant one; reading the text costs the same.
     """
+    import jieba  # noqa: PLC0415  # brings pkg_resources, which a server does without
+
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()
     tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from matching_service.evaluation.compare import Scorer, folds
 from matching_service.index.contract import BoolArray, FloatArray, IntArray
@@ -85,6 +84,8 @@ def fit_weights(pairs: JudgedPairs, start: Weights, *, version: str) -> Weights:
 
     free = [(0.01, 0.99), *((0.0, 1.0) for _ in ADJUSTING_SIGNALS)]
     bounds = [(w, w) if silent else bound for w, silent, bound in zip(first, is_silent, free, strict=True)]
+    from scipy.optimize import minimize  # noqa: PLC0415  # a quarter of a second that only fitting needs
+
     found = minimize(loss, first, method="L-BFGS-B", bounds=bounds)
     weights = _weights(_within_room(np.clip(found.x, *np.transpose(bounds)), is_silent), version)
     return replace(weights, floors=fit_floors(pairs.scores(weights), pairs.grades))

@@ -109,24 +109,29 @@ class Engine:
 
     async def follow(self) -> None:
         """Keep both indexes in step beside the requests, for as long as the task lives; opens them first."""
-        async with asyncio.TaskGroup() as beginning:
-            beginning.create_task(to_thread.run_sync(_attempt, _warm_up, self.encoder))
-            for index in (self.profiles, self.demands):
-                while not index.is_open:
-                    try:
-                        await index.open()
-                    except Exception:
-                        logger.exception("index_not_opened")
-                        await asyncio.sleep(_RETRY_S)
-        # What is here now stays: a full collection of garbage, which stops everything, need not look at it each time.
-        gc.collect()
-        gc.freeze()
+        for index in (self.profiles, self.demands):
+            while not index.is_open:
+                try:
+                    await index.open()
+                except Exception:
+                    logger.exception("index_not_opened")
+                    await asyncio.sleep(_RETRY_S)
         try:
-            while True:
-                await self._follow_once()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._settle())
+                while True:
+                    await self._follow_once()
         finally:
             self.profiles.stop_encoding()
             self.demands.stop_encoding()
+
+    async def _settle(self) -> None:
+        """Rank once, then leave what is here now alone: a full collection of garbage, which stops everything, need not
+        look at it each time.
+        """
+        await to_thread.run_sync(_attempt, _warm_up, self.encoder)
+        gc.collect()
+        gc.freeze()
 
     async def _follow_once(self) -> None:
         try:

@@ -7,12 +7,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from matching_service.text.normalise import fold
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 FLOOR = 0.65
 """Likeness from which two names are shown to people, who decide: better one pair too many than one too few."""
@@ -56,6 +59,8 @@ def _vectors(names: Sequence[str]) -> "csr_array[np.float64]":
 
     Pairs that stand in more than _TOO_COMMON names are left out: they cost most and tell least.
     """
+    from scipy.sparse import csr_array  # noqa: PLC0415  # a fifteenth of a second at each start
+
     columns: dict[str, int] = {}
     rows = [[columns.setdefault(gram, len(columns)) for gram in sorted(_grams(name))] for name in names]
     n_names, n_grams = len(names), max(1, len(columns))

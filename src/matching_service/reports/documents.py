@@ -12,6 +12,7 @@ from typing import Any
 from docx import Document
 from docx.document import Document as WordDocument
 from docx.opc.constants import RELATIONSHIP_TYPE
+from docx.opc.exceptions import PackageNotFoundError
 from docx.opc.packuri import PackURI
 from docx.opc.part import Part
 from docx.oxml import parse_xml
@@ -39,8 +40,13 @@ _TABLE_STYLE = "Table Grid"
 
 
 def mistakes_in_document(template: bytes) -> list[str]:
-    """Everything in a template that could not be filled, with the sentence in which it stands."""
-    document = Document(BytesIO(template))
+    """Everything in a template that could not be filled, with the sentence in which it stands; raises ValueError for
+    what is no document.
+    """
+    try:
+        document = Document(BytesIO(template))
+    except PackageNotFoundError as error:
+        raise ValueError(str(error)) from error
     found: list[str] = []
     for paragraph, is_body in _paragraphs(document):
         text = _text(paragraph)

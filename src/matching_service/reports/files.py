@@ -7,11 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from docx.opc.exceptions import PackageNotFoundError
 from openpyxl.utils.exceptions import InvalidFileException
 
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
-from matching_service.reports.documents import mistakes_in_document, write_document
 from matching_service.reports.schemas import Report
 from matching_service.reports.workbooks import mistakes_in_workbook, write_workbook
 
@@ -30,7 +28,6 @@ _UNREADABLE = (
     ValueError,
     SyntaxError,  # XML that is not well-formed, by either parser
     zipfile.BadZipFile,
-    PackageNotFoundError,
     InvalidFileException,
 )
 
@@ -51,7 +48,8 @@ def load_templates(folder: Path | None) -> Templates:
     if folder is not None and not folder.is_dir():
         raise _invalid(folder, ["没有这个文件夹 there is no such folder"])
     return Templates(
-        xlsx=_load(folder, "report.xlsx", mistakes_in_workbook), docx=_load(folder, "report.docx", mistakes_in_document)
+        xlsx=_load(folder, "report.xlsx", mistakes_in_workbook),
+        docx=_load(folder, "report.docx", _mistakes_in_document),
     )
 
 
@@ -60,6 +58,8 @@ def write_report(report: Report, templates: Templates, format_: Format) -> bytes
     if format_ == "xlsx":
         return write_workbook(templates.xlsx, report)
     if format_ == "docx":
+        from matching_service.reports.documents import write_document  # noqa: PLC0415  # a sixth of a second at start
+
         return write_document(templates.docx, report)
     return report.model_dump_json(indent=2).encode()
 
@@ -75,6 +75,12 @@ def _load(folder: Path | None, name: str, mistakes_in: Callable[[bytes], list[st
     if mistakes:
         raise _invalid(path, mistakes)
     return template
+
+
+def _mistakes_in_document(template: bytes) -> list[str]:
+    from matching_service.reports.documents import mistakes_in_document  # noqa: PLC0415  # see above
+
+    return mistakes_in_document(template)
 
 
 def _invalid(path: Path, mistakes: list[str]) -> InvalidInput:
