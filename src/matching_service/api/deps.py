@@ -79,11 +79,16 @@ def set_etag(response: Response, row_version: int) -> None:
     response.headers["ETag"] = f'"{row_version}"'
 
 
+def names_tag(header: str, etag: str) -> bool:
+    """Whether a list of entity tags, as in If-Match and If-None-Match, has this one, weak or strong."""
+    return etag in (tag.strip().removeprefix("W/") for tag in header.split(","))
+
+
 def check_if_match(if_match: str | None, row_version: int) -> None:
     """Raise PreconditionFailed unless the header is absent, ``*``, or names this version."""
     if if_match is None or if_match.strip() == "*":
         return
-    if f'"{row_version}"' in (tag.strip().removeprefix("W/") for tag in if_match.split(",")):
+    if names_tag(if_match, f'"{row_version}"'):
         return
     raise PreconditionFailed(
         "etag_mismatch",

@@ -1,11 +1,10 @@
 """HTTP doors of the bounty list. They ask for no key."""
 
-from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from matching_service.api.deps import PageDep, ReadSession
+from matching_service.api.deps import PageDep, ReadSession, names_tag
 from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -14,7 +13,7 @@ from matching_service.board.listing import Board, Entry, Listing
 from matching_service.board.schemas import BoardDemand
 from matching_service.demands.schemas import IndustryCode
 from matching_service.foundation.clock import today
-from matching_service.foundation.paging import encode_cursor
+from matching_service.foundation.paging import page_of
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_row
 
@@ -60,8 +59,8 @@ async def read_board(
     if after is not None and after.published_at is not None:
         last = (after.published_at, after.id)
         found = [entry for entry in found if entry.place < last]
-    items = [entry.demand for entry in islice(found, page.limit)]
-    return ListAnswer(items=items, next_cursor=encode_cursor(items[-1].id) if len(found) > page.limit else None)
+    shown = page_of([entry.demand for entry in found[: page.limit + 1]], page.limit, lambda demand: demand.id)
+    return ListAnswer(items=list(shown.items), next_cursor=shown.next_cursor)
 
 
 @router.get(
@@ -94,4 +93,4 @@ def _is_unchanged(listing: Listing, if_none_match: str | None, response: Respons
     etag = listing.etag(today())
     response.headers["ETag"] = etag
     response.headers["Cache-Control"] = f"public, max-age={_MAX_AGE_S}"
-    return etag in (tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(","))
+    return names_tag(if_none_match or "", etag)

@@ -11,7 +11,7 @@ from matching_service.claims.states import LIFE, ClaimStatus
 from matching_service.demands.queries import get_demand
 from matching_service.demands.states import LIFE as DEMAND_LIFE
 from matching_service.demands.states import OPEN, DemandStatus
-from matching_service.demands.transitions import transition_demand
+from matching_service.demands.transitions import begin_matching, transition_demand
 from matching_service.foundation.clock import new_id, now, today
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
 from matching_service.matching.conflicts import reasons_against
@@ -46,8 +46,7 @@ async def create_claim(session: AsyncSession, body: ClaimCreate, actor: Principa
         values["organization_id"] = await present_organization(session, body.organization_id)
         await _check_organization(session, demand, values["organization_id"])
     await _check_first(session, demand, body.profile_id, values["organization_id"])
-    if demand.status == DemandStatus.PUBLISHED:
-        await transition_demand(session, demand, DemandStatus.MATCHING, actor=actor)
+    await begin_matching(session, demand, actor=actor)
     row = ClaimRow(id=new_id(), **values, status=ClaimStatus.OFFERED)
     session.add(row)
     await _written(session, row, actor)
@@ -115,8 +114,7 @@ async def _check_choosable(session: AsyncSession, row: ClaimRow) -> None:
 async def _contract(session: AsyncSession, row: ClaimRow, contract_number: str | None, actor: Principal) -> None:
     """Contract the demand with the chosen claimant, by which its project is opened and its other claims end."""
     demand = await get_demand(session, row.demand_id)
-    if demand.status == DemandStatus.PUBLISHED:
-        await transition_demand(session, demand, DemandStatus.MATCHING, actor=actor)
+    await begin_matching(session, demand, actor=actor)
     await transition_demand(session, demand, DemandStatus.CONTRACTED, contract_number=contract_number, actor=actor)
     partner = await _partner(session, row)
     await record_terms(session, demand.id, amount_wan=row.price_wan, partner=partner, actor=actor)

@@ -60,6 +60,12 @@ async def transition_demand(
     return row
 
 
+async def begin_matching(session: AsyncSession, row: DemandRow, *, actor: Principal) -> None:
+    """A published demand is ``matching`` from the first contact, claim or contract on."""
+    if row.status == DemandStatus.PUBLISHED:
+        await transition_demand(session, row, DemandStatus.MATCHING, actor=actor)
+
+
 async def adopt_status(session: AsyncSession, row: DemandRow, to: DemandStatus, *, actor: Principal) -> bool:
     """Take over the state that a file names, as one entry of the history; False when the demand has it already.
 

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -15,6 +15,7 @@ MAX_LIMIT = 200
 
 
 Row = TypeVar("Row", covariant=True)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,12 @@ class Page(Generic[Row]):
 
     items: Sequence[Row]
     next_cursor: str | None
+
+
+def page_of(found: Sequence[Item], limit: int, id_of: Callable[[Item], str]) -> Page[Item]:
+    """The page at the beginning of what was found, of which one more than ``limit`` says that there is another."""
+    items = found[:limit]
+    return Page(items, encode_cursor(id_of(items[-1])) if len(found) > limit else None)
 
 
 def encode_cursor(last_id: str) -> str:

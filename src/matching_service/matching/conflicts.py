@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Literal
 from uuid import NAMESPACE_OID, uuid5
@@ -15,7 +16,7 @@ from sqlalchemy.orm import aliased
 from matching_service.api.fields import Body
 from matching_service.demands.queries import get_demand
 from matching_service.foundation.errors import Text
-from matching_service.foundation.paging import Page, PageRequest, encode_cursor
+from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.matching.schemas import Ids, MatchedProfile, ReasonAnswer
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import is_id
@@ -141,8 +142,7 @@ async def _among_all(session: AsyncSession, demand: DemandRow, page: PageRequest
     if page.after is not None:
         statement = statement.where(ProfileRow.id > page.after)
     rows = (await session.execute(statement.order_by(ProfileRow.id).limit(page.limit + 1))).all()
-    items = [_item(row, on) for row in rows[: page.limit]]
-    return Page(items, encode_cursor(items[-1].profile_id) if len(rows) > page.limit else None)
+    return page_of([_item(row, on) for row in rows], page.limit, lambda item: item.profile_id)
 
 
 async def _among_candidates(
@@ -160,8 +160,8 @@ async def _among_candidates(
         found += [(place, item) for place, item in items if item.reasons]
         if len(found) > page.limit:
             break
-    shown = found[: page.limit]
-    return Page([item for _, item in shown], encode_cursor(shown[-1][0]) if len(found) > page.limit else None)
+    shown = page_of(found, page.limit, itemgetter(0))
+    return Page([item for _, item in shown.items], shown.next_cursor)
 
 
 async def reasons_against(

@@ -244,28 +244,18 @@ async def rank_many(
     No connection is held while the processor works, and the texts are read after the snapshot was taken, so they know
     all that it knows.
     """
-    if encoder is None:
-        async with engine.database.reading() as session:
-            encoder = await recalling(engine, session, [request.query for request in requests])
-    known = encoder
+    known = encoder or await _recalling(engine, [request.query for request in requests])
 
     def rank_all() -> list[_Ranking | Exception]:
         return [_attempt(_rank_one, request, view, known) for request in requests]
 
     rankings = await to_thread.run_sync(rank_all, limiter=engine.cpu)
-    shown = [ranked for ranking in rankings if isinstance(ranking, _Ranking) for ranked in ranking.ranked]
-    explained = [
-        ranked
-        for ranking in rankings
-        if isinstance(ranking, _Ranking) and ranking.request.explain
-        for ranked in ranking.ranked
-    ]
+    done = [ranking for ranking in rankings if isinstance(ranking, _Ranking)]
+    profile_ids = {ranked.profile_id for ranking in done for ranked in ranking.ranked}
+    explained = [ranked for ranking in done if ranking.request.explain for ranked in ranking.ranked]
+    work_ids = {work_id for ranked in explained for work_id in ranked.work_ids if work_id}
     async with engine.database.reading() as session:
-        profiles, works = await shown_texts(
-            session,
-            (ranked.profile_id for ranked in shown),
-            (work_id for ranked in explained for work_id in ranked.work_ids if work_id),
-        )
+        profiles, works = await shown_texts(session, profile_ids, work_ids)
 
     def explain_all() -> list[list[Listed] | Exception]:
         return [
@@ -280,13 +270,17 @@ async def rank_demands(
     engine: Engine, query: Query, snapshot: Snapshot, filters: Filters, top_k: int
 ) -> list[RankedProfile]:
     """Demands that are like a text; their index holds them in the place of profiles."""
-    async with engine.database.reading() as session:
-        encoder = await recalling(engine, session, [query])
+    encoder = await _recalling(engine, [query])
 
     def run() -> list[RankedProfile]:
         return rank(prepare(query, encoder), snapshot, top_k=top_k, filters=filters)
 
     return await to_thread.run_sync(run, limiter=engine.cpu)
+
+
+async def _recalling(engine: Engine, queries: Sequence[Query]) -> Encoder:
+    async with engine.database.reading() as session:
+        return await recalling(engine, session, queries)
 
 
 async def recalling(engine: Engine, session: AsyncSession, queries: Sequence[Query]) -> Encoder:

@@ -2,6 +2,7 @@
 serves, and how it fared with others before.
 """
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,16 +10,15 @@ from typing import Any
 from sqlalchemy import BindParameter, Select, and_, bindparam, case, func, literal, null, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.demands.states import OPEN, DemandStatus
+from matching_service.demands.states import OPEN
 from matching_service.matching.schemas import Decision
 from matching_service.ranking.structured import Standing
-from matching_service.store.demands import DemandRow
+from matching_service.store.demands import UNDER_CONTRACT, DemandRow
 from matching_service.store.lookup import id_batches
 from matching_service.store.matching import DecisionRow
 from matching_service.store.suggestions import ACCEPTED, REFUSED, SuggestionRow
 
 _KEPT = ("pinned", "shortlisted")
-_UNDER_CONTRACT = (DemandStatus.CONTRACTED, DemandStatus.IN_PROGRESS)
 _NONE = Standing()
 JUDGING = ("demand", "match", "suggestion")
 """Entities whose events can change a standing."""
@@ -43,7 +43,7 @@ class Standings:
 
     def __init__(self) -> None:
         self._seen: Sequence[int] | None = None
-        self._overall: Mapping[str, Standing] = {}
+        self._overall: dict[str, Standing] = {}
 
     async def elsewhere(
         self, session: AsyncSession, pairs: Pairs, newest: Mapping[str, int]
@@ -74,19 +74,17 @@ async def pairs_of(session: AsyncSession, demand_ids: Iterable[str]) -> Pairs:
     return pairs
 
 
-async def _overall(session: AsyncSession) -> Mapping[str, Standing]:
+async def _overall(session: AsyncSession) -> dict[str, Standing]:
     return {
         row.profile_id: Standing(int(row.load), int(row.n_accepted), int(row.n_rejected))
         for row in await session.execute(_SUMS)
     }
 
 
-def _elsewhere(overall: Mapping[str, Standing], pairs: Pairs) -> Mapping[str, Mapping[str, Standing]]:
+def _elsewhere(overall: dict[str, Standing], pairs: Pairs) -> Mapping[str, Mapping[str, Standing]]:
     """What became of the pair itself is left out: it must not change its own ranking."""
     return {
-        demand_id: {**overall, **{id_: _less(overall.get(id_, _NONE), pair.adds) for id_, pair in own.items()}}
-        if own
-        else overall
+        demand_id: ChainMap({id_: _less(overall.get(id_, _NONE), pair.adds) for id_, pair in own.items()}, overall)
         for demand_id, own in pairs.items()
     }
 
@@ -132,7 +130,7 @@ def _pairs(demand_ids: BindParameter[Any] | None = None) -> Select[*tuple[Any, .
         suggested = suggested.where(SuggestionRow.demand_id.in_(demand_ids))
     known = union_all(decided, suggested).subquery()
     kept = flag(known.c.kept) * (1 - flag(known.c.refused))
-    serves = or_(DemandRow.status.in_(OPEN), and_(DemandRow.status.in_(_UNDER_CONTRACT), flag(known.c.agreed) == 1))
+    serves = or_(DemandRow.status.in_(OPEN), and_(DemandRow.status.in_(UNDER_CONTRACT), flag(known.c.agreed) == 1))
     return (
         select(
             known.c.demand_id,

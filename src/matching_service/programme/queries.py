@@ -2,13 +2,13 @@
 
 from datetime import date
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.errors import Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_page, get_row
-from matching_service.store.programme import ProgrammeRecordRow
+from matching_service.store.programme import ProgrammeRecordRow, holds_on
 
 
 async def get_record(session: AsyncSession, record_id: str) -> ProgrammeRecordRow:
@@ -42,6 +42,5 @@ async def list_records(
     if region:
         statement = statement.where(ProgrammeRecordRow.region.startswith(region))
     if at is not None:
-        has_not_ended = or_(ProgrammeRecordRow.ended_on.is_(None), ProgrammeRecordRow.ended_on >= at)
-        statement = statement.where(ProgrammeRecordRow.started_on <= at, has_not_ended)
+        statement = statement.where(holds_on(at, ProgrammeRecordRow.started_on, ProgrammeRecordRow.ended_on))
     return await get_page(session, statement, ProgrammeRecordRow, page)

@@ -7,12 +7,12 @@ from collections import Counter
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Select, Subquery, func, literal, null, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, Subquery, func, literal, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
-from matching_service.foundation.paging import Page, PageRequest, encode_cursor
+from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.programme.plan import UNKNOWN, Plan, PlannedTarget, in_order
 from matching_service.programme.schemas import (
     ClusterComparison,
@@ -27,6 +27,7 @@ from matching_service.store.demands import DemandRow
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.programme import ProgrammeRecordRow as Record
+from matching_service.store.programme import holds_on
 from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
 
 _SUBJECTS: dict[Kind, Any] = {
@@ -78,8 +79,7 @@ async def list_evidence(
     if page.after is not None:
         statement = statement.where(counted.c.id < page.after)
     rows = (await session.execute(statement.order_by(counted.c.id.desc()).limit(page.limit + 1))).all()
-    items = [Evidence.model_validate(row) for row in rows[: page.limit]]
-    return Page(items, encode_cursor(items[-1].id) if len(rows) > page.limit else None)
+    return page_of([Evidence.model_validate(row) for row in rows], page.limit, lambda one: one.id)
 
 
 async def _count(
@@ -145,12 +145,11 @@ def _within(statement: Select[Any], counted: Subquery, *, region: str | None, cl
 def _counted(plan: Plan, target: PlannedTarget, *, at: date) -> Subquery:
     """What the target counts at that day, each once, with the first record that made it count."""
     facts = _served() if target.counts == "enterprises_served" else _recorded(target.counts)
-    statement = select(facts).where(facts.c.since <= at)
     if target.how == "begun":
-        statement = statement.where(facts.c.since >= plan.first_day)
+        counts: ColumnElement[bool] = facts.c.since.between(plan.first_day, at)
     else:
-        statement = statement.where(or_(facts.c.ended_on.is_(None), facts.c.ended_on >= at))
-    held = statement.subquery()
+        counts = holds_on(at, facts.c.since, facts.c.ended_on)
+    held = select(facts).where(counts).subquery()
     order = func.row_number().over(partition_by=held.c.subject, order_by=(held.c.since, held.c.id)).label("n")
     ranked = select(held, order).subquery()
     return select(*(column for column in ranked.c if column.key != "n")).where(ranked.c.n == 1).subquery()

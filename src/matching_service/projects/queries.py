@@ -10,12 +10,11 @@ from sqlalchemy.orm import selectinload
 from matching_service.foundation.errors import Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.projects.schemas import Acceptance, Milestone, MilestoneState, OverdueMilestone, Partner, Project
-from matching_service.store.demands import DemandRow, DemandTransitionRow
+from matching_service.store.demands import UNDER_CONTRACT, DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_by_ids, get_page, get_row
 from matching_service.store.projects import MilestoneRow, ProjectRow
 
 _WHOLE = (selectinload(ProjectRow.partners), selectinload(ProjectRow.milestones))
-_UNDER_WAY = ("contracted", "in_progress")
 
 
 async def get_project(session: AsyncSession, project_id: str) -> ProjectRow:
@@ -84,7 +83,7 @@ async def overdue_milestones(session: AsyncSession, *, on: date, limit: int) -> 
         select(MilestoneRow, ProjectRow.demand_id, DemandRow.title)
         .join(ProjectRow, MilestoneRow.project_id == ProjectRow.id)
         .join(DemandRow, ProjectRow.demand_id == DemandRow.id)
-        .where(MilestoneRow.done_on.is_(None), MilestoneRow.due_on < on, DemandRow.status.in_(_UNDER_WAY))
+        .where(MilestoneRow.done_on.is_(None), MilestoneRow.due_on < on, DemandRow.status.in_(UNDER_CONTRACT))
         .order_by(MilestoneRow.due_on, MilestoneRow.id)
         .limit(limit)
     )

@@ -15,13 +15,13 @@ from matching_service.demands.states import LIFE, OPEN, DemandStatus
 from matching_service.reports.periods import Period
 from matching_service.store.claims import ClaimRow
 from matching_service.store.days import sql_day_of
-from matching_service.store.demands import DemandRow
+from matching_service.store.demands import UNDER_CONTRACT, DemandRow
 from matching_service.store.demands import DemandTransitionRow as Step
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import HOME, NEVER_MATCHED, ProfileRow, WorkRow
-from matching_service.store.programme import ProgrammeRecordRow
+from matching_service.store.programme import ProgrammeRecordRow, holds_on
 from matching_service.store.projects import MilestoneRow, ProjectRow
 from matching_service.store.suggestions import ACCEPTED, REFUSED, SuggestionRow, SuggestionTransitionRow
 
@@ -35,7 +35,6 @@ STAGES: dict[str, Iterable[str]] = {
     "expired": {DemandStatus.EXPIRED},
 }
 """Per count the states of which the first one reached is the moment; an import may skip those between."""
-_UNDER_WAY = (DemandStatus.CONTRACTED, DemandStatus.IN_PROGRESS)
 _ENDED = (DemandStatus.ABANDONED, DemandStatus.TERMINATED, DemandStatus.FAILED)
 
 
@@ -220,7 +219,7 @@ async def count_programme(session: AsyncSession, period: Period) -> dict[str, tu
     """Per kind of programme record how many began within the period, and how many held on its last day."""
     record = ProgrammeRecordRow
     began = record.started_on.between(period.first, period.until)
-    holds = and_(record.started_on <= period.until, or_(record.ended_on.is_(None), record.ended_on >= period.until))
+    holds = holds_on(period.until, record.started_on, record.ended_on)
     statement = select(record.kind, func.count(case((began, 1))), func.count(case((holds, 1)))).group_by(record.kind)
     return {kind: (n_begun, n_standing) for kind, n_begun, n_standing in await session.execute(statement)}
 
@@ -246,7 +245,7 @@ async def count_runs(session: AsyncSession, period: Period) -> tuple[int, int]:
 async def count_projects(session: AsyncSession, period: Period) -> dict[str, int]:
     """The numbers of ``schemas.Projects``."""
     state = _state_at_the_end(period)
-    is_under_way = state.c.to_status.in_(_UNDER_WAY)
+    is_under_way = state.c.to_status.in_(UNDER_CONTRACT)
     was_done = and_(MilestoneRow.done_on.is_not(None), MilestoneRow.done_on <= period.until)
     was_due = MilestoneRow.due_on.between(period.first, period.until)
     is_late = and_(MilestoneRow.due_on < period.until, ~was_done, is_under_way)

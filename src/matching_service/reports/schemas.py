@@ -143,12 +143,15 @@ class Projects(BaseModel):
     milestones_overdue: int = Field(description="Of all projects under way, at the end.")
 
 
-class TargetRow(BaseModel):
-    name: str
-    label: str = Field(title="目标")
+class _Compared(BaseModel):
     plan: int | None = Field(title="计划")
     actual: int = Field(title="实绩")
     share: _Share = Field(title="完成率")
+
+
+class _WholeTarget(BaseModel):
+    name: str
+    label: str = Field(title="目标")
 
 
 class _TargetPart(BaseModel):
@@ -156,10 +159,8 @@ class _TargetPart(BaseModel):
     target: str = Field(title="目标")
 
 
-class _Compared(BaseModel):
-    plan: int | None = Field(title="计划")
-    actual: int = Field(title="实绩")
-    share: _Share = Field(title="完成率")
+class TargetRow(_Compared, _WholeTarget):
+    pass
 
 
 class TargetDistrictRow(_Compared, _OfDistrict, _TargetPart):

@@ -8,6 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table, Versioned
 
+UNDER_CONTRACT = ("contracted", "in_progress")
+"""States of a demand whose project is worked on."""
+
 
 class DemandRow(Identified, Versioned, Table):
     __tablename__ = "demands"

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.interfaces import ORMOption
 
-from matching_service.foundation.paging import Page, PageRequest, encode_cursor
+from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.store.base import Identified
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -74,8 +74,7 @@ async def get_page(session: AsyncSession, statement: Select[Row], table: type[Ro
     if page.after is not None:
         statement = statement.where(table.id < page.after)
     rows = (await session.scalars(statement.order_by(table.id.desc()).limit(page.limit + 1))).all()
-    items = rows[: page.limit]
-    return Page(items, encode_cursor(items[-1].id) if len(rows) > page.limit else None)
+    return page_of(rows, page.limit, lambda row: row.id)
 
 
 async def rows_by_external_id(

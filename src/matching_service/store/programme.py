@@ -2,10 +2,28 @@
 
 from datetime import date
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    SQLColumnExpression,
+    String,
+    Text,
+    UniqueConstraint,
+    and_,
+    or_,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from matching_service.store.base import Identified, Table, Versioned
+
+
+def holds_on(
+    day: date, started_on: SQLColumnExpression[date], ended_on: SQLColumnExpression[date | None]
+) -> ColumnElement[bool]:
+    """Whether what began and ended on these days, both included, holds on that day."""
+    return and_(started_on <= day, or_(ended_on.is_(None), ended_on >= day))
 
 
 class ProgrammeRecordRow(Identified, Versioned, Table):

@@ -8,7 +8,7 @@ from matching_service.audit.service import record_audit
 from matching_service.demands.queries import get_demand
 from matching_service.demands.states import LIFE as DEMAND_LIFE
 from matching_service.demands.states import OPEN, DemandStatus
-from matching_service.demands.transitions import transition_demand
+from matching_service.demands.transitions import begin_matching
 from matching_service.foundation.clock import new_id, now, today
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
 from matching_service.matching.conflicts import reasons_against
@@ -60,8 +60,7 @@ async def transition_suggestion(
     if body.to is SuggestionStatus.CONTACTED:
         demand = await get_demand(session, row.demand_id)
         _check_open(demand)
-        if demand.status == DemandStatus.PUBLISHED:
-            await transition_demand(session, demand, DemandStatus.MATCHING, actor=actor)
+        await begin_matching(session, demand, actor=actor)
     row.status, row.note = body.to, body.note
     row.reason = body.reason.value if body.reason is not None else None
     await _write_step(session, row, before, actor)
