@@ -23,6 +23,7 @@ NAMES = (
     "http_match",
     "batch",
     "night_run",
+    "start",
     "segmentation",
     "memory",
     "bulk_upsert",

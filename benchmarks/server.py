@@ -80,12 +80,29 @@ def load(port: int, key: str, bodies: Sequence[bytes], *, n_clients: int, second
 @contextmanager
 def serving(city: City, *, n_workers: int = 1) -> Iterator[int]:
     """The port of the real server over a city, once every worker is ready."""
+    with _started(city, n_workers) as (process, port):
+        _wait(process, port, "/health/ready")
+        yield port
+
+
+def seconds_to_ready(city: City) -> float:
+    """From the start of the command to its first answer that it is ready."""
+    started = time.perf_counter()
+    with _started(city, n_workers=1) as (process, port):
+        while not _is_ok(port, "/health/ready"):
+            if process.poll() is not None:
+                raise RuntimeError(f"the server on port {port} did not become ready")
+            time.sleep(0.01)
+        return time.perf_counter() - started
+
+
+@contextmanager
+def _started(city: City, n_workers: int) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     port = _free_port()
     options = ["serve", "--port", str(port), "--workers", str(n_workers)]
     command = [sys.executable, "-m", "matching_service", *options]
     with _running(command, city.environment, city.folder / f"server-{port}.log") as process:
-        _wait(process, port, "/health/ready")
-        yield port
+        yield process, port
 
 
 @contextmanager
