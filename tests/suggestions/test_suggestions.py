@@ -17,12 +17,12 @@ from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
+from matching_service.eligibility.standings import Standings, pairs_of, standings_for
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
 from matching_service.matching.queries import get_latest_list, get_matches
-from matching_service.matching.standings import Standings, pairs_of, standings_for
 from matching_service.profiles.schemas import ProfileCreate
 from matching_service.profiles.service import create_profile
 from matching_service.ranking.structured import Standing

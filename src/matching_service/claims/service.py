@@ -12,9 +12,9 @@ from matching_service.demands.queries import get_demand
 from matching_service.demands.states import LIFE as DEMAND_LIFE
 from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.demands.transitions import begin_matching, transition_demand
+from matching_service.eligibility.conflicts import reasons_against
 from matching_service.foundation.clock import new_id, now, today
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
-from matching_service.matching.conflicts import reasons_against
 from matching_service.profiles.queries import get_profile
 from matching_service.projects.schemas import Partner
 from matching_service.projects.service import record_terms

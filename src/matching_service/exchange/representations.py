@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.eligibility.conflicts import exclusions_of, may_be_proposed
 from matching_service.exchange.schemas import Audience, FeedEntity, FeedItem
 from matching_service.foundation.clock import today
 from matching_service.matching import queries
-from matching_service.matching.conflicts import exclusions_of, may_be_proposed
 from matching_service.profiles.queries import WITH_WORKS
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids

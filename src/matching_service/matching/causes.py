@@ -14,9 +14,9 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.states import OPEN
+from matching_service.eligibility.conflicts import Exclusions, reasons_of_profile
 from matching_service.foundation.clock import day_of
 from matching_service.matching.changes import Cause, Moves
-from matching_service.matching.conflicts import Exclusions, reasons_of_profile
 from matching_service.matching.queries import PreviousList
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import SOON

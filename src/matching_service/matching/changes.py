@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matching_service.eligibility.conflicts import CONFLICT_WORDS
 from matching_service.foundation.errors import Text
-from matching_service.matching.conflicts import CONFLICT_WORDS
 from matching_service.matching.schemas import CauseAnswer, DemandChanges, MovedProfile, PlacedProfile
 
 MOVED_AT_LEAST = 3

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.eligibility.conflicts import exclusions_of
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import Conflict
 from matching_service.foundation.metrics import RUN_DEMANDS
@@ -16,7 +17,6 @@ from matching_service.matching import queries
 from matching_service.matching.affected import Asked, Changed, affected_demands
 from matching_service.matching.causes import Compared, is_demand_changed, stored_changes
 from matching_service.matching.changes import Moves, compare_lists
-from matching_service.matching.conflicts import exclusions_of
 from matching_service.matching.engine import Engine, Listed, RankRequest, View, rank_many
 from matching_service.matching.lists import NewList, store_lists
 from matching_service.matching.queries import PreviousList

@@ -14,6 +14,7 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.eligibility.standings import Standings
 from matching_service.foundation.errors import Text, Unavailable
 from matching_service.index.contract import Document, Facts, Passage, Versions
 from matching_service.index.filters import Filters
@@ -23,7 +24,6 @@ from matching_service.matching.documents import own_passage, work_passage
 from matching_service.matching.indexing import DEMANDS, PROFILES, LiveIndex
 from matching_service.matching.queries import ShownProfile, ShownWork, shown_texts
 from matching_service.matching.schemas import explanation_body
-from matching_service.matching.standings import Standings
 from matching_service.matching.vectors import RecallingEncoder, VectorStore
 from matching_service.matching.weights import WeightsStore
 from matching_service.ranking.encoder import Encoder

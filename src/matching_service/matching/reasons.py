@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from matching_service.eligibility.conflicts import ConflictReason
 from matching_service.foundation.errors import Text
-from matching_service.matching.conflicts import ConflictReason
 from matching_service.matching.schemas import MAX_TOP_K, ExplainBody, ReasonAnswer, WhyNot
 from matching_service.store.profiles import ProfileRow
 

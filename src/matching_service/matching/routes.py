@@ -11,9 +11,9 @@ from matching_service.api.deps import DatabaseDep, LanguageDep, PageDep, Permit,
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
+from matching_service.eligibility.conflicts import ConflictBody, ConflictItem, find_conflicts
 from matching_service.foundation.clock import today
 from matching_service.matching import queries, runs, service
-from matching_service.matching.conflicts import ConflictBody, ConflictItem, find_conflicts
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import (
     DEFAULT_TOP_K,

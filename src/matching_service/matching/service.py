@@ -12,6 +12,7 @@ from matching_service.api.problems import problem_errors
 from matching_service.demands.queries import get_demand, last_transitions
 from matching_service.demands.states import EDITABLE, OPEN, DemandStatus
 from matching_service.demands.transitions import form_errors
+from matching_service.eligibility.conflicts import exclusions_of, may_be_proposed, reasons_against
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import FieldError, InvalidInput, Language, Text
 from matching_service.foundation.metrics import MATCH_SECONDS
@@ -19,7 +20,6 @@ from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
 from matching_service.matching import queries
 from matching_service.matching.chunks import changes_of
-from matching_service.matching.conflicts import exclusions_of, may_be_proposed, reasons_against
 from matching_service.matching.documents import demand_query, profile_query
 from matching_service.matching.engine import Engine, RankRequest, rank_demands, rank_many, recalling
 from matching_service.matching.lists import NewList, new_run, record_list_changed, store_lists
