@@ -16,7 +16,7 @@ from pathlib import Path
 
 from matching_service.index.contract import Versions
 from matching_service.index.snapshot import Snapshot
-from matching_service.matching.documents import encoded_documents
+from matching_service.live_index.documents import encoded_documents
 from matching_service.profiles.schemas import ProfileCreate
 from matching_service.profiles.societies import builtin_societies
 from matching_service.ranking.encoder import Encoder, load_encoder

@@ -14,7 +14,7 @@ from benchmarks.city import N_DEMANDS, N_PROFILES, QUICK_DEMANDS, QUICK_PROFILES
 from benchmarks.measure import FloatArray, Row, apart, p99, taking_turns
 from matching_service.app import create_engine
 from matching_service.demands.queries import open_demand_ids
-from matching_service.matching.documents import demand_query
+from matching_service.live_index.documents import demand_query
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import MatchAnswer, MatchBody
 from matching_service.matching.service import match

@@ -32,7 +32,7 @@ from matching_service.evaluation.measures import ndcg
 from matching_service.index.contract import Document, Facts, Passage, Versions
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
-from matching_service.matching.documents import demand_query, encoded_documents
+from matching_service.live_index.documents import demand_query, encoded_documents
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.ranking.encoder import Encoder, load_encoder, unit_vector
 from matching_service.ranking.fusion import default_weights, known_weights

@@ -16,9 +16,9 @@ from matching_service.exchange.feed import decode_position, read_feed
 from matching_service.exchange.schemas import WebhookCreate
 from matching_service.foundation.clock import now
 from matching_service.jobs.pruning import KEPT, prune_outbox
+from matching_service.live_index.indexing import PROFILES, LiveIndex
+from matching_service.live_index.vectors import VectorStore
 from matching_service.matching.engine import Engine
-from matching_service.matching.indexing import PROFILES, LiveIndex
-from matching_service.matching.vectors import VectorStore
 from matching_service.profiles.queries import get_profile
 from matching_service.profiles.schemas import ProfileCreate, ProfilePatch
 from matching_service.profiles.service import create_profile, delete_profile, update_profile

@@ -14,9 +14,9 @@ from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
 from matching_service.foundation.errors import Unavailable
 from matching_service.index.snapshot import Snapshot
+from matching_service.live_index.indexing import LiveIndex
 from matching_service.matching import engine as engines
 from matching_service.matching.engine import Engine
-from matching_service.matching.indexing import LiveIndex
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
 from matching_service.ranking.ranker import RankedProfile

@@ -16,7 +16,7 @@ from matching_service.evaluation.judgements import MIN_DEMANDS, Judgements, read
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.jobs.judged import judged_pairs
-from matching_service.matching.documents import demand_query
+from matching_service.live_index.documents import demand_query
 from matching_service.matching.engine import Engine
 from matching_service.matching.weights import CrossValidation, WeightsFile
 from matching_service.ranking.prepare import prepare

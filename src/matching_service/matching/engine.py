@@ -20,11 +20,11 @@ from matching_service.index.contract import Document, Facts, Passage, Versions
 from matching_service.index.filters import Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
-from matching_service.matching.documents import own_passage, work_passage
-from matching_service.matching.indexing import DEMANDS, PROFILES, LiveIndex
+from matching_service.live_index.documents import own_passage, work_passage
+from matching_service.live_index.indexing import DEMANDS, PROFILES, LiveIndex
+from matching_service.live_index.vectors import RecallingEncoder, VectorStore
 from matching_service.matching.queries import ShownProfile, ShownWork, shown_texts
 from matching_service.matching.schemas import explanation_body
-from matching_service.matching.vectors import RecallingEncoder, VectorStore
 from matching_service.matching.weights import WeightsStore
 from matching_service.ranking.encoder import Encoder
 from matching_service.ranking.explain import Explainer, PassageText

@@ -12,7 +12,7 @@ from matching_service.eligibility.standings import Pair, Standings, pairs_of
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
 from matching_service.index.filters import Filters
-from matching_service.matching.documents import demand_query
+from matching_service.live_index.documents import demand_query
 from matching_service.matching.engine import RankRequest
 from matching_service.matching.schemas import Decision, QuestionBody
 from matching_service.ranking.fusion import TOPIC_SIGNALS, Weights

@@ -18,9 +18,9 @@ from matching_service.foundation.errors import FieldError, InvalidInput, Languag
 from matching_service.foundation.metrics import MATCH_SECONDS
 from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
+from matching_service.live_index.documents import demand_query, profile_query
 from matching_service.matching import queries
 from matching_service.matching.chunks import changes_of
-from matching_service.matching.documents import demand_query, profile_query
 from matching_service.matching.engine import Engine, RankRequest, rank_demands, rank_many, recalling
 from matching_service.matching.lists import NewList, new_run, record_list_changed, store_lists
 from matching_service.matching.questions import demand_requests, filters_of, own_weights, read_question

@@ -5,8 +5,8 @@ from itertools import islice
 from typing import Protocol
 
 from matching_service.index.contract import Document, Facts, Passage
+from matching_service.live_index.vectors import Vectors, encode_texts
 from matching_service.matching.queries import ShownProfile, ShownWork
-from matching_service.matching.vectors import Vectors, encode_texts
 from matching_service.ranking.encoder import EncodableText, Encoder
 from matching_service.ranking.explain import PassageText
 from matching_service.ranking.lexical import passage_terms

@@ -21,9 +21,9 @@ from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.errors import Unavailable
 from matching_service.index.contract import FloatArray
 from matching_service.index.snapshot import Snapshot, stamp
-from matching_service.matching import indexing
-from matching_service.matching.indexing import DEMANDS, PROFILES, LiveIndex, Source
-from matching_service.matching.vectors import VectorStore
+from matching_service.live_index import indexing
+from matching_service.live_index.indexing import DEMANDS, PROFILES, LiveIndex, Source
+from matching_service.live_index.vectors import VectorStore
 from matching_service.profiles.queries import get_profile
 from matching_service.profiles.schemas import ProfileImport, ProfilePatch, Work
 from matching_service.profiles.service import delete_profile, update_profile, upsert_profiles

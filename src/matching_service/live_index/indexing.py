@@ -23,8 +23,8 @@ from matching_service.foundation.locks import FileLock
 from matching_service.foundation.metrics import INDEX_AS_OF, INDEX_PENDING, INDEX_PROFILES
 from matching_service.index.contract import Document, Removal, Versions
 from matching_service.index.snapshot import Snapshot, SnapshotBuilder, SnapshotMismatch, stamp
-from matching_service.matching.documents import demand_documents, demand_texts, profile_documents, profile_texts
-from matching_service.matching.vectors import Vectors, VectorStore
+from matching_service.live_index.documents import demand_documents, demand_texts, profile_documents, profile_texts
+from matching_service.live_index.vectors import Vectors, VectorStore
 from matching_service.ranking.encoder import EncodableText, Encoder
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow

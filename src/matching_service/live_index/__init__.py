@@ -1,0 +1,1 @@
+"""Keeps the index in step with the database: rows to documents, vectors, outbox to snapshot."""
