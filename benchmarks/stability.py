@@ -24,7 +24,6 @@ from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
 from matching_service.jobs.evaluation import K
 from matching_service.live_index.documents import demand_query, encoded_documents
-from matching_service.matching.changes import compare_lists
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.societies import builtin_societies
 from matching_service.ranking.encoder import Encoder, load_encoder
@@ -32,6 +31,7 @@ from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.prepare import PreparedQuery, prepare
 from matching_service.ranking.ranker import RankedProfile, rank
 from matching_service.ranking.structured import Circumstances
+from matching_service.shortlists.changes import compare_lists
 from matching_service.store.profiles import ProfileRow, WorkRow
 from matching_service.text.lexicon import default_lexicon
 from matching_service.text.terms import default_analyzer

@@ -22,10 +22,10 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
-from matching_service.matching.queries import get_latest_list, get_matches
 from matching_service.profiles.schemas import ProfileCreate
 from matching_service.profiles.service import create_profile
 from matching_service.ranking.structured import Standing
+from matching_service.shortlists.queries import get_latest_list, get_matches
 from matching_service.store.database import Database
 from matching_service.store.matching import DecisionRow
 from matching_service.store.outbox import OutboxRow, last_seqs

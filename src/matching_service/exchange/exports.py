@@ -12,11 +12,11 @@ from matching_service.demands.schemas import DemandImport
 from matching_service.exchange.files import open_writer
 from matching_service.exchange.labels import export_labels
 from matching_service.foundation.errors import NotFound
-from matching_service.matching.queries import get_decisions, get_latest_list, get_matches
 from matching_service.organizations.schemas import OrganizationImport
 from matching_service.profiles.queries import WITH_WORKS
 from matching_service.profiles.schemas import ProfileImport, Work
 from matching_service.programme.schemas import ProgrammeRecordImport
+from matching_service.shortlists.queries import get_decisions, get_latest_list, get_matches
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.eligibility.conflicts import exclusions_of, may_be_proposed
 from matching_service.exchange.schemas import Audience, FeedEntity, FeedItem
 from matching_service.foundation.clock import today
-from matching_service.matching import queries
 from matching_service.profiles.queries import WITH_WORKS
+from matching_service.shortlists import queries
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow

@@ -23,7 +23,6 @@ from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.documents import own_passage, work_passage
 from matching_service.live_index.indexing import DEMANDS, PROFILES, LiveIndex
 from matching_service.live_index.vectors import RecallingEncoder, VectorStore
-from matching_service.matching.queries import ShownProfile, ShownWork, shown_texts
 from matching_service.matching.schemas import explanation_body
 from matching_service.matching.weights import WeightsStore
 from matching_service.ranking.encoder import Encoder
@@ -35,6 +34,7 @@ from matching_service.ranking.query import Query
 from matching_service.ranking.ranker import RankedProfile, rank
 from matching_service.ranking.semantic import query_texts
 from matching_service.ranking.structured import Circumstances
+from matching_service.shortlists.queries import ShownProfile, ShownWork, shown_texts
 from matching_service.store.database import Database
 from matching_service.store.outbox import last_seqs
 from matching_service.text.language import language_of

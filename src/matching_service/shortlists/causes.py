@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.demands.states import OPEN
 from matching_service.eligibility.conflicts import Exclusions, reasons_of_profile
 from matching_service.foundation.clock import day_of
-from matching_service.matching.changes import Cause, Moves
-from matching_service.matching.queries import PreviousList
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import SOON
+from matching_service.shortlists.changes import Cause, Moves
+from matching_service.shortlists.queries import PreviousList
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids, id_batches
 from matching_service.store.matching import DecisionRow, MatchRunRow

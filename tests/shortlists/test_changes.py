@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching_service.matching.changes import (
+from matching_service.shortlists.changes import (
     MOVED_AT_LEAST,
     Cause,
     Moves,

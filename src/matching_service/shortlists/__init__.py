@@ -1,0 +1,1 @@
+"""The stored lists of demands: what people see, what they decided, what changed and why."""
