@@ -25,7 +25,6 @@ from matching_service.exchange.routes import router as exchange
 from matching_service.exchange.sender import Sender
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
-from matching_service.matching import runs
 from matching_service.matching.engine import Engine
 from matching_service.matching.routes import router as matches
 from matching_service.organizations.routes import router as organizations
@@ -36,6 +35,7 @@ from matching_service.projects.routes import router as projects
 from matching_service.ranking.encoder import load_encoder
 from matching_service.reports.files import load_templates
 from matching_service.reports.routes import router as reports
+from matching_service.runs import service as runs
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
 from matching_service.suggestions.routes import router as suggestions

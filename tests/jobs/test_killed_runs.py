@@ -23,9 +23,9 @@ from matching_service.demands.schemas import DemandImport
 from matching_service.exchange.imports import import_file
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
-from matching_service.matching.runs import DEMANDS_PER_CHUNK
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
+from matching_service.runs.service import DEMANDS_PER_CHUNK
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow

@@ -19,7 +19,6 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, NotFound
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
-from matching_service.matching import chunks, runs
 from matching_service.matching import engine as engines
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import DecisionBody
@@ -29,6 +28,8 @@ from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
 from matching_service.ranking.encoder import NoEncoder
 from matching_service.ranking.fusion import SIGNALS
+from matching_service.runs import chunks
+from matching_service.runs import service as runs
 from matching_service.shortlists import queries
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow

@@ -15,7 +15,7 @@ from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import today
 from matching_service.jobs import nightly
-from matching_service.matching import chunks, questions, runs, service
+from matching_service.matching import questions, service
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import DecisionBody, DemandChanges, MatchBody, MovedProfile, PlacedProfile
 from matching_service.organizations.queries import get_organization
@@ -23,6 +23,8 @@ from matching_service.organizations.schemas import ExclusionBody, OrganizationCr
 from matching_service.organizations.service import create_organization, replace_exclusions
 from matching_service.profiles.queries import get_profile
 from matching_service.profiles.service import delete_profile
+from matching_service.runs import chunks
+from matching_service.runs import service as runs
 from matching_service.shortlists import causes, queries
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow

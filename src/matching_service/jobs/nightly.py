@@ -8,10 +8,10 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import NotFound, Text
 from matching_service.foundation.paging import MAX_LIMIT, PageRequest, decode_cursor
 from matching_service.jobs.pruning import KEPT, prune_outbox
-from matching_service.matching import runs
-from matching_service.matching.chunks import Progress, RankMany
 from matching_service.matching.engine import Engine, rank_many
 from matching_service.matching.schemas import DemandChanges
+from matching_service.runs import service as runs
+from matching_service.runs.chunks import Progress, RankMany
 from matching_service.shortlists import queries
 from matching_service.shortlists.queries import ClusterChanges
 from matching_service.store.matching import MatchListRow, MatchRunRow

@@ -13,7 +13,7 @@ from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
 from matching_service.eligibility.conflicts import ConflictBody, ConflictItem, find_conflicts
 from matching_service.foundation.clock import today
-from matching_service.matching import runs, service
+from matching_service.matching import service
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import (
     DEFAULT_TOP_K,
@@ -33,6 +33,7 @@ from matching_service.matching.schemas import (
     SubmissionAnswer,
     TopK,
 )
+from matching_service.runs import service as runs
 from matching_service.shortlists import queries
 
 router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)

@@ -19,7 +19,6 @@ from matching_service.foundation.metrics import MATCH_SECONDS
 from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.documents import demand_query, profile_query
-from matching_service.matching.chunks import changes_of
 from matching_service.matching.engine import Engine, RankRequest, rank_demands, rank_many, recalling
 from matching_service.matching.questions import demand_requests, filters_of, own_weights, read_question
 from matching_service.matching.reasons import why_not
@@ -42,6 +41,7 @@ from matching_service.matching.schemas import (
 )
 from matching_service.profiles.queries import get_profile
 from matching_service.ranking.ranker import RankedProfile
+from matching_service.runs.chunks import changes_of
 from matching_service.shortlists import queries
 from matching_service.shortlists.lists import NewList, new_run, record_list_changed, store_lists
 from matching_service.store.demands import DemandRow, DemandTransitionRow

@@ -19,10 +19,10 @@ from matching_service.demands.queries import open_demand_ids
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import Conflict, Text
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.matching.affected import changed_since_last_run
-from matching_service.matching.chunks import Progress, RankMany, Work, rank_chunks
 from matching_service.matching.engine import Engine, rank_many
 from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges, Run
+from matching_service.runs.affected import changed_since_last_run
+from matching_service.runs.chunks import Progress, RankMany, Work, rank_chunks
 from matching_service.shortlists import queries
 from matching_service.shortlists.changes import profile_ids_of, read_changes
 from matching_service.shortlists.lists import made_with, new_run, record_list_changed

@@ -16,8 +16,8 @@ from matching_service.demands.queries import get_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import today
-from matching_service.matching import affected, chunks, questions, runs, service
 from matching_service.matching import engine as engines
+from matching_service.matching import questions, service
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import DecisionBody, MatchBody
 from matching_service.organizations.queries import get_organization
@@ -25,6 +25,8 @@ from matching_service.organizations.schemas import ExclusionBody, OrganizationCr
 from matching_service.organizations.service import create_organization, replace_exclusions
 from matching_service.profiles.queries import get_profile
 from matching_service.profiles.service import delete_profile
+from matching_service.runs import affected, chunks
+from matching_service.runs import service as runs
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.matching import MatchListRow, MatchRow

@@ -13,9 +13,9 @@ from matching_service.eligibility.conflicts import exclusions_of
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import Conflict
 from matching_service.foundation.metrics import RUN_DEMANDS
-from matching_service.matching.affected import Asked, Changed, affected_demands
 from matching_service.matching.engine import Engine, Listed, RankRequest, View, rank_many
 from matching_service.matching.questions import demand_requests
+from matching_service.runs.affected import Asked, Changed, affected_demands
 from matching_service.shortlists import queries
 from matching_service.shortlists.causes import Compared, is_demand_changed, stored_changes
 from matching_service.shortlists.changes import Moves, compare_lists

@@ -1,0 +1,1 @@
+"""Runs over many demands: started, worked off in chunks, resumed, cancelled, finished."""
