@@ -19,10 +19,9 @@ from matching_service.board.listing import Board
 from matching_service.board.routes import router as board
 from matching_service.claims.routes import router as claims
 from matching_service.demands.routes import router as demands
+from matching_service.disclosure.mapping import load_mappings
 from matching_service.engagements.routes import router as engagements
-from matching_service.exchange.mapping import load_mappings
 from matching_service.exchange.routes import router as exchange
-from matching_service.exchange.sender import Sender
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
 from matching_service.matching.engine import Engine
@@ -39,6 +38,7 @@ from matching_service.runs import service as runs
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
 from matching_service.suggestions.routes import router as suggestions
+from matching_service.webhooks.sender import Sender
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.access.service import create_key
 from matching_service.app import create_app
 from matching_service.demands.schemas import DemandImport
-from matching_service.exchange.imports import import_file
+from matching_service.files.imports import import_file
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
 from matching_service.profiles.schemas import ProfileImport

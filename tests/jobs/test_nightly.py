@@ -14,7 +14,7 @@ from matching_service.access.policies import COMMAND_LINE
 from matching_service.app import create_engine
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
-from matching_service.exchange.imports import import_file
+from matching_service.files.imports import import_file
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, NotFound
 from matching_service.foundation.settings import Settings

@@ -10,10 +10,8 @@ from nights import WORDS, ids_of, rerank, small_city, store_profiles
 from sqlalchemy import func, select, update
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.exchange import webhooks
-from matching_service.exchange.deliveries import queue_events
-from matching_service.exchange.feed import decode_position, read_feed
-from matching_service.exchange.schemas import WebhookCreate
+from matching_service.disclosure.schemas import WebhookCreate
+from matching_service.feeds.feed import decode_position, read_feed
 from matching_service.foundation.clock import now
 from matching_service.jobs.pruning import KEPT, prune_outbox
 from matching_service.live_index.indexing import PROFILES, LiveIndex
@@ -27,6 +25,8 @@ from matching_service.store.database import Database
 from matching_service.store.exchange import DeliveryRow, WebhookRow
 from matching_service.store.outbox import OutboxRow, last_seq
 from matching_service.store.profiles import ProfileRow
+from matching_service.webhooks import service as webhooks
+from matching_service.webhooks.deliveries import queue_events
 
 
 async def profiles_with_changes(database: Database, *n_changes: int) -> list[str]:

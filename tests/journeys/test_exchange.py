@@ -19,10 +19,10 @@ from sqlalchemy import select, update
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
-from matching_service.exchange import webhooks
-from matching_service.exchange.schemas import WebhookCreate
+from matching_service.disclosure.schemas import WebhookCreate
 from matching_service.store.database import Database
 from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
+from matching_service.webhooks import service as webhooks
 
 
 @pytest.fixture

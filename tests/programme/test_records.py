@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.exchange.imports import import_file
+from matching_service.files.imports import import_file
 from matching_service.foundation.errors import Conflict, InvalidInput
 from matching_service.organizations.merging import merge_organization
 from matching_service.organizations.schemas import OrganizationCreate

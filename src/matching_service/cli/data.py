@@ -12,9 +12,9 @@ from matching_service.access.policies import COMMAND_LINE
 from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import AsJson, fail, print_json, print_rows, progress, stderr, stdout
 from matching_service.demands.states import DemandStatus
-from matching_service.exchange.exports import export_file
-from matching_service.exchange.headings import FORMS
-from matching_service.exchange.imports import ImportReport, StrictImportRefused, import_file
+from matching_service.files.exports import export_file
+from matching_service.files.headings import FORMS
+from matching_service.files.imports import ImportReport, StrictImportRefused, import_file
 from matching_service.profiles.schemas import KIND_NAMES
 from matching_service.profiles.service import upsert_profiles
 from matching_service.profiles.societies import builtin_societies

@@ -9,11 +9,11 @@ from rich.markup import escape
 
 from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import AsJson, print_json, print_rows, progress, stderr
-from matching_service.exchange.adoption import FeedReport
-from matching_service.exchange.mapping import find_mapping, load_mappings
-from matching_service.exchange.remote import import_feed
-from matching_service.exchange.sender import Sender
+from matching_service.disclosure.mapping import find_mapping, load_mappings
+from matching_service.feeds.adoption import FeedReport
+from matching_service.feeds.remote import import_feed
 from matching_service.foundation.settings import Settings
+from matching_service.webhooks.sender import Sender
 
 _MAX_SHOWN = 100
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,29}")

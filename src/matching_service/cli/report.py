@@ -7,7 +7,7 @@ import typer
 
 from matching_service.cli.opening import open_database, read_settings, run
 from matching_service.cli.output import stdout
-from matching_service.exchange.files import replacing
+from matching_service.files.formats import replacing
 from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.programme.plan import load_plan
 from matching_service.reports.files import Format, load_templates, write_report

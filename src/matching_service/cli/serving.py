@@ -7,7 +7,7 @@ import uvicorn
 
 from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import fail, stdout
-from matching_service.exchange.mapping import load_mappings
+from matching_service.disclosure.mapping import load_mappings
 from matching_service.foundation.settings import Settings
 from matching_service.programme.plan import load_plan
 from matching_service.reports.files import load_templates

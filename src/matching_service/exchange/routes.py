@@ -19,10 +19,9 @@ from matching_service.api.fields import Blank
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
-from matching_service.exchange import feed, webhooks
-from matching_service.exchange.mapping import find_mapping
-from matching_service.exchange.representations import FEED_ENTITIES
-from matching_service.exchange.schemas import (
+from matching_service.disclosure.mapping import find_mapping
+from matching_service.disclosure.representations import FEED_ENTITIES
+from matching_service.disclosure.schemas import (
     MAX_FEED_ITEMS,
     Audience,
     ChangedDeliveries,
@@ -39,9 +38,11 @@ from matching_service.exchange.schemas import (
     WebhookCreate,
     WebhookPatch,
 )
-from matching_service.exchange.sender import Sender
+from matching_service.feeds import feed
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
 from matching_service.store.exchange import DeliveryRow
+from matching_service.webhooks import service as webhooks
+from matching_service.webhooks.sender import Sender
 
 router = APIRouter(prefix="/v1", tags=["exchange"], route_class=RememberingRoute)
 

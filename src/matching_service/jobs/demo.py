@@ -7,7 +7,7 @@ from pathlib import Path
 from matching_service import sample
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.queries import get_demand
-from matching_service.exchange.imports import import_file
+from matching_service.files.imports import import_file
 from matching_service.jobs import nightly
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import MatchAnswer

@@ -26,7 +26,7 @@ from matching_service.demands.schemas import DemandImport, DemandPatch
 from matching_service.demands.service import update_demand, upsert_demands
 from matching_service.demands.states import LIFE, OPEN, DemandStatus
 from matching_service.demands.transitions import adopt_status
-from matching_service.exchange.mapping import Mapped
+from matching_service.disclosure.mapping import Mapped
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import FieldError
 from matching_service.organizations.schemas import OrganizationImport

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching_service.exchange.mapping import EntityMapping, find_mapping, load_mappings
-from matching_service.exchange.representations import FIELDS
-from matching_service.exchange.schemas import FeedItem
+from matching_service.disclosure.mapping import EntityMapping, find_mapping, load_mappings
+from matching_service.disclosure.representations import FIELDS
+from matching_service.disclosure.schemas import FeedItem
 from matching_service.foundation.errors import InvalidInput
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "exchange.md"

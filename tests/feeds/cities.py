@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from matching_service.api.problems import add_problem_handlers
-from matching_service.exchange.mapping import Mapped
+from matching_service.disclosure.mapping import Mapped
 from matching_service.exchange.routes import router
 from matching_service.foundation.settings import Settings
 from matching_service.store.database import Database

@@ -9,7 +9,7 @@ from openpyxl import Workbook
 from sqlalchemy import func, select
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.exchange.imports import ImportReport, StrictImportRefused, import_file
+from matching_service.files.imports import ImportReport, StrictImportRefused, import_file
 from matching_service.foundation.errors import InvalidInput
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow, DemandTransitionRow

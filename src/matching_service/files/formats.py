@@ -12,7 +12,7 @@ from typing import Any, Protocol, TextIO
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell import WriteOnlyCell
 
-from matching_service.exchange.headings import Form, from_cells, from_object, guard_formula, to_cells, unguard_formula
+from matching_service.files.headings import Form, from_cells, from_object, guard_formula, to_cells, unguard_formula
 from matching_service.foundation.errors import InvalidInput, Text
 
 FORMATS = (".jsonl", ".csv", ".xlsx")

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.exchange.files import replacing
+from matching_service.files.formats import replacing
 from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow

@@ -16,9 +16,9 @@ from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from matching_service.exchange.mapping import Mapped, translate
-from matching_service.exchange.representations import FEED_ENTITIES, represent
-from matching_service.exchange.schemas import Audience, FeedAnswer, FeedEntity
+from matching_service.disclosure.mapping import Mapped, translate
+from matching_service.disclosure.representations import FEED_ENTITIES, represent
+from matching_service.disclosure.schemas import Audience, FeedAnswer, FeedEntity
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
 from matching_service.store.outbox import OutboxRow
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from matching_service.exchange.representations import FIELDS
-from matching_service.exchange.schemas import FeedItem
+from matching_service.disclosure.representations import FIELDS
+from matching_service.disclosure.schemas import FeedItem
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
 
 _ELSE = "*"

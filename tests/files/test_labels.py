@@ -9,8 +9,8 @@ from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
 from matching_service.evaluation.judgements import read_judgements
-from matching_service.exchange.exports import export_file
-from matching_service.exchange.labels import grade_of
+from matching_service.files.exports import export_file
+from matching_service.files.labels import grade_of
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import InvalidInput
 from matching_service.profiles.schemas import ProfileImport

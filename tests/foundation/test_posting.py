@@ -10,10 +10,10 @@ from exchange.receivers import Received, Receiver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching_service.exchange import posting
-from matching_service.exchange.posting import Outcome
-from matching_service.exchange.signing import new_secret, signed_headers
+from matching_service.foundation import outgoing as posting
 from matching_service.foundation.errors import InvalidInput
+from matching_service.foundation.outgoing import Outcome
+from matching_service.webhooks.signing import new_secret, signed_headers
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text(encoding="utf-8")
 

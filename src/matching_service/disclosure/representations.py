@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.disclosure.schemas import Audience, FeedEntity, FeedItem
 from matching_service.eligibility.conflicts import exclusions_of, may_be_proposed
-from matching_service.exchange.schemas import Audience, FeedEntity, FeedItem
 from matching_service.foundation.clock import today
 from matching_service.profiles.queries import WITH_WORKS
 from matching_service.shortlists import queries

@@ -16,19 +16,19 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from matching_service.exchange import deliveries
-from matching_service.exchange.mapping import Mapped, find_mapping, translate
-from matching_service.exchange.posting import Outcome, new_client, post
-from matching_service.exchange.representations import represent
-from matching_service.exchange.schemas import Audience, FeedItem, TrialAnswer
-from matching_service.exchange.signing import signed_headers
-from matching_service.exchange.webhooks import secrets_of
+from matching_service.disclosure.mapping import Mapped, find_mapping, translate
+from matching_service.disclosure.representations import represent
+from matching_service.disclosure.schemas import Audience, FeedItem, TrialAnswer
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import InvalidInput
 from matching_service.foundation.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DELIVERIES
+from matching_service.foundation.outgoing import Outcome, new_client, post
 from matching_service.foundation.settings import Settings
 from matching_service.store.database import Database
 from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
+from matching_service.webhooks import deliveries
+from matching_service.webhooks.service import secrets_of
+from matching_service.webhooks.signing import signed_headers
 
 logger = logging.getLogger(__name__)
 _POLL_S = 1.0

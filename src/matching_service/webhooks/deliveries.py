@@ -14,7 +14,7 @@ from sqlalchemy import CursorResult, and_, delete, exists, func, insert, or_, se
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from matching_service.exchange.posting import Outcome
+from matching_service.foundation.outgoing import Outcome
 from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import MatchListRow, MatchRow

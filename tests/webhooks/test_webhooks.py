@@ -20,13 +20,10 @@ from matching_service.demands.schemas import DemandCreate, DemandPatch
 from matching_service.demands.service import create_demand, update_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
+from matching_service.disclosure.mapping import EntityMapping, Mapped
+from matching_service.disclosure.schemas import WebhookCreate, WebhookPatch
 from matching_service.engagements.schemas import EngagementCreate, EngagementPatch
 from matching_service.engagements.service import create_engagement, update_engagement
-from matching_service.exchange import webhooks
-from matching_service.exchange.deliveries import delay_after
-from matching_service.exchange.mapping import EntityMapping, Mapped
-from matching_service.exchange.schemas import WebhookCreate, WebhookPatch
-from matching_service.exchange.sender import Sender, Tally
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import Conflict
 from matching_service.foundation.settings import Settings
@@ -42,6 +39,9 @@ from matching_service.store.lookup import get_by_ids
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.projects import ProjectRow
+from matching_service.webhooks import service as webhooks
+from matching_service.webhooks.deliveries import delay_after
+from matching_service.webhooks.sender import Sender, Tally
 
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 SETTINGS = Settings(webhook_allow_private=True, webhook_give_up_days=3)

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.schemas import DemandImport
-from matching_service.exchange.files import open_writer
-from matching_service.exchange.labels import export_labels
+from matching_service.files.formats import open_writer
+from matching_service.files.labels import export_labels
 from matching_service.foundation.errors import NotFound
 from matching_service.organizations.schemas import OrganizationImport
 from matching_service.profiles.queries import WITH_WORKS

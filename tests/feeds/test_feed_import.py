@@ -20,10 +20,10 @@ from matching_service.demands.schemas import DemandCreate, DemandPatch
 from matching_service.demands.service import create_demand, update_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
-from matching_service.exchange.adoption import FeedReport
-from matching_service.exchange.feed import read_feed
-from matching_service.exchange.mapping import EntityMapping, Mapped
-from matching_service.exchange.remote import import_feed
+from matching_service.disclosure.mapping import EntityMapping, Mapped
+from matching_service.feeds.adoption import FeedReport
+from matching_service.feeds.feed import read_feed
+from matching_service.feeds.remote import import_feed
 from matching_service.foundation.errors import Conflict, Unavailable
 from matching_service.organizations.schemas import OrganizationCreate
 from matching_service.organizations.service import create_organization
@@ -443,7 +443,7 @@ async def test_a_cursor_that_does_not_move_is_no_endless_loop(database: Database
 async def test_a_page_that_is_too_large_is_asked_for_in_parts(
     database: Database, remote: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matching_service.exchange.remote._MAX_PAGE_BYTES", 20_000)
+    monkeypatch.setattr("matching_service.feeds.remote._MAX_PAGE_BYTES", 20_000)
 
     def content(request: Received) -> bytes:
         start, limit = int(request.query.get("cursor", "0")), int(request.query["limit"])
@@ -452,7 +452,7 @@ async def test_a_page_that_is_too_large_is_asked_for_in_parts(
 
     remote.content = content
     assert counts(await load(database, remote.url)) == (100, 0, 0, 0, 0, 0)
-    monkeypatch.setattr("matching_service.exchange.remote._MAX_PAGE_BYTES", 100)
+    monkeypatch.setattr("matching_service.feeds.remote._MAX_PAGE_BYTES", 100)
     with pytest.raises(Unavailable, match="too large"):
         await load(database, remote.url, restart=True)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from openpyxl import Workbook, load_workbook
 
 from matching_service.demands.schemas import DemandImport
-from matching_service.exchange.files import FORMATS, FileRow, open_writer, read_rows
-from matching_service.exchange.headings import FORMS, guard_formula, unguard_formula
+from matching_service.files.formats import FORMATS, FileRow, open_writer, read_rows
+from matching_service.files.headings import FORMS, guard_formula, unguard_formula
 from matching_service.foundation.errors import InvalidInput
 
 DEMANDS = FORMS["demands"]

@@ -13,8 +13,8 @@ from matching_service.api.bulk import Stored, parse_items
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
 from matching_service.demands.transitions import adopt_status
-from matching_service.exchange.files import FileRow, read_rows
-from matching_service.exchange.headings import FORMS
+from matching_service.files.formats import FileRow, read_rows
+from matching_service.files.headings import FORMS
 from matching_service.foundation.errors import FieldError, IllegalTransition, Text
 from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.service import upsert_profiles

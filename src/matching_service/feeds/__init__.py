@@ -1,0 +1,1 @@
+"""The pull feed, and the import of another city's feed."""

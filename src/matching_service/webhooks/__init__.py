@@ -1,0 +1,1 @@
+"""Subscriptions, their queue and the sender."""
