@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks import languages, societies, works
 from matching_service import sample
 from matching_service.evaluation.compare import CUT_MEASURES, MEASURES, Difference, Result
-from matching_service.jobs.evaluation import FITTED, NAIVE, SERVICE, K, QualityReport, evaluate_files
-from matching_service.jobs.evaluation import levels_of as grades_by_level
+from matching_service.quality.evaluation import FITTED, NAIVE, SERVICE, K, QualityReport, evaluate_files
+from matching_service.quality.evaluation import levels_of as grades_by_level
 from matching_service.ranking.calibrate import LEVEL_NAMES
 from matching_service.ranking.encoder import load_encoder
 from matching_service.ranking.fusion import default_weights

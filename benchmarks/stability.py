@@ -22,10 +22,10 @@ from matching_service.index.contract import Document, Versions
 from matching_service.index.filters import Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
-from matching_service.jobs.evaluation import K
 from matching_service.live_index.documents import demand_query, encoded_documents
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.societies import builtin_societies
+from matching_service.quality.evaluation import K
 from matching_service.ranking.encoder import Encoder, load_encoder
 from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.prepare import PreparedQuery, prepare

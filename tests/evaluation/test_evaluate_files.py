@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from matching_service.foundation.errors import InvalidInput
-from matching_service.jobs.evaluation import QualityReport, evaluate_files
+from matching_service.quality.evaluation import QualityReport, evaluate_files
 from matching_service.ranking.encoder import NoEncoder
 
 PROFILES = [

@@ -10,9 +10,9 @@ from rich.markup import escape
 from matching_service.cli.opening import open_engine, read_settings, run
 from matching_service.cli.output import AsJson, print_json, print_line, print_rows, progress, stdout
 from matching_service.evaluation.compare import CUT_MEASURES, MEASURES, Difference, Result
-from matching_service.jobs import fitting
-from matching_service.jobs.evaluation import NAIVE, SERVICE, K, evaluate_files
 from matching_service.matching.weights import WeightsStore
+from matching_service.quality import fitting
+from matching_service.quality.evaluation import NAIVE, SERVICE, K, evaluate_files
 from matching_service.ranking.calibrate import LEVEL_NAMES
 from matching_service.ranking.encoder import load_encoder
 

@@ -19,9 +19,9 @@ from matching_service.index.contract import Versions
 from matching_service.index.filters import Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
-from matching_service.jobs.judged import judged_pairs
 from matching_service.live_index.documents import demand_query, encoded_documents
 from matching_service.profiles.schemas import ProfileImport
+from matching_service.quality.judged import judged_pairs
 from matching_service.ranking.calibrate import LEVEL_NAMES, Level
 from matching_service.ranking.encoder import Encoder
 from matching_service.ranking.fusion import SIGNALS, TOPIC_SIGNALS, Weights, default_weights

@@ -13,10 +13,10 @@ from matching_service.app import create_engine
 from matching_service.files.imports import import_file
 from matching_service.foundation.errors import InvalidInput
 from matching_service.foundation.settings import Settings
-from matching_service.jobs.fitting import fit
 from matching_service.matching.engine import Engine
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
+from matching_service.quality.fitting import fit
 from matching_service.ranking.fusion import SIGNALS
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow

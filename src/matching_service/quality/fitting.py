@@ -15,10 +15,10 @@ from matching_service.evaluation.fit import cross_validate, fit_weights, pair_sc
 from matching_service.evaluation.judgements import MIN_DEMANDS, Judgements, read_judgements, require_fittable
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import InvalidInput, Text
-from matching_service.jobs.judged import judged_pairs
 from matching_service.live_index.documents import demand_query
 from matching_service.matching.engine import Engine
 from matching_service.matching.weights import CrossValidation, WeightsFile
+from matching_service.quality.judged import judged_pairs
 from matching_service.ranking.prepare import prepare
 from matching_service.ranking.structured import Circumstances
 from matching_service.store.demands import DemandRow
