@@ -21,7 +21,7 @@ from matching_service.claims.routes import router as claims
 from matching_service.demands.routes import router as demands
 from matching_service.disclosure.mapping import load_mappings
 from matching_service.engagements.routes import router as engagements
-from matching_service.exchange.routes import router as exchange
+from matching_service.feeds.routes import router as feeds
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
 from matching_service.matching.engine import Engine
@@ -38,6 +38,7 @@ from matching_service.runs import service as runs
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
 from matching_service.suggestions.routes import router as suggestions
+from matching_service.webhooks.routes import router as webhooks
 from matching_service.webhooks.sender import Sender
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
     records = (organizations, demands, profiles, suggestions, claims, projects, engagements, programme)
-    for router in (matches, *records, reports, exchange):  # a path is looked for in this order, most often a match
+    for router in (
+        matches,
+        *records,
+        reports,
+        webhooks,
+        feeds,
+    ):  # a path is looked for in this order, most often a match
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # asks for no key
     app.include_router(health.router)

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from matching_service.api.problems import add_problem_handlers
 from matching_service.disclosure.mapping import Mapped
-from matching_service.exchange.routes import router
+from matching_service.feeds.routes import router
 from matching_service.foundation.settings import Settings
 from matching_service.store.database import Database
 

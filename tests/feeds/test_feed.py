@@ -15,8 +15,9 @@ from matching_service.demands.service import create_demand, update_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.disclosure.mapping import EntityMapping
-from matching_service.disclosure.schemas import FeedAnswer, FeedItem
+from matching_service.disclosure.schemas import FeedItem
 from matching_service.feeds.feed import Position, decode_position, read_feed
+from matching_service.feeds.schemas import FeedAnswer
 from matching_service.foundation.errors import Conflict, InvalidInput
 from matching_service.organizations.schemas import OrganizationCreate, OrganizationPatch
 from matching_service.organizations.service import create_organization, update_organization, upsert_organizations

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from cli.command_lines import failed_in_both_languages, run_all
 from conftest import Cli
-from exchange.cities import feed_of
-from exchange.receivers import Received, Receiver
+from feeds.cities import feed_of
 from sqlalchemy import func, select
+from webhooks.receivers import Received, Receiver
 
 from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.access.service import create_key

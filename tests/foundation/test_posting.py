@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange.receivers import Received, Receiver
 from hypothesis import given
 from hypothesis import strategies as st
+from webhooks.receivers import Received, Receiver
 
 from matching_service.foundation import outgoing as posting
 from matching_service.foundation.errors import InvalidInput

@@ -10,7 +10,6 @@ from nights import WORDS, ids_of, rerank, small_city, store_profiles
 from sqlalchemy import func, select, update
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.disclosure.schemas import WebhookCreate
 from matching_service.feeds.feed import decode_position, read_feed
 from matching_service.foundation.clock import now
 from matching_service.jobs.pruning import KEPT, prune_outbox
@@ -27,6 +26,7 @@ from matching_service.store.outbox import OutboxRow, last_seq
 from matching_service.store.profiles import ProfileRow
 from matching_service.webhooks import service as webhooks
 from matching_service.webhooks.deliveries import queue_events
+from matching_service.webhooks.schemas import WebhookCreate
 
 
 async def profiles_with_changes(database: Database, *n_changes: int) -> list[str]:

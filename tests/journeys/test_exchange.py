@@ -12,17 +12,17 @@ from typing import Any
 import httpx
 import pytest
 from conftest import Cli, Server
-from exchange.receivers import Receiver
 from http_checks import UNKNOWN_ID, assert_problem, create, in_database, is_chinese, match, publish
 from sqlalchemy import select, update
+from webhooks.receivers import Receiver
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
-from matching_service.disclosure.schemas import WebhookCreate
 from matching_service.store.database import Database
 from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
 from matching_service.webhooks import service as webhooks
+from matching_service.webhooks.schemas import WebhookCreate
 
 
 @pytest.fixture

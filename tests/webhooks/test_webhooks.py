@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from exchange.receivers import Clock, Receiver
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, text
+from webhooks.receivers import Clock, Receiver
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.claims.schemas import ClaimCreate, ClaimStep, ScoreBody
@@ -21,7 +21,6 @@ from matching_service.demands.service import create_demand, update_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.disclosure.mapping import EntityMapping, Mapped
-from matching_service.disclosure.schemas import WebhookCreate, WebhookPatch
 from matching_service.engagements.schemas import EngagementCreate, EngagementPatch
 from matching_service.engagements.service import create_engagement, update_engagement
 from matching_service.foundation.clock import now, today
@@ -41,6 +40,7 @@ from matching_service.store.profiles import ProfileRow
 from matching_service.store.projects import ProjectRow
 from matching_service.webhooks import service as webhooks
 from matching_service.webhooks.deliveries import delay_after
+from matching_service.webhooks.schemas import WebhookCreate, WebhookPatch
 from matching_service.webhooks.sender import Sender, Tally
 
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -18,7 +18,8 @@ from sqlalchemy.orm import aliased
 
 from matching_service.disclosure.mapping import Mapped, translate
 from matching_service.disclosure.representations import FEED_ENTITIES, represent
-from matching_service.disclosure.schemas import Audience, FeedAnswer, FeedEntity
+from matching_service.disclosure.schemas import Audience, FeedEntity
+from matching_service.feeds.schemas import FeedAnswer
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
 from matching_service.store.outbox import OutboxRow
 

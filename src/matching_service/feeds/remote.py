@@ -15,8 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.disclosure.mapping import Mapped
-from matching_service.disclosure.schemas import MAX_FEED_ITEMS
 from matching_service.feeds.adoption import FeedReport, adopt_items
+from matching_service.feeds.schemas import MAX_FEED_ITEMS
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, Text, Unavailable
 from matching_service.foundation.outgoing import new_client

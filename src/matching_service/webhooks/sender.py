@@ -18,7 +18,7 @@ from sqlalchemy.orm import joinedload
 
 from matching_service.disclosure.mapping import Mapped, find_mapping, translate
 from matching_service.disclosure.representations import represent
-from matching_service.disclosure.schemas import Audience, FeedItem, TrialAnswer
+from matching_service.disclosure.schemas import Audience, FeedItem
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import InvalidInput
 from matching_service.foundation.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DELIVERIES
@@ -27,6 +27,7 @@ from matching_service.foundation.settings import Settings
 from matching_service.store.database import Database
 from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
 from matching_service.webhooks import deliveries
+from matching_service.webhooks.schemas import TrialAnswer
 from matching_service.webhooks.service import secrets_of
 from matching_service.webhooks.signing import signed_headers
 

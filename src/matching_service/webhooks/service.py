@@ -11,7 +11,6 @@ from sqlalchemy.orm import joinedload
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.disclosure.mapping import Mapped, find_mapping
-from matching_service.disclosure.schemas import DeliveryState, WebhookCreate, WebhookPatch
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, FieldError, Text, not_found
 from matching_service.foundation.outgoing import check_url
@@ -19,6 +18,7 @@ from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
 from matching_service.store.lookup import get_page, get_row
 from matching_service.store.outbox import OutboxRow
+from matching_service.webhooks.schemas import DeliveryState, WebhookCreate, WebhookPatch
 from matching_service.webhooks.signing import new_secret
 
 MAX_WEBHOOKS = 50

@@ -1,0 +1,72 @@
+"""HTTP door of the feed."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from matching_service.access.policies import POLICIES, Action, Principal, authorize
+from matching_service.api.deps import (
+    Permit,
+    ReadSession,
+)
+from matching_service.api.fields import Blank
+from matching_service.api.idempotency import RememberingRoute
+from matching_service.api.problems import problem_responses
+from matching_service.disclosure.mapping import find_mapping
+from matching_service.disclosure.representations import FEED_ENTITIES
+from matching_service.disclosure.schemas import Audience, FeedEntity, MappingName
+from matching_service.feeds import feed
+from matching_service.feeds.schemas import MAX_FEED_ITEMS, FeedAnswer
+from matching_service.foundation.errors import FieldError, InvalidInput, Text
+
+router = APIRouter(prefix="/v1", tags=["exchange"], route_class=RememberingRoute)
+
+CanRead = Annotated[Principal, Depends(Permit(Action.FEED_READ))]
+
+
+@router.get("/feed", responses=problem_responses(409))
+async def read_feed(
+    request: Request,
+    session: ReadSession,
+    principal: CanRead,
+    entity: Annotated[
+        str | None, Blank, Query(max_length=100, description="`demand`, `profile`, `match`, with commas between them.")
+    ] = None,
+    cursor: Annotated[str | None, Blank, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_FEED_ITEMS)] = MAX_FEED_ITEMS,
+    mapping: Annotated[MappingName | None, Blank, Query(description="Name of a mapping in the mapping file.")] = None,
+) -> FeedAnswer:
+    """What changed after a cursor, each record once, as it is now; without a cursor every record.
+
+    A portal's key sees what is public; keys of the office also restricted records, drafts, matches and imports.
+    """
+    audience: Audience = "office" if principal.role in POLICIES[Action.FEED_READ_OFFICE] else "public"
+    position = feed.decode_position(cursor) if cursor is not None else None
+    asked = _entities(entity)
+    if position is not None and asked is not None and set(asked) != set(position.entities):
+        message = Text(
+            f"游标属于 entity={','.join(position.entities)}；请用同样的 entity，或不带 cursor 从头读取。",
+            f"The cursor belongs to entity={','.join(position.entities)}; ask for the same, or start without a cursor.",
+        )
+        raise InvalidInput("cursor_of_other_entities", message, errors=[_at("cursor_of_other_entities", message)])
+    default: tuple[FeedEntity, ...] = ("demand", "profile") if audience == "public" else tuple(FEED_ENTITIES)
+    entities = position.entities if position is not None else asked or default
+    if "match" in entities:
+        authorize(principal, Action.FEED_READ_OFFICE)
+    chosen = find_mapping(request.app.state.mappings, mapping) if mapping is not None else None
+    return await feed.read_feed(session, entities, after=position, limit=limit, audience=audience, mapping=chosen)
+
+
+def _entities(text: str | None) -> tuple[FeedEntity, ...] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in FEED_ENTITIES]:
+        known = ", ".join(FEED_ENTITIES)
+        message = Text(f"没有 {unknown[0]}；可用：{known}。", f"There is no {unknown[0]}; there are: {known}.")
+        raise InvalidInput("unknown_entity", message, errors=[FieldError("unknown_entity", message, "entity")])
+    return tuple(entity for entity in FEED_ENTITIES if entity in names)
+
+
+def _at(code: str, message: Text) -> FieldError:
+    return FieldError(code, message, "cursor")
