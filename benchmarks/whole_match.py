@@ -16,9 +16,10 @@ from matching_service.app import create_engine
 from matching_service.demands.queries import open_demand_ids
 from matching_service.live_index.documents import demand_query
 from matching_service.matching.engine import Engine
-from matching_service.matching.schemas import MatchAnswer, MatchBody
+from matching_service.matching.schemas import MatchBody
 from matching_service.matching.service import match
 from matching_service.ranking.prepare import prepare
+from matching_service.shortlists.schemas import MatchAnswer
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids

@@ -21,10 +21,10 @@ from matching_service.foundation.errors import NotFound
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
 from matching_service.matching.engine import Engine
-from matching_service.matching.schemas import DemandChanges, MatchItem
-from matching_service.matching.service import latest_matches
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
+from matching_service.shortlists.schemas import DemandChanges, MatchItem
+from matching_service.shortlists.service import latest_matches
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.matching import MatchRunRow

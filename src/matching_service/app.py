@@ -1,7 +1,6 @@
 """The roof: builds the application from its rooms. Holds no logic of its own."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,20 +10,23 @@ from fastapi_offline import FastAPIOffline
 
 from matching_service import __version__
 from matching_service.api import health
-from matching_service.api.admission import bulk_line, ranking_line
+from matching_service.api.admission import BulkLine, RankingLine
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
+from matching_service.api.services import Services
 from matching_service.board.listing import Board
 from matching_service.board.routes import router as board
 from matching_service.claims.routes import router as claims
 from matching_service.demands.routes import router as demands
-from matching_service.disclosure.mapping import load_mappings
+from matching_service.disclosure.mapping import Mappings, load_mappings
+from matching_service.eligibility.routes import router as eligibility
 from matching_service.engagements.routes import router as engagements
 from matching_service.feeds.routes import router as feeds
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
 from matching_service.matching.engine import Engine
+from matching_service.matching.health import index_health
 from matching_service.matching.routes import router as matches
 from matching_service.organizations.routes import router as organizations
 from matching_service.profiles.routes import router as profiles
@@ -34,14 +36,14 @@ from matching_service.projects.routes import router as projects
 from matching_service.ranking.encoder import load_encoder
 from matching_service.reports.files import load_templates
 from matching_service.reports.routes import router as reports
-from matching_service.runs import service as runs
+from matching_service.runs.background import BackgroundRuns
+from matching_service.runs.routes import router as runs
+from matching_service.shortlists.routes import router as shortlists
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
 from matching_service.suggestions.routes import router as suggestions
 from matching_service.webhooks.routes import router as webhooks
 from matching_service.webhooks.sender import Sender
-
-logger = logging.getLogger(__name__)
 
 _DESCRIPTION = """Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams, laboratories and
 achievements, and explains every match. Every path under `/v1` but the public list `/v1/board` needs
@@ -58,16 +60,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=_lifespan,
     )
-    app.state.settings = chosen
-    app.state.mappings = load_mappings(chosen.feed_mapping)
-    app.state.plan, app.state.templates = load_plan(chosen.targets), load_templates(chosen.templates_dir)
-    app.state.ranking_line, app.state.bulk_line = ranking_line(), bulk_line()
+    app.state.services = Services(
+        chosen,
+        load_mappings(chosen.feed_mapping),
+        load_plan(chosen.targets),
+        load_templates(chosen.templates_dir),
+        RankingLine(),
+        BulkLine(),
+    )
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
     records = (organizations, demands, profiles, suggestions, claims, projects, engagements, programme)
     for router in (
         matches,
+        shortlists,
+        runs,
+        eligibility,
         *records,
         reports,
         webhooks,
@@ -93,40 +102,23 @@ def create_engine(settings: Settings, database: Database) -> Engine:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    database = Database(app.state.settings.effective_database_url)
+    services: Services = app.state.services
+    settings = services.get(Settings)
+    database = Database(settings.effective_database_url)
     await check_schema(database)
-    engine = create_engine(app.state.settings, database)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def work_off(run_id: str, *, patience_s: float) -> None:  # async: a plain one would be called in a thread
-        _keep(tasks, asyncio.create_task(_work_off(engine, run_id, patience_s=patience_s)))
-
-    app.state.database = database
-    app.state.engine = engine
-    app.state.work_off = work_off
-    app.state.board = Board(database)
-    app.state.sender = Sender(database, app.state.settings, app.state.mappings)
-    _keep(tasks, asyncio.create_task(engine.follow()))
-    _keep(tasks, asyncio.create_task(app.state.sender.run()))
+    engine = create_engine(settings, database)
+    background, sender = BackgroundRuns(engine), Sender(database, settings, services.get(Mappings))
+    for service in (database, engine, index_health(engine), background, Board(database), sender):
+        services.add(service)
+    tasks = [asyncio.create_task(work) for work in (engine.follow(), sender.run())]
     try:
         yield
     finally:
+        await background.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await database.close()
-
-
-def _keep(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-
-
-async def _work_off(engine: Engine, run_id: str, *, patience_s: float) -> None:
-    try:
-        await runs.work_off(engine, run_id, patience_s=patience_s)
-    except Exception:
-        logger.exception("match_run_not_completed", extra={"run_id": run_id})
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -10,7 +10,8 @@ import pytest
 from fastapi import FastAPI
 from http_checks import UNKNOWN_ID, assert_problem, is_chinese
 
-from matching_service.api.admission import Admission
+from matching_service.api.admission import BulkLine, RankingLine
+from matching_service.matching.engine import Engine
 
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 QUERY = {"query": {"title": "谐波减速器"}}
@@ -32,8 +33,10 @@ async def _never() -> None:
 
 @asynccontextmanager
 async def _all_turns_taken(app: FastAPI, *, n_waiting: int = 0) -> AsyncIterator[None]:
-    app.state.ranking_line = app.state.bulk_line = line = Admission(n_running=1, n_waiting=n_waiting)
-    async with line.turn(_never):
+    ranking, bulk = RankingLine(n_running=1, n_waiting=n_waiting), BulkLine(n_running=1, n_waiting=n_waiting)
+    app.state.services.add(ranking)
+    app.state.services.add(bulk)
+    async with ranking.turn(_never), bulk.turn(_never):
         yield
 
 
@@ -74,7 +77,7 @@ async def test_a_bulk_that_is_refused_stores_nothing_and_may_be_sent_again(
 
 @ONLY_SQLITE
 async def test_an_index_that_loads_says_when_to_come_back(app: FastAPI, http: httpx.AsyncClient) -> None:
-    app.state.engine.profiles.is_open = False
+    app.state.services.get(Engine).profiles.is_open = False
     for answer in (await http.post("/v1/matches", json=QUERY), await http.get("/health/ready")):
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
@@ -100,7 +103,7 @@ async def test_a_client_that_hangs_up_leaves_the_line(app: FastAPI, http: httpx.
     async with _all_turns_taken(app, n_waiting=1):
         await app(scope, receive, send)
         waiting = asyncio.create_task(http.post("/v1/matches", json=QUERY))
-        while app.state.ranking_line._n_free:  # noqa: ASYNC110  # until it stands in the place that was left
+        while app.state.services.get(RankingLine)._n_free:  # noqa: ASYNC110  # until it stands in the place that was left
             await asyncio.sleep(0)
     assert sent[0]["status"] == 503
     assert (await waiting).status_code == 200

@@ -10,7 +10,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from matching_service.api.problems import add_problem_handlers
-from matching_service.disclosure.mapping import Mapped
+from matching_service.api.services import Services
+from matching_service.disclosure.mapping import Mapped, Mappings
 from matching_service.feeds.routes import router
 from matching_service.foundation.settings import Settings
 from matching_service.store.database import Database
@@ -22,11 +23,10 @@ def feed_of(database_url: str, mappings: Mapping[str, Mapped] | None = None) -> 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.database = Database(database_url)
-        app.state.mappings = mappings or {}
-        app.state.settings = Settings(webhook_allow_private=True)
+        database = Database(database_url)
+        app.state.services = Services(database, Mappings(mappings or {}), Settings(webhook_allow_private=True))
         yield
-        await app.state.database.close()
+        await database.close()
 
     app = FastAPI(lifespan=lifespan)
     add_problem_handlers(app)

@@ -18,7 +18,6 @@ from matching_service.files.imports import ImportReport, import_file
 from matching_service.foundation.errors import InvalidInput
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
-from matching_service.matching.schemas import DecisionBody
 from matching_service.organizations.schemas import OrganizationImport
 from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.queries import WITH_WORKS
@@ -26,8 +25,9 @@ from matching_service.profiles.schemas import ProfileImport, Work
 from matching_service.profiles.service import upsert_profiles
 from matching_service.programme.schemas import ProgrammeRecordImport
 from matching_service.programme.service import upsert_records
-from matching_service.runs.service import decide
 from matching_service.shortlists import queries
+from matching_service.shortlists.schemas import DecisionBody
+from matching_service.shortlists.service import decide
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import rows_by_external_id

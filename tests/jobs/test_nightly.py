@@ -19,18 +19,19 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, NotFound
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
-from matching_service.matching import engine as engines
+from matching_service.matching import ranking as rankings
 from matching_service.matching.engine import Engine
-from matching_service.matching.schemas import DecisionBody
-from matching_service.matching.service import latest_matches
 from matching_service.matching.weights import CrossValidation, WeightsFile, WeightsStore
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
 from matching_service.ranking.encoder import NoEncoder
 from matching_service.ranking.fusion import SIGNALS
 from matching_service.runs import chunks
+from matching_service.runs import queries as run_queries
 from matching_service.runs import service as runs
 from matching_service.shortlists import queries
+from matching_service.shortlists.schemas import DecisionBody
+from matching_service.shortlists.service import decide, latest_matches
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.matching import MatchListRow, MatchRunRow
@@ -199,7 +200,7 @@ async def test_an_interrupted_run_is_completed_with_an_equal_result(
         with pytest.raises(Broken):
             await rerank(engine)
     async with engine.database.reading() as session:
-        interrupted = await queries.running_run(session)
+        interrupted = await run_queries.running_run(session)
         assert interrupted is not None
         assert interrupted.n_done == 2 * after_chunks
     assert await visible(engine) == {}
@@ -216,14 +217,14 @@ async def test_a_demand_that_fails_is_recorded_and_stops_no_other(
 ) -> None:
     await rerank(engine)
     before = await visible(engine)
-    original = engines.prepare
+    original = rankings.prepare
 
     def prepare(query: Any, *arguments: Any, **more: Any) -> Any:
         if query.title.startswith(WORDS[2]):
             raise ValueError("cannot be prepared")
         return original(query, *arguments, **more)
 
-    monkeypatch.setattr(engines, "prepare", prepare)
+    monkeypatch.setattr(rankings, "prepare", prepare)
     report = await rerank(engine)
     assert (report.run.state, report.run.n_done, report.run.n_failed) == ("finished", N_DEMANDS - 1, 1)
     async with engine.database.reading() as session:
@@ -321,7 +322,7 @@ async def test_a_run_whose_weights_are_gone_does_not_bar_the_way_for_ever(engine
     """As after an update of the program while a run was broken off: its default has another name."""
     run = await nightly.begin(engine, resume=False)
     async with engine.database.transaction() as session:
-        (await queries.get_run(session, run.id, for_update=True)).weights_version = "default-1-none"
+        (await run_queries.get_run(session, run.id, for_update=True)).weights_version = "default-1-none"
     with suppress(NotFound):
         await rerank(engine, resume=True)
     assert (await rerank(engine)).run.state == "finished"
@@ -334,8 +335,8 @@ async def test_pinned_and_rejected_hold_in_every_later_run(engine: Engine) -> No
         match_list, _ = await queries.get_latest_list(session, demand_id)
         matches = (await queries.get_matches(session, [match_list.id]))[match_list.id]
         rejected, pinned = matches[0], matches[-1]
-        await runs.decide(session, rejected.id, DecisionBody(decision="rejected", reason="已退休"), COMMAND_LINE)
-        await runs.decide(session, pinned.id, DecisionBody(decision="pinned"), COMMAND_LINE)
+        await decide(session, rejected.id, DecisionBody(decision="rejected", reason="已退休"), COMMAND_LINE)
+        await decide(session, pinned.id, DecisionBody(decision="pinned"), COMMAND_LINE)
     async with engine.database.transaction() as session:  # thirty better ones push the pinned one out of the top
         profiles = [ProfileImport(kind="expert", name="新", summary=f"{WORDS[0]}难题{n}") for n in range(30)]
         await upsert_profiles(session, profiles, COMMAND_LINE)

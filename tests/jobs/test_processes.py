@@ -16,7 +16,8 @@ from matching_service.foundation.clock import today
 from matching_service.foundation.settings import Settings
 from matching_service.index.filters import Filters
 from matching_service.jobs.processes import ranking_processes
-from matching_service.matching.engine import Engine, RankRequest, rank_many
+from matching_service.matching.engine import Engine
+from matching_service.matching.ranking import RankRequest, rank_many
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
 from matching_service.ranking.query import Query

@@ -20,7 +20,7 @@ from http_checks import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.clock import now
-from matching_service.shortlists.queries import get_run
+from matching_service.runs.queries import get_run
 from matching_service.store.matching import MatchListRow, MatchRunRow
 
 

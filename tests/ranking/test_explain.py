@@ -10,12 +10,12 @@ from strategies import ANY_TEXT
 
 from matching_service import sample
 from matching_service.index.filters import Filters
-from matching_service.matching.schemas import ExplanationAnswer, explanation_body
 from matching_service.ranking.explain import Explainer, PassageText
 from matching_service.ranking.prepare import prepare
 from matching_service.ranking.query import Query
 from matching_service.ranking.ranker import rank
 from matching_service.ranking.structured import Circumstances
+from matching_service.shortlists.schemas import ExplanationAnswer, explanation_body
 from matching_service.text.normalise import fold
 from matching_service.text.terms import find_terms, is_ngram
 

@@ -18,15 +18,19 @@ from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import today
 from matching_service.matching import engine as engines
 from matching_service.matching import questions, service
+from matching_service.matching import ranking as rankings
 from matching_service.matching.engine import Engine
-from matching_service.matching.schemas import DecisionBody, MatchBody
+from matching_service.matching.schemas import MatchBody
 from matching_service.organizations.queries import get_organization
 from matching_service.organizations.schemas import ExclusionBody, OrganizationCreate
 from matching_service.organizations.service import create_organization, replace_exclusions
 from matching_service.profiles.queries import get_profile
 from matching_service.profiles.service import delete_profile
-from matching_service.runs import affected, chunks
+from matching_service.runs import affected
 from matching_service.runs import service as runs
+from matching_service.shortlists import causes
+from matching_service.shortlists.schemas import DecisionBody
+from matching_service.shortlists.service import decide
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.matching import MatchListRow, MatchRow
@@ -119,7 +123,7 @@ async def test_a_demand_is_ranked_again_for_what_happened_to_itself(engine: Engi
 @ONLY_SQLITE
 async def test_a_demand_that_failed_is_tried_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     await rerank(engine)
-    original = engines.prepare
+    original = rankings.prepare
 
     def prepare(query: Any, *arguments: Any, **more: Any) -> Any:
         if query.title.startswith(WORDS[2]):
@@ -127,7 +131,7 @@ async def test_a_demand_that_failed_is_tried_again(engine: Engine, monkeypatch: 
         return original(query, *arguments, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engines, "prepare", prepare)
+        patch.setattr(rankings, "prepare", prepare)
         assert (await rerank(engine)).run.n_failed == 1
         await store_profiles(engine.database, {"summary": "水产养殖"})
         assert (await rerank(engine, scope="changed")).run.n_failed == 1
@@ -212,7 +216,7 @@ async def _decide(engine: Engine, chance: random.Random, _folder: Path) -> None:
     async with engine.database.transaction() as session:
         match_id = chance.choice(sorted(await session.scalars(select(MatchRow.id))))
         decision = chance.choice(["pinned", "shortlisted", "rejected"])
-        await runs.decide(session, match_id, DecisionBody.model_validate({"decision": decision}), COMMAND_LINE)
+        await decide(session, match_id, DecisionBody.model_validate({"decision": decision}), COMMAND_LINE)
 
 
 async def _close_demand(engine: Engine, chance: random.Random, _folder: Path) -> None:
@@ -238,7 +242,7 @@ async def test_after_any_changes_the_lists_are_those_of_a_run_over_all_demands(
     n_kept = 0
     for night in range(5):
         day = today() + timedelta(days=night // 2)
-        for module in (questions, chunks, runs, service):
+        for module in (questions, causes, runs, service):
             monkeypatch.setattr(module, "today", lambda day=day: day)
         for step in chance.choices(STEPS, k=chance.randint(0, 3)):
             await step(engine, chance, tmp_path)

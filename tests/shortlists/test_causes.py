@@ -17,15 +17,17 @@ from matching_service.foundation.clock import today
 from matching_service.jobs import nightly
 from matching_service.matching import questions, service
 from matching_service.matching.engine import Engine
-from matching_service.matching.schemas import DecisionBody, DemandChanges, MatchBody, MovedProfile, PlacedProfile
+from matching_service.matching.schemas import MatchBody
 from matching_service.organizations.queries import get_organization
 from matching_service.organizations.schemas import ExclusionBody, OrganizationCreate
 from matching_service.organizations.service import create_organization, replace_exclusions
 from matching_service.profiles.queries import get_profile
 from matching_service.profiles.service import delete_profile
-from matching_service.runs import chunks
+from matching_service.runs import queries as run_queries
 from matching_service.runs import service as runs
 from matching_service.shortlists import causes, queries
+from matching_service.shortlists import service as shortlists
+from matching_service.shortlists.schemas import DecisionBody, DemandChanges, MovedProfile, PlacedProfile
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
@@ -58,7 +60,7 @@ def codes(places: Sequence[PlacedProfile | MovedProfile], profile_id: str | None
 async def decide(engine: Engine, demand: str, profile_id: str, decision: Any) -> None:
     (item,) = [item for item in (await shown(engine))[demand] if item.profile.id == profile_id]
     async with engine.database.transaction() as session:
-        await runs.decide(session, item.match_id or "", DecisionBody(decision=decision), COMMAND_LINE)
+        await shortlists.decide(session, item.match_id or "", DecisionBody(decision=decision), COMMAND_LINE)
 
 
 async def listed(engine: Engine, demand: str) -> list[str]:
@@ -124,7 +126,7 @@ async def test_an_edited_profile_is_told_with_its_fields_and_works(engine: Engin
         profile = await get_profile(session, outside)
         await delete_profile(session, profile, COMMAND_LINE)
     async with engine.database.reading() as session:
-        run = await queries.last_finished_run(session)
+        run = await run_queries.last_finished_run(session)
         assert run is not None
         again = {
             changes.demand_id: changes
@@ -178,7 +180,7 @@ async def test_who_was_pinned_comes_in_by_that(engine: Engine) -> None:
     await rerank(engine)
     assert last not in await listed(engine, "D0")
     async with engine.database.transaction() as session:
-        await runs.decide(session, item.match_id or "", DecisionBody(decision="pinned"), COMMAND_LINE)
+        await shortlists.decide(session, item.match_id or "", DecisionBody(decision="pinned"), COMMAND_LINE)
     changes = await of_demand(engine, await rerank(engine), "D0")
     assert codes(changes.entered, last) == ["pinned"]
     assert changes.left == []
@@ -213,7 +215,7 @@ async def test_whom_the_organization_does_not_want_and_whom_it_wants_again(engin
 
 
 def on_day(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
-    for module in (questions, chunks, runs, service):
+    for module in (questions, causes, runs, service):
         monkeypatch.setattr(module, "today", lambda: day)
 
 

@@ -4,7 +4,6 @@ import pytest
 from sqlalchemy import inspect, text
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.app import check_schema
 from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
 from matching_service.foundation.errors import Unavailable
@@ -14,6 +13,7 @@ from matching_service.profiles.schemas import ProfileCreate, Work
 from matching_service.profiles.service import create_profile
 from matching_service.store import migrate
 from matching_service.store.database import Database
+from matching_service.store.migrate import check_schema
 from matching_service.store.tables import Table
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 from anyio import CancelScope
 from fastapi import Depends, Request
 
+from matching_service.api.services import services_of
 from matching_service.foundation.errors import Text, Unavailable
 
 _N_CPUS = os.cpu_count() or 1
@@ -62,14 +63,18 @@ class Admission:
             raise _overloaded()  # nobody reads it
 
 
-def ranking_line() -> Admission:
+class RankingLine(Admission):
     """For answers that people wait for: with a full line each has its turn after some 32 rankings."""
-    return Admission(n_running=2 * _N_CPUS, n_waiting=32 * _N_CPUS)
+
+    def __init__(self, *, n_running: int = 2 * _N_CPUS, n_waiting: int = 32 * _N_CPUS) -> None:
+        super().__init__(n_running=n_running, n_waiting=n_waiting)
 
 
-def bulk_line() -> Admission:
+class BulkLine(Admission):
     """For bulks, of which one is written while the next is read; those that wait hold up to 8 MB each."""
-    return Admission(n_running=2, n_waiting=8)
+
+    def __init__(self, *, n_running: int = 2, n_waiting: int = 8) -> None:
+        super().__init__(n_running=n_running, n_waiting=n_waiting)
 
 
 def _overloaded() -> Unavailable:
@@ -82,13 +87,11 @@ async def _hung_up(request: Request) -> None:
 
 
 async def _ranking_turn(request: Request) -> AbstractAsyncContextManager[None]:
-    line: Admission = request.app.state.ranking_line
-    return line.turn(lambda: _hung_up(request))
+    return services_of(request).get(RankingLine).turn(lambda: _hung_up(request))
 
 
 async def _bulk_turn(request: Request) -> AbstractAsyncContextManager[None]:
-    line: Admission = request.app.state.bulk_line
-    return line.turn(lambda: _hung_up(request))
+    return services_of(request).get(BulkLine).turn(lambda: _hung_up(request))
 
 
 RankingTurn = Annotated[AbstractAsyncContextManager[None], Depends(_ranking_turn)]

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Action, Principal, authorize
 from matching_service.access.service import authenticate
 from matching_service.api.problems import language_of
+from matching_service.api.services import provided
 from matching_service.foundation.errors import Language, PreconditionFailed, Text
 from matching_service.foundation.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, decode_cursor
 from matching_service.store.database import LAST_SEQ, Database
@@ -20,12 +21,7 @@ from matching_service.store.database import LAST_SEQ, Database
 _bearer = HTTPBearer(auto_error=False, description="An API key, made by `matching-service keys create`.")
 
 
-async def get_database(request: Request) -> Database:
-    database: Database = request.app.state.database
-    return database
-
-
-DatabaseDep = Annotated[Database, Depends(get_database)]
+DatabaseDep = Annotated[Database, Depends(provided(Database))]
 
 
 async def _write_session(request: Request, database: DatabaseDep) -> AsyncIterator[AsyncSession]:

@@ -1,6 +1,7 @@
 """Is the process alive, can it do its work, and what does it measure."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -9,9 +10,30 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from matching_service.api.deps import DatabaseDep
+from matching_service.api.services import services_of
 from matching_service.store.migrate import current_revision, newest_revision
 
 router = APIRouter(tags=["health"])
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """The index of profiles in this process. ``as_of``: the last event that it includes; ``n_pending``: passages whose
+    vectors are still to come.
+    """
+
+    is_loaded: bool
+    as_of: int
+    n_profiles: int
+    n_pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexHealth:
+    """How this module asks for the index, which lies above it. ``behind``: events that the index does not know yet."""
+
+    state: Callable[[], IndexState]
+    behind: Callable[[], Awaitable[int]]
 
 
 class Alive(BaseModel):
@@ -49,28 +71,28 @@ async def ready(request: Request, response: Response, database: DatabaseDep) -> 
         async with database.reading() as session:
             await session.execute(text("SELECT 1"))
         revision, needed = await current_revision(database), newest_revision()
-        engine: Any = request.app.state.engine
-        behind = await engine.profiles.behind() if revision == needed else None
+        index = services_of(request).get(IndexHealth)
+        behind = await index.behind() if revision == needed else None
     except (SQLAlchemyError, OSError) as error:
         unknown = Check(ok=False, detail="unknown")
         failed = Check(ok=False, detail=type(error).__name__)
         response.status_code, response.headers["Retry-After"] = 503, "1"
         return Ready(status="not ready", database=failed, migrations=unknown, index=unknown)
     migrations = Check(ok=revision == needed, detail=f"at {revision}, needs {needed}")
-    snapshot, is_open = engine.profiles.snapshot, engine.profiles.is_open and engine.demands.is_open
-    index = Check(ok=is_open, detail="loaded" if is_open else "loading")
-    is_ready = migrations.ok and index.ok
+    state = index.state()
+    loaded = Check(ok=state.is_loaded, detail="loaded" if state.is_loaded else "loading")
+    is_ready = migrations.ok and loaded.ok
     if not is_ready:
         response.status_code, response.headers["Retry-After"] = 503, "1"
     return Ready(
         status="ready" if is_ready else "not ready",
         database=Check(ok=True, detail="reachable"),
         migrations=migrations,
-        index=index,
-        index_as_of=snapshot.as_of,
+        index=loaded,
+        index_as_of=state.as_of,
         index_behind=behind,
-        index_profiles=snapshot.n_profiles,
-        index_pending_vectors=snapshot.n_pending,
+        index_profiles=state.n_profiles,
+        index_pending_vectors=state.n_pending,
     )
 
 

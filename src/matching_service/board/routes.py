@@ -8,6 +8,7 @@ from matching_service.api.deps import PageDep, ReadSession, names_tag
 from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
+from matching_service.api.services import services_of
 from matching_service.board.feed import MAX_ENTRIES, atom_feed
 from matching_service.board.listing import Board, Entry, Listing
 from matching_service.board.schemas import BoardDemand
@@ -24,11 +25,10 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The list is
 
 
 async def _listing(request: Request) -> Listing:
-    board: Board = request.app.state.board
-    return await board.listing()
+    return await services_of(request).get(Board).listing()
 
 
-def _found(
+async def _found(
     listing: Annotated[Listing, Depends(_listing)],
     q: Annotated[Search | None, Blank, Query(description="Words that must all be found; synonyms count.")] = None,
     cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,

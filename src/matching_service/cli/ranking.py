@@ -15,10 +15,10 @@ from matching_service.cli.output import AsJson, print_json, print_rows, progress
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
 from matching_service.jobs.processes import MIN_DEMANDS, ranking_processes
-from matching_service.matching.engine import rank_many
-from matching_service.matching.schemas import DemandChanges
+from matching_service.matching.ranking import rank_many
 from matching_service.runs.chunks import RankMany
 from matching_service.runs.service import RESUME_PATIENCE_S, START_PATIENCE_S
+from matching_service.shortlists.schemas import DemandChanges
 
 
 def rerank(

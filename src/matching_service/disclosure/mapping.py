@@ -78,6 +78,12 @@ class EntityMapping(BaseModel):
 
 Mapped = Mapping[str, EntityMapping]
 """One mapping: per entity how it is translated."""
+
+
+class Mappings(dict[str, Mapped]):
+    """All mappings of an operator's file, by name."""
+
+
 _FILE: TypeAdapter[dict[str, dict[str, EntityMapping]]] = TypeAdapter(dict[str, dict[str, EntityMapping]])
 
 
@@ -101,10 +107,10 @@ def find_mapping(mappings: Mapping[str, Mapped], name: str, *, pointer: str = "m
     raise InvalidInput("unknown_mapping", message, errors=[FieldError("unknown_mapping", message, pointer)])
 
 
-def load_mappings(path: Path | None) -> Mapping[str, Mapped]:
+def load_mappings(path: Path | None) -> Mappings:
     """All mappings of the file by name, none without a file; raises InvalidInput naming every mistake in it."""
     if path is None:
-        return {}
+        return Mappings()
     try:
         with path.open("rb") as file:
             mappings = _FILE.validate_python(tomllib.load(file))
@@ -122,7 +128,7 @@ def load_mappings(path: Path | None) -> Mapping[str, Mapped]:
     ]
     if mistakes:
         raise _invalid(path, mistakes)
-    return mappings
+    return Mappings(mappings)
 
 
 def _mistakes(entity: str, mapping: EntityMapping) -> Iterator[str]:

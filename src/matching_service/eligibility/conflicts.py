@@ -5,37 +5,23 @@ from dataclasses import dataclass
 from datetime import date
 from operator import itemgetter
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from matching_service.api.fields import Body
 from matching_service.demands.queries import get_demand
+from matching_service.eligibility.schemas import Code, ConflictItem, ConflictReason, MatchedProfile, ReasonAnswer
 from matching_service.foundation.errors import Text
 from matching_service.foundation.paging import Page, PageRequest, page_of
-from matching_service.matching.schemas import Ids, MatchedProfile, ReasonAnswer
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import is_id
 from matching_service.store.matching import DecisionRow
 from matching_service.store.organizations import ExclusionRow
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.suggestions import REFUSED, SuggestionRow
-
-Code = Literal[
-    "own_organization",
-    "excluded_by_organization",
-    "excluded_organization",
-    "unavailable",
-    "hidden",
-    "withdrawn",
-    "rejected",
-    "refused",
-    "not_found",
-]
 
 CONFLICT_WORDS: Mapping[Code, Text] = MappingProxyType(
     {
@@ -64,25 +50,6 @@ _ListedOrganization = aliased(ExclusionRow)
 _EXCLUSIONS = select(
     ExclusionRow.organization_id, ExclusionRow.profile_id, ExclusionRow.excluded_organization_id
 ).where(ExclusionRow.organization_id.in_(bindparam("organization_ids", expanding=True)))
-
-
-class ConflictBody(Body):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"candidates": ["01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"]}]}
-    )
-
-    candidates: Ids | None = Field(default=None, description="Check just these profiles; null: all that are stored.")
-
-
-class ConflictReason(BaseModel):
-    code: Code
-    detail: ReasonAnswer
-
-
-class ConflictItem(BaseModel):
-    profile: MatchedProfile | None = Field(description="null: there is no such profile.")
-    profile_id: str
-    reasons: list[ConflictReason] = Field(description="All that apply, at least one.")
 
 
 @dataclass(frozen=True, slots=True)

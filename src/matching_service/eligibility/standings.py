@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, Select, and_, bindparam, case, func, liter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.states import OPEN
-from matching_service.matching.schemas import Decision
+from matching_service.eligibility.schemas import Decision
 from matching_service.ranking.structured import Standing
 from matching_service.store.demands import UNDER_CONTRACT, DemandRow
 from matching_service.store.lookup import id_batches

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 
 from matching_service.access.policies import POLICIES, Action, Principal, authorize
 from matching_service.api.deps import (
@@ -12,7 +12,8 @@ from matching_service.api.deps import (
 from matching_service.api.fields import Blank
 from matching_service.api.idempotency import RememberingRoute
 from matching_service.api.problems import problem_responses
-from matching_service.disclosure.mapping import find_mapping
+from matching_service.api.services import provided
+from matching_service.disclosure.mapping import Mappings, find_mapping
 from matching_service.disclosure.representations import FEED_ENTITIES
 from matching_service.disclosure.schemas import Audience, FeedEntity, MappingName
 from matching_service.feeds import feed
@@ -26,9 +27,9 @@ CanRead = Annotated[Principal, Depends(Permit(Action.FEED_READ))]
 
 @router.get("/feed", responses=problem_responses(409))
 async def read_feed(
-    request: Request,
     session: ReadSession,
     principal: CanRead,
+    mappings: Annotated[Mappings, Depends(provided(Mappings))],
     entity: Annotated[
         str | None, Blank, Query(max_length=100, description="`demand`, `profile`, `match`, with commas between them.")
     ] = None,
@@ -53,7 +54,7 @@ async def read_feed(
     entities = position.entities if position is not None else asked or default
     if "match" in entities:
         authorize(principal, Action.FEED_READ_OFFICE)
-    chosen = find_mapping(request.app.state.mappings, mapping) if mapping is not None else None
+    chosen = find_mapping(mappings, mapping) if mapping is not None else None
     return await feed.read_feed(session, entities, after=position, limit=limit, audience=audience, mapping=chosen)
 
 

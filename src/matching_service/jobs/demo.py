@@ -10,10 +10,10 @@ from matching_service.demands.queries import get_demand
 from matching_service.files.imports import import_file
 from matching_service.jobs import nightly
 from matching_service.matching.engine import Engine
-from matching_service.matching.schemas import MatchAnswer
-from matching_service.matching.service import latest_matches
 from matching_service.profiles.service import upsert_profiles
 from matching_service.profiles.societies import builtin_societies
+from matching_service.shortlists.schemas import MatchAnswer
+from matching_service.shortlists.service import latest_matches
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import rows_by_external_id
 

@@ -8,12 +8,13 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import NotFound, Text
 from matching_service.foundation.paging import MAX_LIMIT, PageRequest, decode_cursor
 from matching_service.jobs.pruning import KEPT, prune_outbox
-from matching_service.matching.engine import Engine, rank_many
-from matching_service.matching.schemas import DemandChanges
+from matching_service.matching.engine import Engine
+from matching_service.matching.ranking import rank_many
+from matching_service.runs import queries as run_queries
 from matching_service.runs import service as runs
 from matching_service.runs.chunks import Progress, RankMany
-from matching_service.shortlists import queries
-from matching_service.shortlists.queries import ClusterChanges
+from matching_service.runs.queries import ClusterChanges
+from matching_service.shortlists.schemas import DemandChanges
 from matching_service.store.matching import MatchListRow, MatchRunRow
 
 _MAX_FAILURES = 20
@@ -34,7 +35,7 @@ async def begin(engine: Engine, *, resume: bool, scope: str = "open") -> MatchRu
         async with engine.database.transaction() as session:
             return await runs.start_run(engine, session, COMMAND_LINE, scope=scope)
     async with engine.database.reading() as session:
-        run = await queries.running_run(session)
+        run = await run_queries.running_run(session)
     if run is None:
         message = Text("没有中断的匹配任务可续跑。", "There is no interrupted match run to resume.")
         raise NotFound("no_interrupted_run", message)
@@ -57,8 +58,8 @@ async def rerank(
     if ended.state == "finished":
         await prune_outbox(engine.database, before=now() - KEPT)
     async with engine.database.reading() as session:
-        failures = await queries.list_failed_lists(session, ended.id, PageRequest(_MAX_FAILURES))
-        clusters = await queries.changes_by_cluster(session, ended.id) if ended.state == "finished" else []
+        failures = await run_queries.list_failed_lists(session, ended.id, PageRequest(_MAX_FAILURES))
+        clusters = await run_queries.changes_by_cluster(session, ended.id) if ended.state == "finished" else []
     return NightReport(ended, clusters, failures.items)
 
 

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from matching_service.foundation.settings import Settings
-from matching_service.matching.engine import Engine, Listed, RankRequest, View, rank_many
+from matching_service.matching.engine import Engine, View
+from matching_service.matching.ranking import RankRequest, rank_many
+from matching_service.shortlists.lists import Listed
 from matching_service.store.database import Database
 
 logger = logging.getLogger(__name__)

@@ -5,13 +5,13 @@ from itertools import islice
 from typing import Protocol
 
 from matching_service.index.contract import Document, Facts, Passage
+from matching_service.live_index.texts import ShownProfile, ShownWork
 from matching_service.live_index.vectors import Vectors, encode_texts
 from matching_service.ranking.encoder import EncodableText, Encoder
 from matching_service.ranking.explain import PassageText
 from matching_service.ranking.lexical import passage_terms
 from matching_service.ranking.query import Query
 from matching_service.ranking.semantic import query_texts
-from matching_service.shortlists.queries import ShownProfile, ShownWork
 from matching_service.store.demands import DemandRow
 from matching_service.store.profiles import ProfileRow, WorkRow
 from matching_service.text.language import language_of

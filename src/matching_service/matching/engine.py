@@ -4,40 +4,32 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from anyio import CapacityLimiter, to_thread
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.eligibility.standings import Standings
 from matching_service.foundation.errors import Text, Unavailable
 from matching_service.index.contract import Document, Facts, Passage, Versions
-from matching_service.index.filters import Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
-from matching_service.live_index.documents import own_passage, work_passage
 from matching_service.live_index.indexing import DEMANDS, PROFILES, LiveIndex
-from matching_service.live_index.vectors import RecallingEncoder, VectorStore
-from matching_service.matching.schemas import explanation_body
+from matching_service.live_index.vectors import VectorStore
 from matching_service.matching.weights import WeightsStore
 from matching_service.ranking.encoder import Encoder
-from matching_service.ranking.explain import Explainer, PassageText
 from matching_service.ranking.fusion import Weights
 from matching_service.ranking.lexical import passage_terms
-from matching_service.ranking.prepare import PreparedQuery, prepare
+from matching_service.ranking.prepare import prepare
 from matching_service.ranking.query import Query
-from matching_service.ranking.ranker import RankedProfile, rank
-from matching_service.ranking.semantic import query_texts
-from matching_service.ranking.structured import Circumstances
-from matching_service.shortlists.queries import ShownProfile, ShownWork, shown_texts
+from matching_service.ranking.ranker import rank
+from matching_service.shortlists.lists import MadeWith
 from matching_service.store.database import Database
 from matching_service.store.outbox import last_seqs
-from matching_service.text.language import language_of
+from matching_service.text.lexicon import default_lexicon
 from matching_service.text.terms import default_analyzer
 
 logger = logging.getLogger(__name__)
@@ -129,7 +121,10 @@ class Engine:
         """Rank once, then leave what is here now alone: a full collection of garbage, which stops everything, need not
         look at it each time.
         """
-        await to_thread.run_sync(_attempt, _warm_up, self.encoder)
+        try:
+            await to_thread.run_sync(_warm_up, self.encoder)
+        except Exception:
+            logger.exception("warm_up_failed")
         gc.collect()
         gc.freeze()
 
@@ -197,96 +192,20 @@ class View:
         """Names the document frequencies of profiles and of demands, on which the rarity of every word rests."""
         return f"{self.snapshot.version}-{self.demands.version}"
 
+    def made_with(self, encoder: Encoder) -> MadeWith:
+        """The versions that lists ranked with this view depend on, beside the weights."""
+        return MadeWith(
+            index_version=self.snapshot.version,
+            index_as_of=self.snapshot.as_of,
+            index_profiles=self.snapshot.n_profiles,
+            lexicon_version=default_lexicon().version,
+            encoder_version=encoder.version,
+        )
+
     @property
     def asked(self) -> Frequencies:
         """How often terms occur in demands."""
         return self.demands.frequencies
-
-
-@dataclass(frozen=True, slots=True)
-class RankRequest:
-    """One question to the ranker. ``pinned`` profiles are listed even below ``top_k``; ``weights`` of its own come
-    before those in force.
-    """
-
-    query: Query
-    filters: Filters
-    top_k: int
-    circumstances: Circumstances
-    weights: Weights | None = None
-    explain: bool = True
-    pinned: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A ranked profile with what an answer says of it; ``explanation`` is plain JSON."""
-
-    ranked: RankedProfile
-    profile: ShownProfile
-    explanation: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Ranking:
-    request: RankRequest
-    prepared: PreparedQuery
-    ranked: Sequence[RankedProfile]
-
-
-async def rank_many(
-    engine: Engine, requests: Sequence[RankRequest], view: View, encoder: Encoder | None = None
-) -> list[list[Listed] | Exception]:
-    """A list per request, in order; a request that fails gives its exception and harms no other.
-
-    encoder : what ``recalling`` said of the questions, where it was asked before.
-    Vectors of the questions and texts for all explanations are read in three queries, whatever the number of requests.
-    No connection is held while the processor works, and the texts are read after the snapshot was taken, so they know
-    all that it knows.
-    """
-    known = encoder or await _recalling(engine, [request.query for request in requests])
-
-    def rank_all() -> list[_Ranking | Exception]:
-        return [_attempt(_rank_one, request, view, known) for request in requests]
-
-    rankings = await to_thread.run_sync(rank_all, limiter=engine.cpu)
-    done = [ranking for ranking in rankings if isinstance(ranking, _Ranking)]
-    profile_ids = {ranked.profile_id for ranking in done for ranked in ranking.ranked}
-    explained = [ranked for ranking in done if ranking.request.explain for ranked in ranking.ranked]
-    work_ids = {work_id for ranked in explained for work_id in ranked.work_ids if work_id}
-    async with engine.database.reading() as session:
-        profiles, works = await shown_texts(session, profile_ids, work_ids)
-
-    def explain_all() -> list[list[Listed] | Exception]:
-        return [
-            ranking if isinstance(ranking, Exception) else _attempt(_list_one, ranking, profiles, works, view.snapshot)
-            for ranking in rankings
-        ]
-
-    return await to_thread.run_sync(explain_all, limiter=engine.cpu)
-
-
-async def rank_demands(
-    engine: Engine, query: Query, snapshot: Snapshot, filters: Filters, top_k: int
-) -> list[RankedProfile]:
-    """Demands that are like a text; their index holds them in the place of profiles."""
-    encoder = await _recalling(engine, [query])
-
-    def run() -> list[RankedProfile]:
-        return rank(prepare(query, encoder), snapshot, top_k=top_k, filters=filters)
-
-    return await to_thread.run_sync(run, limiter=engine.cpu)
-
-
-async def _recalling(engine: Engine, queries: Sequence[Query]) -> Encoder:
-    async with engine.database.reading() as session:
-        return await recalling(engine, session, queries)
-
-
-async def recalling(engine: Engine, session: AsyncSession, queries: Sequence[Query]) -> Encoder:
-    """The encoder, with what is known of these questions."""
-    texts = [text for query in queries for text in query_texts(query.topical(), language_of(query.text))]
-    return RecallingEncoder(engine.encoder, await engine.vectors.remembered(session, texts))
 
 
 def _warm_up(encoder: Encoder) -> None:
@@ -296,63 +215,3 @@ def _warm_up(encoder: Encoder) -> None:
     document = Document("", Facts(""), (Passage(None, passage_terms([text], default_analyzer()), vector),))
     snapshot = Snapshot.build([document], Versions("", encoder.version, encoder.n_dimensions))
     rank(prepare(Query(text, must_have=(text,)), encoder), snapshot, top_k=1)
-
-
-def _attempt(function: Any, *arguments: Any) -> Any:
-    """The function's result, or the exception as a value, logged with its traceback: one bad demand stops no batch."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        logger.exception("ranking_failed")
-        return error
-
-
-def _rank_one(request: RankRequest, view: View, encoder: Encoder) -> _Ranking:
-    prepared = prepare(request.query, encoder, asked=view.asked)
-
-    def ranked(top_k: int, filters: Filters) -> list[RankedProfile]:
-        return rank(
-            prepared,
-            view.snapshot,
-            top_k=top_k,
-            filters=filters,
-            weights=request.weights or view.weights,
-            circumstances=request.circumstances,
-        )
-
-    found = ranked(request.top_k, request.filters)
-    missing = request.pinned - {entry.profile_id for entry in found}
-    if request.filters.candidates is not None:
-        missing &= request.filters.candidates
-    if missing:
-        found += ranked(len(missing), replace(request.filters, candidates=missing))  # a pin overrides no exclusion
-    return _Ranking(request, prepared, found)
-
-
-def _list_one(
-    ranking: _Ranking, profiles: Mapping[str, ShownProfile], works: Mapping[str, ShownWork], snapshot: Snapshot
-) -> list[Listed]:
-    """Leave out what was deleted since the snapshot; explain the rest."""
-    listed: list[Listed] = []
-    explainer = Explainer(ranking.prepared, snapshot.frequencies)
-    for ranked in ranking.ranked:
-        profile = profiles.get(ranked.profile_id)
-        if profile is None:
-            continue
-        explanation = None
-        if ranking.request.explain:
-            texts = _passage_texts(ranked, profile, works)
-            found = explainer.explain(ranked, texts)
-            explanation = explanation_body(ranked, found)
-        listed.append(Listed(ranked, profile, explanation))
-    return listed
-
-
-def _passage_texts(ranked: RankedProfile, profile: ShownProfile, works: Mapping[str, ShownWork]) -> list[PassageText]:
-    texts: list[PassageText] = []
-    for work_id in ranked.work_ids:
-        if work_id is None:
-            texts.append(own_passage(profile))
-        elif (work := works.get(work_id)) is not None:
-            texts.append(work_passage(work))
-    return texts

@@ -8,13 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.queries import get_demand
 from matching_service.eligibility.conflicts import Exclusions, exclusions_of
+from matching_service.eligibility.schemas import Decision
 from matching_service.eligibility.standings import Pair, Standings, pairs_of
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
 from matching_service.index.filters import Filters
 from matching_service.live_index.documents import demand_query
-from matching_service.matching.engine import RankRequest
-from matching_service.matching.schemas import Decision, QuestionBody
+from matching_service.matching.ranking import RankRequest
+from matching_service.matching.schemas import QuestionBody
 from matching_service.ranking.fusion import TOPIC_SIGNALS, Weights
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import Circumstances

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from matching_service.eligibility.conflicts import ConflictReason
+from matching_service.eligibility.schemas import ConflictReason, ReasonAnswer
 from matching_service.foundation.errors import Text
-from matching_service.matching.schemas import MAX_TOP_K, ExplainBody, ReasonAnswer, WhyNot
+from matching_service.matching.schemas import MAX_TOP_K, ExplainBody, WhyNot
 from matching_service.store.profiles import ProfileRow
 
 

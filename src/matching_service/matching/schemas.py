@@ -1,7 +1,7 @@
 """Bodies and answers of matching."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
@@ -20,18 +20,15 @@ from matching_service.api.fields import (
     Topics,
 )
 from matching_service.api.problems import ProblemError
+from matching_service.eligibility.schemas import Decision, Ids, MatchedProfile, ReasonAnswer
 from matching_service.profiles.schemas import Kind
 from matching_service.ranking.calibrate import Level
-from matching_service.ranking.explain import Explanation
-from matching_service.ranking.ranker import RankedProfile
+from matching_service.shortlists.schemas import ExplanationAnswer, IndexAnswer
 
 MAX_TOP_K = 1_000
-MAX_IDS = 5_000
 DEFAULT_TOP_K = 20
 
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K), NotBool]
-Ids = Annotated[list[EntityId], Field(max_length=MAX_IDS)]
-Decision = Literal["pinned", "shortlisted", "rejected"]
 Signal = Literal[
     "lexical",
     "semantic",
@@ -128,81 +125,6 @@ class ReverseBody(Body):
     min_as_of: MinAsOf = None
 
 
-class MatchedProfile(Answer):
-    id: str
-    external_id: str | None
-    kind: str
-    name: str
-    region: str | None
-
-
-class ReasonAnswer(BaseModel):
-    zh: str
-    en: str
-
-
-class PartAnswer(BaseModel):
-    signal: str
-    value: float = Field(
-        description="In [0, 1]: of lexical and semantic how well the texts fit; of must_have the share missing; "
-        "of stability how much of its allowance is used; of the others how far they are from neutral."
-    )
-    weight: float = Field(description="Negative where the signal speaks against the profile.")
-    contribution: float = Field(description="value x weight; the contributions sum to the score.")
-    reason: ReasonAnswer | None = Field(default=None, description="What was compared, in words.")
-
-
-class TermAnswer(BaseModel):
-    term: str
-    contribution: float
-
-
-class EvidenceAnswer(BaseModel):
-    work_id: str | None = Field(description="null: the profile's own text.")
-    work_title: str | None = None
-    year: int | None = None
-    field: str
-    start: int = Field(description="Where `text` begins in the stored field.")
-    text: str
-    highlights: list[tuple[int, int]] = Field(description="Half-open spans of `text`.")
-
-
-class ExplanationAnswer(BaseModel):
-    parts: list[PartAnswer]
-    terms: list[TermAnswer]
-    evidence: list[EvidenceAnswer]
-    missing_must_have: list[str]
-    missing_nice_to_have: list[str] = Field(default_factory=list)
-    reason: ReasonAnswer
-
-
-class MatchItem(BaseModel):
-    rank: int
-    profile: MatchedProfile
-    score: float = Field(description="In [0, 1].")
-    level: Level
-    explanation: ExplanationAnswer | None
-    match_id: str | None = Field(default=None, description="Only for a stored list.")
-    decision: Decision | None = None
-
-
-class IndexAnswer(BaseModel):
-    version: str
-    as_of: int = Field(description="Sequence number of the last change of a profile that is included.")
-    profiles: int
-    pending_vectors: int = Field(
-        default=0, description="Passages that are found by their words, but not yet by their meaning."
-    )
-
-
-class MatchAnswer(BaseModel):
-    run_id: str | None
-    index: IndexAnswer
-    weights_version: str
-    took_ms: float | None
-    items: list[MatchItem]
-
-
 class WhyNot(BaseModel):
     code: str
     detail: ReasonAnswer
@@ -266,132 +188,3 @@ class SubmissionAnswer(BaseModel):
 
     missing: list[ProblemError] = Field(description="Everything that the form lacks; empty: it can be submitted.")
     similar: list[EarlierItem] = Field(description="The same problem, asked before, and its outcome; best first.")
-
-
-class RunBody(Body):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"scope": "open"}, {"scope": "changed"}]})
-
-    scope: Literal["open", "changed"] = Field(
-        default="open",
-        description="open: all open demands. changed: those that changed since the last run, or whose list would be "
-        "another because of a profile that did; the others keep theirs.",
-    )
-
-
-class Run(Answer):
-    id: str
-    scope: str = Field(description="open, changed, or demand: one list that was asked for by hand.")
-    state: str = Field(description="running, finished, cancelled or failed.")
-    created_at: datetime
-    finished_at: datetime | None
-    heartbeat_at: datetime | None = Field(description="When it last stored lists.")
-    is_interrupted: bool = Field(
-        default=False, description="It is running, but the process that ranked is gone: resume or cancel it."
-    )
-    remaining_s: float | None = Field(
-        default=None, description="Estimated by its pace so far; null while nothing is known, and when it has ended."
-    )
-    estimated_finish_at: datetime | None = None
-    n_demands: int
-    n_done: int = Field(description="Demands that were ranked.")
-    n_kept: int = Field(description="Demands that keep their list, because nothing that concerns them changed.")
-    n_failed: int
-    top_k: int
-    index_version: str
-    index_as_of: int
-    lexicon_version: str
-    encoder_version: str
-    weights_version: str
-    frequencies_version: str | None = Field(description="Names the word counts that rarity rests on.")
-    stability: float | None
-
-
-class FailedDemand(Answer):
-    demand_id: str
-    error: str
-
-
-class CauseAnswer(BaseModel):
-    """Why a profile came, went or moved: the code for programs, the sentences for people."""
-
-    code: str = Field(
-        description="Of the profile: first_list, new_profile, profile_changed, availability_changed, standing_changed, "
-        "pinned, shortlisted, asked_again, exclusions_changed, deleted, hidden, withdrawn, unavailable, "
-        "own_organization, excluded_by_organization, excluded_organization, rejected, refused. Of the demand: "
-        "demand_changed, asked_by_hand. Of the ranking: weights_changed, lexicon_changed, encoder_changed, "
-        "frequencies_changed, stability_changed, new_year. others_moved: nothing of its own."
-    )
-    fields: list[str] = Field(description="Fields that changed.")
-    works: list[str] = Field(description="Titles of works that came, changed or went, five at most.")
-    zh: str
-    en: str
-
-
-class PlacedProfile(BaseModel):
-    profile_id: str | None = Field(description="null: the profile had been deleted.")
-    name: str | None = Field(description="null: there is no such profile any more.")
-    rank: int
-    causes: list[CauseAnswer]
-
-
-class MovedProfile(BaseModel):
-    profile_id: str
-    name: str | None = Field(description="null: there is no such profile any more.")
-    from_rank: int
-    to_rank: int
-    causes: list[CauseAnswer]
-
-
-class DemandChanges(BaseModel):
-    demand_id: str
-    entered: list[PlacedProfile]
-    left: list[PlacedProfile]
-    moved: list[MovedProfile]
-
-
-class DecisionBody(Body):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "pinned", "reason": "企业已面谈"}]})
-
-    decision: Decision
-    reason: Text5000 = None
-
-
-class DecisionAnswer(Answer):
-    demand_id: str
-    profile_id: str
-    decision: Decision
-    reason: str | None
-    actor_id: str
-    at: datetime
-
-
-def explanation_body(ranked: RankedProfile, found: Explanation) -> dict[str, Any]:
-    """An ``ExplanationAnswer`` as it is stored: plain JSON. Written out, because a night makes tens of thousands."""
-    return {
-        "parts": [
-            {
-                "signal": part.signal,
-                "value": part.value,
-                "weight": part.weight,
-                "contribution": part.contribution,
-                "reason": part.reason._asdict() if part.reason is not None else None,
-            }
-            for part in ranked.parts
-        ],
-        "terms": [{"term": term.term, "contribution": term.contribution} for term in found.terms],
-        "evidence": [
-            {
-                "work_id": one.work_id,
-                "work_title": one.work_title,
-                "year": one.year,
-                "field": one.field,
-                "start": one.start,
-                "text": one.text,
-                "highlights": one.highlights,
-            }
-            for one in found.evidence
-        ],
-        "missing_must_have": list(ranked.missing_must_have),
-        "missing_nice_to_have": list(ranked.missing_nice_to_have),
-        "reason": found.reason._asdict(),
-    }

@@ -12,15 +12,17 @@ from matching_service.api.problems import problem_errors
 from matching_service.demands.queries import get_demand, last_transitions
 from matching_service.demands.states import EDITABLE, OPEN, DemandStatus
 from matching_service.demands.transitions import form_errors
-from matching_service.eligibility.conflicts import exclusions_of, may_be_proposed, reasons_against
-from matching_service.foundation.clock import now, today
+from matching_service.eligibility.conflicts import reasons_against
+from matching_service.eligibility.schemas import MatchedProfile
+from matching_service.foundation.clock import now
 from matching_service.foundation.errors import FieldError, InvalidInput, Language, Text
 from matching_service.foundation.metrics import MATCH_SECONDS
 from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.documents import demand_query, profile_query
-from matching_service.matching.engine import Engine, RankRequest, rank_demands, rank_many, recalling
+from matching_service.matching.engine import Engine
 from matching_service.matching.questions import demand_requests, filters_of, own_weights, read_question
+from matching_service.matching.ranking import RankRequest, rank_demands, rank_many, recalling
 from matching_service.matching.reasons import why_not
 from matching_service.matching.schemas import (
     MAX_TOP_K,
@@ -30,25 +32,20 @@ from matching_service.matching.schemas import (
     EarlierItem,
     ExplainAnswer,
     ExplainBody,
-    ExplanationAnswer,
-    IndexAnswer,
-    MatchAnswer,
     MatchBody,
     MatchedDemand,
-    MatchedProfile,
-    MatchItem,
     SubmissionAnswer,
 )
 from matching_service.profiles.queries import get_profile
 from matching_service.ranking.ranker import RankedProfile
-from matching_service.runs.chunks import changes_of
 from matching_service.shortlists import queries
+from matching_service.shortlists.causes import changes_of
 from matching_service.shortlists.lists import NewList, new_run, record_list_changed, store_lists
+from matching_service.shortlists.schemas import IndexAnswer, MatchAnswer, MatchItem
+from matching_service.shortlists.service import _explanation
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_by_ids
-from matching_service.store.matching import DecisionRow
 from matching_service.store.outbox import last_seqs
-from matching_service.store.profiles import ProfileRow
 
 _N_EARLIER = 5
 _N_REVERSE_CANDIDATES = 100
@@ -87,7 +84,9 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
     run_id, match_ids = None, dict[str, str]()
     if body.store and asked.demand is not None:
         as_of = view.snapshot.as_of
-        run = new_run(engine, view, weights, scope="demand", top_k=body.top_k, n_demands=1, events_as_of=as_of)
+        run = new_run(
+            view.made_with(engine.encoder), weights, scope="demand", top_k=body.top_k, n_demands=1, events_as_of=as_of
+        )
         run.state, run.n_done, run.finished_at = "finished", 1, now()
         write.add(run)
         await write.flush()
@@ -160,41 +159,6 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
         decision=asked.decision(profile.id),
         why_not=why_not(body, profile, against, rank=place, score=found.ranked.score if found is not None else None),
     )
-
-
-async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
-    """The list that people see for a demand; raises NotFound."""
-    demand = await get_demand(session, demand_id)
-    match_list, run = await queries.get_latest_list(session, demand_id)
-    matches = (await queries.get_matches(session, [match_list.id]))[match_list.id]
-    profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches))
-    decisions = (await queries.get_decisions(session, [demand_id]))[demand_id]
-    own = demand.organization_id
-    excluded = (await exclusions_of(session, [own]))[own]
-
-    def answer() -> MatchAnswer:
-        return MatchAnswer(
-            run_id=run.id,
-            index=IndexAnswer(version=run.index_version, as_of=run.index_as_of, profiles=run.index_profiles),
-            weights_version=run.weights_version,
-            took_ms=match_list.took_ms,
-            items=[
-                MatchItem(
-                    rank=match.rank,
-                    profile=MatchedProfile.model_validate(profile),
-                    score=match.score,
-                    level=match.level,  # type: ignore[arg-type]  # written by store_list
-                    explanation=_explanation(match.explanation),
-                    match_id=match.id,
-                    decision=_decision(decisions.get(match.profile_id)),
-                )
-                for match in matches
-                if (profile := profiles.get(match.profile_id)) is not None  # deleted since the list was read
-                and may_be_proposed(profile, own, excluded, on=today())  # changed since the list was stored
-            ],
-        )
-
-    return await to_thread.run_sync(answer)
 
 
 async def similar_demands(engine: Engine, demand_id: str, *, top_k: int, min_as_of: int | None) -> DemandMatchAnswer:
@@ -294,11 +258,3 @@ def _demand_answer(
             for rank_, (demand, ranked, explanation) in enumerate(found, start=1)
         ],
     )
-
-
-def _explanation(stored: dict[str, Any] | None) -> ExplanationAnswer | None:
-    return ExplanationAnswer.model_validate(stored) if stored else None
-
-
-def _decision(row: DecisionRow | None) -> Any:
-    return row.decision if row is not None else None

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from matching_service.access.policies import Action, Principal
 from matching_service.api.deps import (
@@ -20,6 +20,7 @@ from matching_service.api.fields import Blank, EntityId, RegionPrefix, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
+from matching_service.api.services import provided
 from matching_service.programme import queries, service
 from matching_service.programme.plan import Plan, find_target
 from matching_service.programme.schemas import (
@@ -41,12 +42,7 @@ OfCluster = Annotated[Topic | None, Blank, Query(description="Exact name of the 
 At = Annotated[date | None, Blank, Query(description="The end of which day, by what is known today; default today.")]
 
 
-async def _plan(request: Request) -> Plan:
-    plan: Plan = request.app.state.plan
-    return plan
-
-
-PlanDep = Annotated[Plan, Depends(_plan)]
+PlanDep = Annotated[Plan, Depends(provided(Plan))]
 
 
 @router.post("/programme-records", status_code=201, dependencies=[Idempotent], responses=problem_responses(409))

@@ -3,11 +3,12 @@
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from matching_service.access.policies import Action
 from matching_service.api.admission import RankingTurn
 from matching_service.api.deps import DatabaseDep, Permit
+from matching_service.api.services import provided
 from matching_service.programme.routes import PlanDep
 from matching_service.reports.files import MEDIA_TYPES, Format, Templates, write_report
 from matching_service.reports.schemas import Report
@@ -27,7 +28,7 @@ _WANTED = Query(alias="format", description="By default what `Accept` names, els
 )
 async def read_report(
     period: str,
-    request: Request,
+    templates: Annotated[Templates, Depends(provided(Templates))],
     database: DatabaseDep,
     plan: PlanDep,
     turn: RankingTurn,
@@ -36,7 +37,6 @@ async def read_report(
 ) -> Response:
     """The report of a year (2026), quarter (2026-Q3) or month (2026-09); of a running one what happened so far."""
     chosen = wanted or _format_in(accept)
-    templates: Templates = request.app.state.templates
     async with turn:
         async with database.snapshot() as session:
             report = await make_report(session, plan, period)

@@ -10,11 +10,14 @@ from datetime import date
 from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.eligibility.schemas import MAX_IDS
 from matching_service.foundation.clock import day_of
-from matching_service.matching.engine import Engine, Listed, RankRequest, View, rank_many
-from matching_service.matching.schemas import MAX_IDS
+from matching_service.matching.engine import Engine, View
+from matching_service.matching.ranking import RankRequest, rank_many
 from matching_service.ranking.structured import SOON
-from matching_service.shortlists.queries import PreviousList, last_finished_run
+from matching_service.runs.queries import last_finished_run
+from matching_service.shortlists.lists import Listed
+from matching_service.shortlists.queries import PreviousList
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import id_batches
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow

@@ -5,22 +5,20 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.eligibility.conflicts import exclusions_of
-from matching_service.foundation.clock import now, today
+from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict
 from matching_service.foundation.metrics import RUN_DEMANDS
-from matching_service.matching.engine import Engine, Listed, RankRequest, View, rank_many
+from matching_service.matching.engine import Engine, View
 from matching_service.matching.questions import demand_requests
+from matching_service.matching.ranking import RankRequest, rank_many
+from matching_service.runs import queries
 from matching_service.runs.affected import Asked, Changed, affected_demands
-from matching_service.shortlists import queries
-from matching_service.shortlists.causes import Compared, is_demand_changed, stored_changes
-from matching_service.shortlists.changes import Moves, compare_lists
-from matching_service.shortlists.lists import NewList, store_lists
-from matching_service.shortlists.queries import PreviousList
+from matching_service.shortlists import queries as shortlist_queries
+from matching_service.shortlists.causes import changes_of, is_demand_changed
+from matching_service.shortlists.lists import Listed, NewList, store_lists
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import MatchRunRow
@@ -112,7 +110,7 @@ async def _new_lists(work: Work, demand_ids: Sequence[str]) -> list[NewList]:
         done = await queries.ranked_demand_ids(session, run.id)
         demands = list((await get_by_ids(session, DemandRow, (i for i in demand_ids if i not in done))).values())
         requests = await demand_requests(session, demands, engine.standings, top_k=run.top_k)
-        previous = await queries.previous_lists(session, [demand.id for demand in demands])
+        previous = await shortlist_queries.previous_lists(session, [demand.id for demand in demands])
         asked = [
             Asked(demand, request, previous.get(demand.id)) for demand, request in zip(demands, requests, strict=True)
         ]
@@ -137,34 +135,6 @@ async def _new_lists(work: Work, demand_ids: Sequence[str]) -> list[NewList]:
         )
         for one in asked
     ]
-
-
-async def changes_of(
-    session: AsyncSession,
-    run: MatchRunRow,
-    outcomes: Sequence[tuple[DemandRow, PreviousList | None, Sequence[Listed] | Exception]],
-    *,
-    index_as_of: int,
-) -> dict[str, dict[str, Any]]:
-    """Per demand whose new list differs from the one before what changed and why, to be stored with the list."""
-    exclusions = await exclusions_of(session, (demand.organization_id for demand, _, _ in outcomes))
-    compared = [
-        Compared(
-            demand,
-            exclusions[demand.organization_id],
-            before,
-            {entry.profile.id: entry.ranked.score for entry in listed},
-            _moves(before, listed),
-        )
-        for demand, before, listed in outcomes
-        if not isinstance(listed, Exception)
-    ]
-    return await stored_changes(session, run, compared, index_as_of=index_as_of, on=today())
-
-
-def _moves(before: PreviousList | None, listed: Sequence[Listed]) -> Moves:
-    ranks = {entry.profile.id: rank for rank, entry in enumerate(listed, start=1)}
-    return compare_lists({}, ranks) if before is None else compare_lists(before.ranks, ranks, n_before=before.n_matches)
 
 
 async def _steadied(session: AsyncSession, run: MatchRunRow, asked: Sequence[Asked]) -> list[Asked]:

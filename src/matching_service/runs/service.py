@@ -7,7 +7,7 @@ broken off, and whoever gets the lock may complete it.
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 from sqlalchemy import delete
@@ -19,16 +19,20 @@ from matching_service.demands.queries import open_demand_ids
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.errors import Conflict, Text
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.matching.engine import Engine, rank_many
-from matching_service.matching.schemas import DEFAULT_TOP_K, DecisionBody, DemandChanges, Run
+from matching_service.matching.engine import Engine
+from matching_service.matching.ranking import rank_many
+from matching_service.matching.schemas import DEFAULT_TOP_K
+from matching_service.runs import queries
 from matching_service.runs.affected import changed_since_last_run
 from matching_service.runs.chunks import Progress, RankMany, Work, rank_chunks
-from matching_service.shortlists import queries
+from matching_service.runs.schemas import Run
+from matching_service.shortlists import queries as shortlist_queries
 from matching_service.shortlists.changes import profile_ids_of, read_changes
-from matching_service.shortlists.lists import made_with, new_run, record_list_changed
+from matching_service.shortlists.lists import new_run, record_list_changed
+from matching_service.shortlists.schemas import DemandChanges
 from matching_service.store.database import Database
 from matching_service.store.lookup import in_parts
-from matching_service.store.matching import DecisionRow, MatchListRow, MatchRunRow
+from matching_service.store.matching import MatchListRow, MatchRunRow
 from matching_service.store.outbox import last_seq, record_event
 from matching_service.store.ownership import is_owned, owning
 
@@ -56,8 +60,7 @@ async def start_run(engine: Engine, session: AsyncSession, actor: Principal, *, 
         raise _in_progress(running.id, is_alive=await is_owned(engine.database, _LOCK))
     n_demands = len(await open_demand_ids(session))
     run = new_run(
-        engine,
-        view,
+        view.made_with(engine.encoder),
         view.weights,
         scope=scope,
         top_k=DEFAULT_TOP_K,
@@ -138,24 +141,10 @@ async def changes_of_run(session: AsyncSession, run_id: str, page: PageRequest) 
     await queries.get_run(session, run_id)
     lists = await queries.list_changed_lists(session, run_id, page)
     stored = [(row.demand_id, row.changes or {}) for row in lists.items]
-    names = await queries.names_of_profiles(session, (id_ for _, changes in stored for id_ in profile_ids_of(changes)))
+    names = await shortlist_queries.names_of_profiles(
+        session, (id_ for _, changes in stored for id_ in profile_ids_of(changes))
+    )
     return Page([read_changes(demand_id, changes, names) for demand_id, changes in stored], lists.next_cursor)
-
-
-async def decide(session: AsyncSession, match_id: str, body: DecisionBody, actor: Principal) -> DecisionRow:
-    """Keep what a person decided about a profile for a demand; it holds for every later run."""
-    match, match_list = await queries.get_match(session, match_id)
-    decisions = await queries.get_decisions(session, [match_list.demand_id])
-    row = decisions[match_list.demand_id].get(match.profile_id)
-    if row is None:
-        row = DecisionRow(demand_id=match_list.demand_id, profile_id=match.profile_id)
-        session.add(row)
-    row.decision, row.reason, row.actor_id, row.at = body.decision, body.reason, actor.id, now()
-    await session.flush()
-    record_audit(session, actor, body.decision, entity="match", entity_id=match_id)
-    decided = {"demand_id": row.demand_id, "profile_id": row.profile_id}
-    record_event(session, f"match.{body.decision}", entity="match", entity_id=match_id, detail=decided)
-    return row
 
 
 async def _take_up(engine: Engine, run_id: str) -> tuple[Work, int, Sequence[str]]:
@@ -175,7 +164,7 @@ async def _take_up(engine: Engine, run_id: str) -> tuple[Work, int, Sequence[str
         if run.state != "running":  # cancelled, or completed by another process, while this one waited
             return Work(engine, run, view, None), 0, []
         view = replace(view, weights=engine.weights.get(run.weights_version))
-        made = made_with(engine, view) | {"frequencies_version": view.frequencies_version}
+        made = asdict(view.made_with(engine.encoder)) | {"frequencies_version": view.frequencies_version}
         if any(getattr(run, name) != made[name] for name in _FIXED):
             if not is_new:
                 logger.warning("match_run_begun_anew", extra={"run_id": run_id})

@@ -14,11 +14,12 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.states import OPEN
-from matching_service.eligibility.conflicts import Exclusions, reasons_of_profile
-from matching_service.foundation.clock import day_of
+from matching_service.eligibility.conflicts import Exclusions, exclusions_of, reasons_of_profile
+from matching_service.foundation.clock import day_of, today
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import SOON
-from matching_service.shortlists.changes import Cause, Moves
+from matching_service.shortlists.changes import Cause, Moves, compare_lists
+from matching_service.shortlists.lists import Listed
 from matching_service.shortlists.queries import PreviousList
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids, id_batches
@@ -257,3 +258,31 @@ def _is_date_reached(profile: ProfileRow, *, after: date, on: date) -> bool:
     """Whether a day on which a date of the profile begins to count otherwise lies after one day and up to another."""
     start, end = profile.available_from, profile.available_until
     return (start is not None and after < start <= on) or (end is not None and after < end - SOON + _DAY <= on)
+
+
+async def changes_of(
+    session: AsyncSession,
+    run: MatchRunRow,
+    outcomes: Sequence[tuple[DemandRow, PreviousList | None, Sequence[Listed] | Exception]],
+    *,
+    index_as_of: int,
+) -> dict[str, dict[str, Any]]:
+    """Per demand whose new list differs from the one before what changed and why, to be stored with the list."""
+    exclusions = await exclusions_of(session, (demand.organization_id for demand, _, _ in outcomes))
+    compared = [
+        Compared(
+            demand,
+            exclusions[demand.organization_id],
+            before,
+            {entry.profile.id: entry.ranked.score for entry in listed},
+            _moves(before, listed),
+        )
+        for demand, before, listed in outcomes
+        if not isinstance(listed, Exception)
+    ]
+    return await stored_changes(session, run, compared, index_as_of=index_as_of, on=today())
+
+
+def _moves(before: PreviousList | None, listed: Sequence[Listed]) -> Moves:
+    ranks = {entry.profile.id: rank for rank, entry in enumerate(listed, start=1)}
+    return compare_lists({}, ranks) if before is None else compare_lists(before.ranks, ranks, n_before=before.n_matches)

@@ -10,7 +10,7 @@ from typing import Any
 
 from matching_service.eligibility.conflicts import CONFLICT_WORDS
 from matching_service.foundation.errors import Text
-from matching_service.matching.schemas import CauseAnswer, DemandChanges, MovedProfile, PlacedProfile
+from matching_service.shortlists.schemas import CauseAnswer, DemandChanges, MovedProfile, PlacedProfile
 
 MOVED_AT_LEAST = 3
 """Places; smaller moves are noise that nobody acts on."""

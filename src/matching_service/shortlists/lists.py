@@ -1,18 +1,38 @@
 """Writing down what was shown: runs and their lists."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.clock import new_id, now
-from matching_service.matching.engine import Engine, Listed, View
+from matching_service.live_index.texts import ShownProfile
 from matching_service.ranking.fusion import Weights
+from matching_service.ranking.ranker import RankedProfile
 from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.outbox import record_event
-from matching_service.text.lexicon import default_lexicon
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A ranked profile with what an answer says of it; ``explanation`` is plain JSON."""
+
+    ranked: RankedProfile
+    profile: ShownProfile
+    explanation: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeWith:
+    """The columns of a run that name the index, the lexicon and the encoder of its lists."""
+
+    index_version: str
+    index_as_of: int
+    index_profiles: int
+    lexicon_version: str
+    encoder_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +57,7 @@ class NewList:
 
 
 def new_run(
-    engine: Engine, view: View, weights: Weights, *, scope: str, top_k: int, n_demands: int, events_as_of: int
+    made_with: MadeWith, weights: Weights, *, scope: str, top_k: int, n_demands: int, events_as_of: int
 ) -> MatchRunRow:
     """A run that names everything its lists depend on."""
     return MatchRunRow(
@@ -52,19 +72,8 @@ def new_run(
         top_k=top_k,
         events_as_of=events_as_of,
         weights_version=weights.version,
-        **made_with(engine, view),
+        **asdict(made_with),
     )
-
-
-def made_with(engine: Engine, view: View) -> dict[str, Any]:
-    """The columns of a run that name the index, the lexicon and the encoder of its lists."""
-    return {
-        "index_version": view.snapshot.version,
-        "index_as_of": view.snapshot.as_of,
-        "index_profiles": view.snapshot.n_profiles,
-        "lexicon_version": default_lexicon().version,
-        "encoder_version": engine.encoder.version,
-    }
 
 
 async def store_lists(session: AsyncSession, run_id: str, lists: Sequence[NewList]) -> dict[tuple[str, str], str]:

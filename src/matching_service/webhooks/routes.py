@@ -19,6 +19,9 @@ from matching_service.api.fields import Blank
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
+from matching_service.api.services import provided, services_of
+from matching_service.disclosure.mapping import Mappings
+from matching_service.foundation.settings import Settings
 from matching_service.store.exchange import DeliveryRow
 from matching_service.webhooks import service as webhooks
 from matching_service.webhooks.schemas import (
@@ -40,15 +43,13 @@ router = APIRouter(prefix="/v1", tags=["exchange"], route_class=RememberingRoute
 CanManage = Annotated[Principal, Depends(Permit(Action.WEBHOOK_MANAGE))]
 
 
-def _checks(request: Request) -> dict[str, Any]:
+async def _checks(request: Request) -> dict[str, Any]:
     """What a subscription is checked against."""
-    state = request.app.state
-    return {"mappings": state.mappings, "allow_private": state.settings.webhook_allow_private}
-
-
-def _sender(request: Request) -> Sender:
-    sender: Sender = request.app.state.sender
-    return sender
+    services = services_of(request)
+    return {
+        "mappings": services.get(Mappings),
+        "allow_private": services.get(Settings).webhook_allow_private,
+    }
 
 
 Checks = Annotated[dict[str, Any], Depends(_checks)]
@@ -151,7 +152,7 @@ async def skip(webhook_id: str, body: SkipBody, session: WriteSession, principal
 
 @router.post("/webhooks/{webhook_id}/test", responses=problem_responses(404))
 async def send_trial(
-    webhook_id: str, database: DatabaseDep, _principal: CanManage, sender: Annotated[Sender, Depends(_sender)]
+    webhook_id: str, database: DatabaseDep, _principal: CanManage, sender: Annotated[Sender, Depends(provided(Sender))]
 ) -> TrialAnswer:
     """Send a signed event `webhook.test` at once, and say what came back."""
     async with database.reading() as session:  # given back before the receiver is waited for

@@ -1,0 +1,35 @@
+"""Runs that the server works off beside its requests."""
+
+import asyncio
+import logging
+
+from matching_service.matching.engine import Engine
+from matching_service.runs import service
+
+logger = logging.getLogger(__name__)
+
+
+class BackgroundRuns:
+    """Holds the tasks of runs that were started over HTTP, until they end or the server stops."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def work_off(self, run_id: str, *, patience_s: float) -> None:
+        """Begin in the background. A coroutine, because Starlette calls a plain function in a thread."""
+        task = asyncio.create_task(self._work_off(run_id, patience_s=patience_s))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop all of them; each can be resumed later."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work_off(self, run_id: str, *, patience_s: float) -> None:
+        try:
+            await service.work_off(self._engine, run_id, patience_s=patience_s)
+        except Exception:
+            logger.exception("match_run_not_completed", extra={"run_id": run_id})

@@ -1,0 +1,87 @@
+"""Reading runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.paging import Page, PageRequest
+from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_page, get_row
+from matching_service.store.matching import MatchListRow, MatchRunRow
+
+NIGHT_SCOPES = ("open", "changed")
+"""Scopes of runs over many demands, of which there is one at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterChanges:
+    """What a run changed in one industry cluster: demands whose list changed, and profiles on those lists."""
+
+    cluster: str | None
+    n_demands: int
+    n_entered: int
+    n_left: int
+    n_moved: int
+
+
+async def get_run(session: AsyncSession, run_id: str, *, for_update: bool = False) -> MatchRunRow:
+    """The row, with ``for_update`` locked to the end of the transaction; raises NotFound."""
+    if (row := await get_row(session, MatchRunRow, run_id, for_update=for_update)) is None:
+        raise not_found(Text("匹配任务", "Match run"), run_id, code="match_run_not_found")
+    return row
+
+
+async def running_run(session: AsyncSession) -> MatchRunRow | None:
+    """The run over many demands that has not ended, if there is one."""
+    statement = select(MatchRunRow).where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == "running")
+    return await session.scalar(statement.order_by(MatchRunRow.id).limit(1))
+
+
+async def last_finished_run(session: AsyncSession) -> MatchRunRow | None:
+    """The newest run over many demands whose lists are visible, if there is one."""
+    statement = select(MatchRunRow).where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == "finished")
+    return await session.scalar(statement.order_by(MatchRunRow.id.desc()).limit(1))
+
+
+async def list_changed_lists(session: AsyncSession, run_id: str, page: PageRequest) -> Page[MatchListRow]:
+    """The lists of a run that are not what they were before."""
+    statement = select(MatchListRow).where(MatchListRow.run_id == run_id, MatchListRow.changes.is_not(None))
+    return await get_page(session, statement, MatchListRow, page)
+
+
+async def changed_list_ids(session: AsyncSession, run_id: str) -> Sequence[tuple[str, str]]:
+    """Ids of a run's lists that are not what they were before, each with that of its demand, by demand."""
+    statement = select(MatchListRow.id, MatchListRow.demand_id).where(
+        MatchListRow.run_id == run_id, MatchListRow.changes.is_not(None)
+    )
+    return [(row.id, row.demand_id) for row in await session.execute(statement.order_by(MatchListRow.demand_id))]
+
+
+async def list_failed_lists(session: AsyncSession, run_id: str, page: PageRequest) -> Page[MatchListRow]:
+    """The demands of a run that could not be ranked, with their errors."""
+    statement = select(MatchListRow).where(MatchListRow.run_id == run_id, MatchListRow.state == "failed")
+    return await get_page(session, statement, MatchListRow, page)
+
+
+async def changes_by_cluster(session: AsyncSession, run_id: str) -> list[ClusterChanges]:
+    """How much a run changed, per industry cluster, by its name; demands without one come last. One query."""
+    statement = (
+        select(
+            DemandRow.cluster,
+            func.count().label("n_demands"),
+            *(func.sum(getattr(MatchListRow, name)).label(name) for name in ("n_entered", "n_left", "n_moved")),
+        )
+        .join(MatchListRow, MatchListRow.demand_id == DemandRow.id)
+        .where(MatchListRow.run_id == run_id, MatchListRow.changes.is_not(None))
+        .group_by(DemandRow.cluster)
+    )
+    found = [ClusterChanges(*row) for row in await session.execute(statement)]
+    return sorted(found, key=lambda one: (one.cluster is None, one.cluster or ""))
+
+
+async def ranked_demand_ids(session: AsyncSession, run_id: str) -> set[str]:
+    """Demands that have a list in the run already."""
+    return set(await session.scalars(select(MatchListRow.demand_id).where(MatchListRow.run_id == run_id)))

@@ -1,0 +1,164 @@
+"""Answers of stored lists, of their changes and of decisions."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from matching_service.api.fields import (
+    Answer,
+    Body,
+    Text5000,
+)
+from matching_service.eligibility.schemas import Decision, MatchedProfile, ReasonAnswer
+from matching_service.ranking.calibrate import Level
+from matching_service.ranking.explain import Explanation
+from matching_service.ranking.ranker import RankedProfile
+
+
+class PartAnswer(BaseModel):
+    signal: str
+    value: float = Field(
+        description="In [0, 1]: of lexical and semantic how well the texts fit; of must_have the share missing; "
+        "of stability how much of its allowance is used; of the others how far they are from neutral."
+    )
+    weight: float = Field(description="Negative where the signal speaks against the profile.")
+    contribution: float = Field(description="value x weight; the contributions sum to the score.")
+    reason: ReasonAnswer | None = Field(default=None, description="What was compared, in words.")
+
+
+class TermAnswer(BaseModel):
+    term: str
+    contribution: float
+
+
+class EvidenceAnswer(BaseModel):
+    work_id: str | None = Field(description="null: the profile's own text.")
+    work_title: str | None = None
+    year: int | None = None
+    field: str
+    start: int = Field(description="Where `text` begins in the stored field.")
+    text: str
+    highlights: list[tuple[int, int]] = Field(description="Half-open spans of `text`.")
+
+
+class ExplanationAnswer(BaseModel):
+    parts: list[PartAnswer]
+    terms: list[TermAnswer]
+    evidence: list[EvidenceAnswer]
+    missing_must_have: list[str]
+    missing_nice_to_have: list[str] = Field(default_factory=list)
+    reason: ReasonAnswer
+
+
+class MatchItem(BaseModel):
+    rank: int
+    profile: MatchedProfile
+    score: float = Field(description="In [0, 1].")
+    level: Level
+    explanation: ExplanationAnswer | None
+    match_id: str | None = Field(default=None, description="Only for a stored list.")
+    decision: Decision | None = None
+
+
+class IndexAnswer(BaseModel):
+    version: str
+    as_of: int = Field(description="Sequence number of the last change of a profile that is included.")
+    profiles: int
+    pending_vectors: int = Field(
+        default=0, description="Passages that are found by their words, but not yet by their meaning."
+    )
+
+
+class MatchAnswer(BaseModel):
+    run_id: str | None
+    index: IndexAnswer
+    weights_version: str
+    took_ms: float | None
+    items: list[MatchItem]
+
+
+class CauseAnswer(BaseModel):
+    """Why a profile came, went or moved: the code for programs, the sentences for people."""
+
+    code: str = Field(
+        description="Of the profile: first_list, new_profile, profile_changed, availability_changed, standing_changed, "
+        "pinned, shortlisted, asked_again, exclusions_changed, deleted, hidden, withdrawn, unavailable, "
+        "own_organization, excluded_by_organization, excluded_organization, rejected, refused. Of the demand: "
+        "demand_changed, asked_by_hand. Of the ranking: weights_changed, lexicon_changed, encoder_changed, "
+        "frequencies_changed, stability_changed, new_year. others_moved: nothing of its own."
+    )
+    fields: list[str] = Field(description="Fields that changed.")
+    works: list[str] = Field(description="Titles of works that came, changed or went, five at most.")
+    zh: str
+    en: str
+
+
+class PlacedProfile(BaseModel):
+    profile_id: str | None = Field(description="null: the profile had been deleted.")
+    name: str | None = Field(description="null: there is no such profile any more.")
+    rank: int
+    causes: list[CauseAnswer]
+
+
+class MovedProfile(BaseModel):
+    profile_id: str
+    name: str | None = Field(description="null: there is no such profile any more.")
+    from_rank: int
+    to_rank: int
+    causes: list[CauseAnswer]
+
+
+class DemandChanges(BaseModel):
+    demand_id: str
+    entered: list[PlacedProfile]
+    left: list[PlacedProfile]
+    moved: list[MovedProfile]
+
+
+class DecisionBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "pinned", "reason": "企业已面谈"}]})
+
+    decision: Decision
+    reason: Text5000 = None
+
+
+class DecisionAnswer(Answer):
+    demand_id: str
+    profile_id: str
+    decision: Decision
+    reason: str | None
+    actor_id: str
+    at: datetime
+
+
+def explanation_body(ranked: RankedProfile, found: Explanation) -> dict[str, Any]:
+    """An ``ExplanationAnswer`` as it is stored: plain JSON. Written out, because a night makes tens of thousands."""
+    return {
+        "parts": [
+            {
+                "signal": part.signal,
+                "value": part.value,
+                "weight": part.weight,
+                "contribution": part.contribution,
+                "reason": part.reason._asdict() if part.reason is not None else None,
+            }
+            for part in ranked.parts
+        ],
+        "terms": [{"term": term.term, "contribution": term.contribution} for term in found.terms],
+        "evidence": [
+            {
+                "work_id": one.work_id,
+                "work_title": one.work_title,
+                "year": one.year,
+                "field": one.field,
+                "start": one.start,
+                "text": one.text,
+                "highlights": one.highlights,
+            }
+            for one in found.evidence
+        ],
+        "missing_must_have": list(ranked.missing_must_have),
+        "missing_nice_to_have": list(ranked.missing_nice_to_have),
+        "reason": found.reason._asdict(),
+    }
