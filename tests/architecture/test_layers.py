@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "suggestions": {"foundation", "eligibility"} | RECORDS | ROOMS,
     "board": {"foundation", "text"} | RECORDS | ROOMS,
     "claims": {"foundation", "eligibility"} | RECORDS | ROOMS,
-    "reports": {"foundation", "text"} | RECORDS | ROOMS,
+    "reports": {"foundation", "text", "shortlists"} | RECORDS | ROOMS,
     # in and out
     "files": {"foundation", "eligibility", "shortlists"} | RECORDS | ROOMS,
     "disclosure": {"foundation", "eligibility", "shortlists"} | RECORDS | ROOMS,

@@ -8,7 +8,8 @@ import pytest
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
-from matching_service.eligibility.conflicts import Exclusions, exclusions_of, find_conflicts
+from matching_service.eligibility.cases import Exclusions, exclusions_of
+from matching_service.eligibility.conflicts import find_conflicts
 from matching_service.eligibility.schemas import ConflictItem
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import NotFound

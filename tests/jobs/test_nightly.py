@@ -332,7 +332,7 @@ async def test_pinned_and_rejected_hold_in_every_later_run(engine: Engine) -> No
     await rerank(engine)
     demand_id = (await demand_ids(engine))["D0"]
     async with engine.database.transaction() as session:
-        match_list, _ = await queries.get_latest_list(session, demand_id)
+        match_list, _ = (await queries.newest_lists(session, [demand_id]))[demand_id]
         matches = (await queries.get_matches(session, [match_list.id]))[match_list.id]
         rejected, pinned = matches[0], matches[-1]
         await decide(session, rejected.id, DecisionBody(decision="rejected", reason="已退休"), COMMAND_LINE)

@@ -17,7 +17,7 @@ from matching_service.foundation.settings import Settings
 from matching_service.index.filters import Filters
 from matching_service.jobs.processes import ranking_processes
 from matching_service.matching.engine import Engine
-from matching_service.matching.ranking import RankRequest, rank_many
+from matching_service.matching.ranking import Question, rank_many
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
 from matching_service.ranking.query import Query
@@ -40,9 +40,9 @@ async def add(database: Database, numbers: range) -> None:
         await upsert_profiles(session, profiles, COMMAND_LINE)
 
 
-def requests() -> list[RankRequest]:
+def requests() -> list[Question]:
     return [
-        RankRequest(Query(title=f"{word}难题"), Filters(), 10, Circumstances(today())) for word in [*WORDS, "无人能及"]
+        Question(Query(title=f"{word}难题"), Filters(), 10, Circumstances(today())) for word in [*WORDS, "无人能及"]
     ]
 
 

@@ -28,7 +28,7 @@ from matching_service.profiles.queries import get_profile
 from matching_service.profiles.service import delete_profile
 from matching_service.runs import affected
 from matching_service.runs import service as runs
-from matching_service.shortlists import causes
+from matching_service.shortlists import causes, visible
 from matching_service.shortlists.schemas import DecisionBody
 from matching_service.shortlists.service import decide
 from matching_service.store.database import Database
@@ -242,7 +242,7 @@ async def test_after_any_changes_the_lists_are_those_of_a_run_over_all_demands(
     n_kept = 0
     for night in range(5):
         day = today() + timedelta(days=night // 2)
-        for module in (questions, causes, runs, service):
+        for module in (questions, causes, runs, visible):
             monkeypatch.setattr(module, "today", lambda day=day: day)
         for step in chance.choices(STEPS, k=chance.randint(0, 3)):
             await step(engine, chance, tmp_path)

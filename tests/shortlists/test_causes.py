@@ -11,6 +11,8 @@ from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.queries import get_demand
+from matching_service.demands.schemas import DemandPatch
+from matching_service.demands.service import update_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import today
@@ -22,10 +24,11 @@ from matching_service.organizations.queries import get_organization
 from matching_service.organizations.schemas import ExclusionBody, OrganizationCreate
 from matching_service.organizations.service import create_organization, replace_exclusions
 from matching_service.profiles.queries import get_profile
-from matching_service.profiles.service import delete_profile
+from matching_service.profiles.schemas import ProfilePatch
+from matching_service.profiles.service import delete_profile, update_profile
 from matching_service.runs import queries as run_queries
 from matching_service.runs import service as runs
-from matching_service.shortlists import causes, queries
+from matching_service.shortlists import causes, queries, visible
 from matching_service.shortlists import service as shortlists
 from matching_service.shortlists.schemas import DecisionBody, DemandChanges, MovedProfile, PlacedProfile
 from matching_service.store.database import Database
@@ -215,7 +218,7 @@ async def test_whom_the_organization_does_not_want_and_whom_it_wants_again(engin
 
 
 def on_day(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
-    for module in (questions, causes, runs, service):
+    for module in (questions, causes, runs, visible):
         monkeypatch.setattr(module, "today", lambda: day)
 
 
@@ -321,3 +324,36 @@ async def test_what_staff_decided_for_other_demands_moves_a_profile(engine: Engi
         await adopt_status(session, demand, DemandStatus.CLOSED, actor=COMMAND_LINE)
     changes = await of_demand(engine, await rerank(engine), "L0")
     assert codes(changes.moved, first) == ["standing_changed"]
+
+
+@ONLY_SQLITE
+async def test_an_edit_before_a_list_that_was_asked_for_by_hand_is_no_cause_afterwards(engine: Engine) -> None:
+    """The list knows every event before it, of demands as well as of profiles."""
+    demand_id = (await ids_of(engine, DemandRow))["D0"]
+    await rerank(engine)
+    async with engine.database.transaction() as session:
+        demand = await get_demand(session, demand_id)
+        await update_demand(session, demand, DemandPatch(problem="须耐高温"), COMMAND_LINE)
+    async with engine.database.transaction() as session:
+        await service.match(engine, session, MatchBody(demand_id=demand_id, top_k=TOP_K, store=True))
+    await store_profiles(engine.database, {"name": "新专家", "summary": f"{WORDS[0]}难题"})
+    changes = await of_demand(engine, await rerank(engine), "D0")
+    causes_named = {cause.code for place in [*changes.entered, *changes.left, *changes.moved] for cause in place.causes}
+    assert "new_profile" in causes_named
+    assert "demand_changed" not in causes_named
+
+
+@ONLY_SQLITE
+async def test_what_a_list_already_knew_of_a_profile_is_no_cause_afterwards(engine: Engine) -> None:
+    demand_id = (await ids_of(engine, DemandRow))["D0"]
+    await rerank(engine)
+    first = (await listed(engine, "D0"))[0]
+    async with engine.database.transaction() as session:
+        await update_profile(session, await get_profile(session, first), ProfilePatch(summary="园艺"), COMMAND_LINE)
+    async with engine.database.transaction() as session:
+        await service.match(engine, session, MatchBody(demand_id=demand_id, top_k=TOP_K, store=True))
+    new = await store_profiles(engine.database, *({"name": f"新{n}", "summary": f"{WORDS[0]}难题"} for n in range(3)))
+    changes = await of_demand(engine, await rerank(engine), "D0")
+    assert {place.profile_id for place in changes.entered} == set(new)
+    causes_named = {cause.code for place in [*changes.left, *changes.moved] for cause in place.causes}
+    assert "profile_changed" not in causes_named

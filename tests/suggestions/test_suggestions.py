@@ -25,7 +25,7 @@ from matching_service.jobs import nightly
 from matching_service.profiles.schemas import ProfileCreate
 from matching_service.profiles.service import create_profile
 from matching_service.ranking.structured import Standing
-from matching_service.shortlists.queries import get_latest_list, get_matches
+from matching_service.shortlists.queries import get_matches, newest_lists
 from matching_service.store.database import Database
 from matching_service.store.matching import DecisionRow
 from matching_service.store.outbox import OutboxRow, last_seqs
@@ -206,7 +206,7 @@ async def test_a_refusal_keeps_the_profile_off_the_next_list_of_this_demand_alon
     async def listed(demand: int) -> set[int]:
         await nightly.rerank(engine, await nightly.begin(engine, resume=False), lambda _n: None)
         async with city.database.reading() as session:
-            match_list, _ = await get_latest_list(session, city.demands[demand])
+            match_list, _ = (await newest_lists(session, [city.demands[demand]]))[city.demands[demand]]
             matches = (await get_matches(session, [match_list.id]))[match_list.id]
         return {city.profiles.index(match.profile_id) for match in matches}
 

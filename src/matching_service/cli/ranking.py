@@ -19,6 +19,7 @@ from matching_service.matching.ranking import rank_many
 from matching_service.runs.chunks import RankMany
 from matching_service.runs.service import RESUME_PATIENCE_S, START_PATIENCE_S
 from matching_service.shortlists.schemas import DemandChanges
+from matching_service.store.matching import RunScope, RunState
 
 
 def rerank(
@@ -38,11 +39,11 @@ def rerank(
 
     async def work() -> tuple[nightly.NightReport, Sequence[DemandChanges]]:
         async with open_engine(created=False) as engine:
-            begun = await nightly.begin(engine, resume=resume, scope="changed" if changed else "open")
+            begun = await nightly.begin(engine, resume=resume, scope=RunScope.CHANGED if changed else RunScope.OPEN)
             patience_s = RESUME_PATIENCE_S if resume else START_PATIENCE_S
             with ExitStack() as stack:
                 rank: RankMany = rank_many
-                if begun.scope == "open" and begun.n_demands >= MIN_DEMANDS:
+                if begun.scope == RunScope.OPEN and begun.n_demands >= MIN_DEMANDS:
                     await engine.save()  # what the other processes map
                     rank = stack.enter_context(ranking_processes(Settings(), create_engine)).rank
                 advance = stack.enter_context(progress("rerank", total=begun.n_demands))
@@ -54,7 +55,7 @@ def rerank(
         print_json(_summary(report) | {"changes": [change.model_dump() for change in changes]})
     else:
         _print_report(report)
-    if report.run.n_failed or report.run.state != "finished":
+    if report.run.n_failed or report.run.state != RunState.FINISHED:
         raise typer.Exit(1)
 
 

@@ -12,10 +12,12 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.disclosure.schemas import Audience, FeedEntity, FeedItem
-from matching_service.eligibility.conflicts import exclusions_of, may_be_proposed
+from matching_service.eligibility.cases import cases_of
+from matching_service.eligibility.rules import may_be_shown
 from matching_service.foundation.clock import today
 from matching_service.profiles.queries import WITH_WORKS
-from matching_service.shortlists import queries
+from matching_service.shortlists.queries import get_decisions
+from matching_service.shortlists.visible import visible_lists
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow
@@ -111,24 +113,27 @@ async def _profiles(session: AsyncSession, ids: Sequence[str], audience: Audienc
 
 
 async def _decisions(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _Found:
-    """What a person decided about a match, by the match's id."""
+    """The decision about a match, by the match's id; deleted where a list may no longer show the profile."""
     if audience == "public":
         return {}
     matches = await get_by_ids(session, MatchRow, ids)
     lists = await get_by_ids(session, MatchListRow, (match.list_id for match in matches.values()))
     profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches.values()))
-    decisions = await queries.get_decisions(session, sorted({row.demand_id for row in lists.values()}))
+    demands = await get_by_ids(session, DemandRow, (row.demand_id for row in lists.values()))
+    decisions = await get_decisions(session, sorted(demands))
+    cases = dict(zip(demands, await cases_of(session, list(demands.values()), on=today()), strict=True))
     found: _Found = dict.fromkeys(ids)
     for match in matches.values():
         match_list, profile = lists.get(match.list_id), profiles.get(match.profile_id)  # None: deleted since
-        if match_list is not None and profile is not None and profile.visibility not in NEVER_MATCHED:
-            decision = decisions[match_list.demand_id].get(profile.id)
-            found[match.id] = {
-                "id": match.id,
-                "demand_id": match_list.demand_id,
-                **_match_values(match, profile, decision),
-                "decided_at": decision.at if decision is not None else None,
-            }
+        if match_list is None or profile is None or not may_be_shown(profile, cases[match_list.demand_id]):
+            continue
+        decision = decisions[match_list.demand_id].get(profile.id)
+        found[match.id] = {
+            "id": match.id,
+            "demand_id": match_list.demand_id,
+            **_match_values(match, profile, decision),
+            "decided_at": decision.at if decision is not None else None,
+        }
     return found
 
 
@@ -136,29 +141,19 @@ async def _lists(session: AsyncSession, ids: Sequence[str], audience: Audience) 
     """The list that people see now for the demand of each list; nothing where they see none."""
     if audience == "public":
         return {}
-    asked = await get_by_ids(session, MatchListRow, ids)
-    demands = await get_by_ids(session, DemandRow, (row.demand_id for row in asked.values()))
-    newest = await queries.previous_lists(session, sorted(demands))
-    matches = await queries.get_matches(session, (visible.id for visible in newest.values()))
-    profiles = await get_by_ids(session, ProfileRow, (m.profile_id for found in matches.values() for m in found))
-    decisions = await queries.get_decisions(session, sorted(demands))
-    excluded = await exclusions_of(session, (demand.organization_id for demand in demands.values()))
-    on = today()
+    lists = await get_by_ids(session, MatchListRow, ids)
+    demands = await get_by_ids(session, DemandRow, (row.demand_id for row in lists.values()))
+    visible_by_demand = await visible_lists(session, list(demands.values()))
     data = {
         demand_id: {
-            "id": visible.id,
+            "id": visible.row.id,
             "demand_id": demand_id,
             "run_id": visible.run.id,
-            "items": [
-                _match_values(match, profile, decisions[demand_id].get(profile.id))
-                for match in matches[visible.id]
-                if (profile := profiles.get(match.profile_id)) is not None
-                and may_be_proposed(profile, own := demands[demand_id].organization_id, excluded[own], on=on)
-            ],
+            "items": [_match_values(entry.match, entry.profile, entry.decision) for entry in visible.matches],
         }
-        for demand_id, visible in newest.items()
+        for demand_id, visible in visible_by_demand.items()
     }
-    return {row.id: data[row.demand_id] for row in asked.values() if row.demand_id in data}
+    return {row.id: data[row.demand_id] for row in lists.values() if row.demand_id in data}
 
 
 _SHOWN: Mapping[str, _Show] = MappingProxyType(

@@ -16,7 +16,7 @@ MAX_IDS = 5_000
 Ids = Annotated[list[EntityId], Field(max_length=MAX_IDS)]
 
 
-class ReasonAnswer(BaseModel):
+class ReasonAnswer(Answer):
     zh: str
     en: str
 

@@ -11,17 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.demands.schemas import DemandImport
 from matching_service.files.formats import open_writer
 from matching_service.files.labels import export_labels
-from matching_service.foundation.errors import NotFound
 from matching_service.organizations.schemas import OrganizationImport
 from matching_service.profiles.queries import WITH_WORKS
 from matching_service.profiles.schemas import ProfileImport, Work
 from matching_service.programme.schemas import ProgrammeRecordImport
-from matching_service.shortlists.queries import get_decisions, get_latest_list, get_matches
+from matching_service.shortlists.visible import visible_lists
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.organizations import OrganizationRow
-from matching_service.store.profiles import NEVER_MATCHED, ProfileRow
+from matching_service.store.profiles import ProfileRow
 from matching_service.store.programme import ProgrammeRecordRow
 
 _ROWS_PER_QUERY = 500
@@ -101,34 +100,27 @@ def _values(row: Any, columns: list[str], organizations: dict[str, OrganizationR
 
 
 async def _match_rows(database: Database) -> AsyncGenerator[dict[str, Any], None]:
-    """The visible list of every demand that has one, with what people decided."""
+    """The list that people see of every demand that has one, with what they decided."""
     async with database.reading() as session:
         async for demands in _chunks(session, DemandRow):
-            decisions = await get_decisions(session, [demand.id for demand in demands])
+            lists = await visible_lists(session, demands)
             for demand in demands:
-                try:
-                    match_list, run = await get_latest_list(session, demand.id)
-                except NotFound:
+                if demand.id not in lists:
                     continue
-                matches = (await get_matches(session, [match_list.id]))[match_list.id]
-                profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches))
-                for match in matches:
-                    profile = profiles.get(match.profile_id)
-                    if profile is None or profile.visibility in NEVER_MATCHED:
-                        continue
-                    decision = decisions[demand.id].get(profile.id)
+                visible = lists[demand.id]
+                for entry in visible.matches:
                     yield {
                         "demand_id": demand.id,
                         "demand_external_id": demand.external_id,
                         "demand_title": demand.title,
-                        "rank": match.rank,
-                        "profile_id": profile.id,
-                        "profile_external_id": profile.external_id,
-                        "name": profile.name,
-                        "kind": profile.kind,
-                        "score": round(match.score, 4),
-                        "level": match.level,
-                        "reason": match.explanation.get("reason", {}).get("zh"),
-                        "decision": decision.decision if decision is not None else None,
-                        "run_id": run.id,
+                        "rank": entry.match.rank,
+                        "profile_id": entry.profile.id,
+                        "profile_external_id": entry.profile.external_id,
+                        "name": entry.profile.name,
+                        "kind": entry.profile.kind,
+                        "score": round(entry.match.score, 4),
+                        "level": entry.match.level,
+                        "reason": entry.match.explanation.get("reason", {}).get("zh"),
+                        "decision": entry.decision.decision if entry.decision is not None else None,
+                        "run_id": visible.run.id,
                     }

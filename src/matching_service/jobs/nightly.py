@@ -15,7 +15,7 @@ from matching_service.runs import service as runs
 from matching_service.runs.chunks import Progress, RankMany
 from matching_service.runs.queries import ClusterChanges
 from matching_service.shortlists.schemas import DemandChanges
-from matching_service.store.matching import MatchListRow, MatchRunRow
+from matching_service.store.matching import MatchListRow, MatchRunRow, RunScope, RunState
 
 _MAX_FAILURES = 20
 
@@ -29,7 +29,7 @@ class NightReport:
     failures: Sequence[MatchListRow]
 
 
-async def begin(engine: Engine, *, resume: bool, scope: str = "open") -> MatchRunRow:
+async def begin(engine: Engine, *, resume: bool, scope: RunScope = RunScope.OPEN) -> MatchRunRow:
     """A new run, or with ``resume`` the one that was broken off; raises Conflict or NotFound."""
     if not resume:
         async with engine.database.transaction() as session:
@@ -55,11 +55,11 @@ async def rerank(
     Raises Conflict when another process works on it.
     """
     ended = await runs.work_off(engine, run.id, on_progress, patience_s=patience_s, rank=rank)
-    if ended.state == "finished":
+    if ended.state == RunState.FINISHED:
         await prune_outbox(engine.database, before=now() - KEPT)
     async with engine.database.reading() as session:
         failures = await run_queries.list_failed_lists(session, ended.id, PageRequest(_MAX_FAILURES))
-        clusters = await run_queries.changes_by_cluster(session, ended.id) if ended.state == "finished" else []
+        clusters = await run_queries.changes_by_cluster(session, ended.id) if ended.state == RunState.FINISHED else []
     return NightReport(ended, clusters, failures.items)
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from matching_service.foundation.settings import Settings
 from matching_service.matching.engine import Engine, View
-from matching_service.matching.ranking import RankRequest, rank_many
-from matching_service.shortlists.lists import Listed
+from matching_service.matching.ranking import Question, rank_many
+from matching_service.shortlists.lists import ListEntry
 from matching_service.store.database import Database
 
 logger = logging.getLogger(__name__)
@@ -52,18 +52,20 @@ class RankingProcesses:
         self._pool = pool
         self._n_processes = n_processes
 
-    async def rank(self, engine: Engine, requests: Sequence[RankRequest], view: View) -> list[list[Listed] | Exception]:
-        """A list per request, in order; a request that fails gives its exception."""
+    async def rank(
+        self, engine: Engine, questions: Sequence[Question], view: View
+    ) -> list[list[ListEntry] | Exception]:
+        """A list per question, in order; a question that fails gives its exception."""
         loop, mark = asyncio.get_running_loop(), _Mark.of(view)
-        shares = [requests[number :: self._n_processes] for number in range(self._n_processes)]
+        shares = [questions[number :: self._n_processes] for number in range(self._n_processes)]
         try:
             done = await asyncio.gather(
                 *(loop.run_in_executor(self._pool, _rank_share, share, mark) for share in shares if share)
             )
         except (_Stale, BrokenProcessPool) as error:
             logger.warning("ranked_in_one_process", extra={"reason": repr(error)})
-            return await rank_many(engine, requests, view)
-        lists: list[list[Listed] | Exception] = [[] for _ in requests]
+            return await rank_many(engine, questions, view)
+        lists: list[list[ListEntry] | Exception] = [[] for _ in questions]
         for number, share in enumerate(done):
             lists[number :: self._n_processes] = share
         return lists
@@ -107,7 +109,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _rank_share(requests: Sequence[RankRequest], mark: _Mark) -> list[list[Listed] | Exception]:
+def _rank_share(questions: Sequence[Question], mark: _Mark) -> list[list[ListEntry] | Exception]:
     worker = _workers[0]
     if worker.view is None or _Mark.of(worker.view) != mark:
         worker.view = View(
@@ -117,4 +119,4 @@ def _rank_share(requests: Sequence[RankRequest], mark: _Mark) -> list[list[Liste
         )
         if _Mark.of(worker.view) != mark:
             raise _Stale(f"found {_Mark.of(worker.view)}, expected {mark}")
-    return worker.runner.run(rank_many(worker.engine, requests, worker.view))
+    return worker.runner.run(rank_many(worker.engine, questions, worker.view))

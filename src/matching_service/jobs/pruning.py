@@ -11,6 +11,7 @@ from sqlalchemy import Select, delete, exists, func, select
 from sqlalchemy.orm import aliased
 
 from matching_service.demands.states import OPEN
+from matching_service.shortlists.queries import IS_VISIBLE
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.exchange import DeliveryRow, WebhookStateRow
@@ -72,7 +73,7 @@ def _listed() -> Select[int]:
         select(func.max(MatchListRow.id))
         .join(MatchRunRow, MatchListRow.run_id == MatchRunRow.id)
         .join(DemandRow, MatchListRow.demand_id == DemandRow.id)
-        .where(DemandRow.status.in_(OPEN), MatchListRow.state == "done", MatchRunRow.state == "finished")
+        .where(DemandRow.status.in_(OPEN), IS_VISIBLE)
         .group_by(MatchListRow.demand_id)
     )
     runs = select(MatchListRow.run_id).where(MatchListRow.id.in_(newest))

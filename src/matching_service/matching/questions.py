@@ -1,122 +1,88 @@
-"""Requests to the ranker, made of a demand or a question and of all that people decided about it."""
+"""From a request, or a stored demand, to a question for the ranker."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.queries import get_demand
-from matching_service.eligibility.conflicts import Exclusions, exclusions_of
-from matching_service.eligibility.schemas import Decision
-from matching_service.eligibility.standings import Pair, Standings, pairs_of
+from matching_service.eligibility.cases import Case, cases_of
+from matching_service.eligibility.rules import LASTING, filters_for
+from matching_service.eligibility.standings import Standings
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
 from matching_service.index.filters import Filters
 from matching_service.live_index.documents import demand_query
-from matching_service.matching.ranking import RankRequest
+from matching_service.matching.ranking import Question
 from matching_service.matching.schemas import QuestionBody
 from matching_service.ranking.fusion import TOPIC_SIGNALS, Weights
-from matching_service.ranking.query import Query
 from matching_service.ranking.structured import Circumstances
 from matching_service.store.demands import DemandRow
 from matching_service.store.outbox import last_seqs
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A demand or a question in the same form, with all that the database knows about it."""
-
-    query: Query
-    demand: DemandRow | None
-    pairs: Mapping[str, Pair]
-    exclusions: Exclusions
-    circumstances: Circumstances
-
-    def decision(self, profile_id: str) -> Decision | None:
-        """What staff decided about a profile."""
-        pair = self.pairs.get(profile_id)
-        return pair.decision if pair is not None else None
-
-    def decided(self, decision: str) -> frozenset[str]:
-        """Profiles about which staff decided so."""
-        return frozenset(profile_id for profile_id, pair in self.pairs.items() if pair.decision == decision)
-
-    def rules(self, *, keep_rejected: bool = False) -> Filters:
-        """Whom nobody may propose: its own people, its exclusion list, who is away; and with whom it came to nothing:
-        whom staff rejected, and who was asked before and declined, did not answer or did not suit.
-        """
-        own = self.demand.organization_id if self.demand is not None else None
-        refused = frozenset(profile_id for profile_id, pair in self.pairs.items() if pair.is_refused)
-        came_to_nothing = frozenset() if keep_rejected else self.decided("rejected") | refused
-        return Filters(
-            exclude=self.exclusions.profile_ids | came_to_nothing,
-            excluded_organizations=self.exclusions.organization_ids | ({own} if own is not None else set()),
-            available_on=self.circumstances.today,
-        )
-
-
 async def read_question(
     session: AsyncSession, body: QuestionBody, standings: Standings, newest: Mapping[str, int]
-) -> Question:
-    """Read the demand and what people decided about it; raises NotFound. A question of its own has neither.
+) -> tuple[Case, Question]:
+    """What is known about the demand of a request, and how it is ranked: without those whom a rule forbids, and with
+    the request's own filters. Raises NotFound. A question that is not stored has no case of its own.
 
-    newest : what ``last_seqs`` said in this session.
+    newest : what ``last_seqs`` returned in this session.
     """
     if body.demand_id is None:
         assert body.query is not None  # noqa: S101  # QuestionBody allows exactly one of the two
-        return Question(demand_query(body.query), None, {}, Exclusions(), Circumstances(today()))
-    return (await _questions(session, [await get_demand(session, body.demand_id)], standings, newest))[0]
+        case, query, circumstances = Case(today()), demand_query(body.query), Circumstances(today())
+    else:
+        demands = [await get_demand(session, body.demand_id)]
+        ((case, circumstances),) = await _known(session, demands, standings, newest)
+        query = demand_query(demands[0])
+    return case, Question(query, _with_request(filters_for(case), body), body.top_k, circumstances)
 
 
-async def demand_requests(
+def with_decisions_shown(case: Case, question: Question, body: QuestionBody) -> Question:
+    """The question for a list that is looked at and not kept: it also shows whom staff rejected, or asked in vain."""
+    return replace(question, filters=_with_request(filters_for(case, rules=LASTING), body))
+
+
+async def demand_questions(
     session: AsyncSession, demands: Sequence[DemandRow], standings: Standings, *, top_k: int
-) -> list[RankRequest]:
-    """How demands are ranked when their lists are stored: what people decided before holds. Four queries in all."""
+) -> list[tuple[Case, Question]]:
+    """How demands are ranked when their lists are stored: all earlier decisions hold. Four queries in all."""
+    known = await _known(session, demands, standings, await last_seqs(session))
     return [
-        RankRequest(
-            query=question.query,
-            filters=question.rules(),
-            top_k=top_k,
-            circumstances=question.circumstances,
-            pinned=question.decided("pinned"),
+        (
+            case,
+            Question(demand_query(demand), filters_for(case), top_k, circumstances, pinned=case.decided("pinned")),
         )
-        for question in await _questions(session, demands, standings, await last_seqs(session))
+        for demand, (case, circumstances) in zip(demands, known, strict=True)
     ]
 
 
-def filters_of(
-    body: QuestionBody, asked: Question, *, candidates: Sequence[str] | None, keep_rejected: bool
-) -> Filters:
-    """What the request asks for, less whom the demanding organization may never be proposed."""
-    rules = asked.rules(keep_rejected=keep_rejected)
+async def _known(
+    session: AsyncSession, demands: Sequence[DemandRow], standings: Standings, newest: Mapping[str, int]
+) -> list[tuple[Case, Circumstances]]:
+    cases = await cases_of(session, demands, on=today())
+    pairs = {demand.id: case.pairs for demand, case in zip(demands, cases, strict=True)}
+    elsewhere = await standings.elsewhere(session, pairs, newest)
+    return [(case, Circumstances(case.on, elsewhere[demand.id])) for demand, case in zip(demands, cases, strict=True)]
+
+
+def only_candidates(question: Question, profile_ids: Sequence[str]) -> Question:
+    """The question about these profiles alone; all that are searchable are ranked, whatever their score."""
+    filters = replace(question.filters, candidates=frozenset(profile_ids))
+    return replace(question, filters=filters, top_k=len(profile_ids) or question.top_k)
+
+
+def _with_request(filters: Filters, body: QuestionBody) -> Filters:
+    """The filters of the rules, and those that the request names."""
     return replace(
-        rules,
+        filters,
         kinds=frozenset(body.kinds),
         region_prefixes=tuple(body.regions),
         clusters=frozenset(body.clusters),
-        candidates=frozenset(candidates) if candidates is not None else None,
-        exclude=rules.exclude | frozenset(body.exclude),
+        exclude=filters.exclude | frozenset(body.exclude),
     )
-
-
-async def _questions(
-    session: AsyncSession, demands: Sequence[DemandRow], standings: Standings, newest: Mapping[str, int]
-) -> list[Question]:
-    pairs = await pairs_of(session, (demand.id for demand in demands))
-    elsewhere = await standings.elsewhere(session, pairs, newest)
-    exclusions = await exclusions_of(session, (demand.organization_id for demand in demands))
-    day = today()
-    return [
-        Question(
-            demand_query(demand),
-            demand,
-            pairs[demand.id],
-            exclusions[demand.organization_id],
-            Circumstances(day, elsewhere[demand.id]),
-        )
-        for demand in demands
-    ]
 
 
 def own_weights(body: QuestionBody, active: Weights) -> Weights | None:

@@ -22,17 +22,16 @@ from matching_service.ranking.query import Query
 from matching_service.ranking.ranker import RankedProfile, rank
 from matching_service.ranking.semantic import query_texts
 from matching_service.ranking.structured import Circumstances
-from matching_service.shortlists.lists import Listed
-from matching_service.shortlists.schemas import explanation_body
+from matching_service.shortlists.lists import ListEntry
 from matching_service.text.language import language_of
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class RankRequest:
-    """One question to the ranker. ``pinned`` profiles are listed even below ``top_k``; ``weights`` of its own come
-    before those in force.
+class Question:
+    """One question to the ranker. ``pinned`` profiles are listed even below ``top_k``; its own ``weights`` take
+    precedence over those in force.
     """
 
     query: Query
@@ -46,35 +45,35 @@ class RankRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Ranking:
-    request: RankRequest
+    question: Question
     prepared: PreparedQuery
     ranked: Sequence[RankedProfile]
 
 
 async def rank_many(
-    engine: Engine, requests: Sequence[RankRequest], view: View, encoder: Encoder | None = None
-) -> list[list[Listed] | Exception]:
-    """A list per request, in order; a request that fails gives its exception and harms no other.
+    engine: Engine, questions: Sequence[Question], view: View, encoder: Encoder | None = None
+) -> list[list[ListEntry] | Exception]:
+    """A list per question, in order; a question that fails gives its exception and harms no other.
 
-    encoder : what ``recalling`` said of the questions, where it was asked before.
-    Vectors of the questions and texts for all explanations are read in three queries, whatever the number of requests.
+    encoder : what ``recalling`` returned for these questions, where it was called before.
+    Vectors of the questions and texts for all explanations are read in three queries, whatever the number of questions.
     No connection is held while the processor works, and the texts are read after the snapshot was taken, so they know
     all that it knows.
     """
-    known = encoder or await _recalling(engine, [request.query for request in requests])
+    known = encoder or await _recalling(engine, [question.query for question in questions])
 
     def rank_all() -> list[_Ranking | Exception]:
-        return [_attempt(_rank_one, request, view, known) for request in requests]
+        return [_attempt(_rank_one, question, view, known) for question in questions]
 
     rankings = await to_thread.run_sync(rank_all, limiter=engine.cpu)
     done = [ranking for ranking in rankings if isinstance(ranking, _Ranking)]
     profile_ids = {ranked.profile_id for ranking in done for ranked in ranking.ranked}
-    explained = [ranked for ranking in done if ranking.request.explain for ranked in ranking.ranked]
+    explained = [ranked for ranking in done if ranking.question.explain for ranked in ranking.ranked]
     work_ids = {work_id for ranked in explained for work_id in ranked.work_ids if work_id}
     async with engine.database.reading() as session:
         profiles, works = await shown_texts(session, profile_ids, work_ids)
 
-    def explain_all() -> list[list[Listed] | Exception]:
+    def explain_all() -> list[list[ListEntry] | Exception]:
         return [
             ranking if isinstance(ranking, Exception) else _attempt(_list_one, ranking, profiles, works, view.snapshot)
             for ranking in rankings
@@ -115,8 +114,8 @@ def _attempt(function: Any, *arguments: Any) -> Any:
         return error
 
 
-def _rank_one(request: RankRequest, view: View, encoder: Encoder) -> _Ranking:
-    prepared = prepare(request.query, encoder, asked=view.asked)
+def _rank_one(question: Question, view: View, encoder: Encoder) -> _Ranking:
+    prepared = prepare(question.query, encoder, asked=view.asked)
 
     def ranked(top_k: int, filters: Filters) -> list[RankedProfile]:
         return rank(
@@ -124,36 +123,35 @@ def _rank_one(request: RankRequest, view: View, encoder: Encoder) -> _Ranking:
             view.snapshot,
             top_k=top_k,
             filters=filters,
-            weights=request.weights or view.weights,
-            circumstances=request.circumstances,
+            weights=question.weights or view.weights,
+            circumstances=question.circumstances,
         )
 
-    found = ranked(request.top_k, request.filters)
-    missing = request.pinned - {entry.profile_id for entry in found}
-    if request.filters.candidates is not None:
-        missing &= request.filters.candidates
+    best = ranked(question.top_k, question.filters)
+    missing = question.pinned - {entry.profile_id for entry in best}
+    if question.filters.candidates is not None:
+        missing &= question.filters.candidates
     if missing:
-        found += ranked(len(missing), replace(request.filters, candidates=missing))  # a pin overrides no exclusion
-    return _Ranking(request, prepared, found)
+        best += ranked(len(missing), replace(question.filters, candidates=missing))  # a pin overrides no rule
+    return _Ranking(question, prepared, best)
 
 
 def _list_one(
     ranking: _Ranking, profiles: Mapping[str, ShownProfile], works: Mapping[str, ShownWork], snapshot: Snapshot
-) -> list[Listed]:
+) -> list[ListEntry]:
     """Leave out what was deleted since the snapshot; explain the rest."""
-    listed: list[Listed] = []
+    entries: list[ListEntry] = []
     explainer = Explainer(ranking.prepared, snapshot.frequencies)
     for ranked in ranking.ranked:
         profile = profiles.get(ranked.profile_id)
         if profile is None:
             continue
         explanation = None
-        if ranking.request.explain:
+        if ranking.question.explain:
             texts = _passage_texts(ranked, profile, works)
-            found = explainer.explain(ranked, texts)
-            explanation = explanation_body(ranked, found)
-        listed.append(Listed(ranked, profile, explanation))
-    return listed
+            explanation = explainer.explain(ranked, texts)
+        entries.append(ListEntry(ranked, profile, explanation))
+    return entries
 
 
 def _passage_texts(ranked: RankedProfile, profile: ShownProfile, works: Mapping[str, ShownWork]) -> list[PassageText]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
 
 from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,15 +13,20 @@ from matching_service.demands.states import EDITABLE, OPEN, DemandStatus
 from matching_service.demands.transitions import form_errors
 from matching_service.eligibility.conflicts import reasons_against
 from matching_service.eligibility.schemas import MatchedProfile
-from matching_service.foundation.clock import now
 from matching_service.foundation.errors import FieldError, InvalidInput, Language, Text
 from matching_service.foundation.metrics import MATCH_SECONDS
 from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.documents import demand_query, profile_query
 from matching_service.matching.engine import Engine
-from matching_service.matching.questions import demand_requests, filters_of, own_weights, read_question
-from matching_service.matching.ranking import RankRequest, rank_demands, rank_many, recalling
+from matching_service.matching.questions import (
+    demand_questions,
+    only_candidates,
+    own_weights,
+    read_question,
+    with_decisions_shown,
+)
+from matching_service.matching.ranking import rank_demands, rank_many, recalling
 from matching_service.matching.reasons import why_not
 from matching_service.matching.schemas import (
     MAX_TOP_K,
@@ -37,14 +41,14 @@ from matching_service.matching.schemas import (
     SubmissionAnswer,
 )
 from matching_service.profiles.queries import get_profile
+from matching_service.ranking.explain import Explanation
 from matching_service.ranking.ranker import RankedProfile
-from matching_service.shortlists import queries
-from matching_service.shortlists.causes import changes_of
-from matching_service.shortlists.lists import NewList, new_run, record_list_changed, store_lists
-from matching_service.shortlists.schemas import IndexAnswer, MatchAnswer, MatchItem
-from matching_service.shortlists.service import _explanation
+from matching_service.shortlists.lists import new_run
+from matching_service.shortlists.schemas import ExplanationAnswer, IndexAnswer, MatchAnswer, MatchItem
+from matching_service.shortlists.service import keep_single_list
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_by_ids
+from matching_service.store.matching import RunScope
 from matching_service.store.outbox import last_seqs
 
 _N_EARLIER = 5
@@ -61,42 +65,38 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
             "Only a stored demand's list can be kept; use demand_id.",
         )
         raise InvalidInput("store_needs_demand", message, errors=[FieldError("store_needs_demand", message, "/store")])
-    async with engine.database.reading() as session:
+    # A list that is kept names the events that it knows: read with the demand, in one snapshot of the database.
+    reading = engine.database.snapshot if body.store else engine.database.reading
+    async with reading() as session:
         newest = await last_seqs(session)
-        asked = await read_question(session, body, engine.standings, newest)
-        encoder = await recalling(engine, session, [asked.query])
+        case, question = await read_question(session, body, engine.standings, newest)
+        encoder = await recalling(engine, session, [question.query])
     view = await engine.view(newest=newest, min_as_of=body.min_as_of)
-    request = RankRequest(
-        query=asked.query,
-        filters=filters_of(body, asked, candidates=body.candidates, keep_rejected=not body.store),
-        top_k=len(body.candidates) if body.candidates else body.top_k,
-        circumstances=asked.circumstances,
-        weights=own_weights(body, view.weights),
-        explain=body.explain,
-        pinned=asked.decided("pinned") if body.store else frozenset(),
-    )
-    listed = (await rank_many(engine, [request], view, encoder))[0]
-    if isinstance(listed, Exception):
-        raise listed
+    question = replace(question, weights=own_weights(body, view.weights), explain=body.explain)
+    if body.store:
+        question = replace(question, pinned=case.decided("pinned"))
+    else:
+        question = with_decisions_shown(case, question, body)
+    if body.candidates is not None:
+        question = only_candidates(question, body.candidates)
+    entries = (await rank_many(engine, [question], view, encoder))[0]
+    if isinstance(entries, Exception):
+        raise entries
     took_ms = (perf_counter() - started) * 1e3
     MATCH_SECONDS.observe(took_ms / 1e3)
-    weights = request.weights or view.weights
+    weights = question.weights or view.weights
     run_id, match_ids = None, dict[str, str]()
-    if body.store and asked.demand is not None:
-        as_of = view.snapshot.as_of
+    if body.store:
         run = new_run(
-            view.made_with(engine.encoder), weights, scope="demand", top_k=body.top_k, n_demands=1, events_as_of=as_of
+            view.made_with(engine.encoder),
+            weights,
+            scope=RunScope.DEMAND,
+            top_k=body.top_k,
+            n_demands=1,
+            events_as_of=max(newest.values(), default=0),
         )
-        run.state, run.n_done, run.finished_at = "finished", 1, now()
-        write.add(run)
-        await write.flush()
-        demand_id, run_id = asked.demand.id, run.id
-        before = (await queries.previous_lists(write, [demand_id])).get(demand_id)
-        changes = await changes_of(write, run, [(asked.demand, before, listed)], index_as_of=as_of)
-        stored = NewList(demand_id, listed, before.id if before else None, changes.get(demand_id), took_ms)
-        match_ids = {profile_id: id_ for (_, profile_id), id_ in (await store_lists(write, run_id, [stored])).items()}
-        if stored.changes is not None:
-            record_list_changed(write, stored.id, demand_id)
+        match_ids = await keep_single_list(write, run, case, entries, took_ms=took_ms)
+        run_id = run.id
 
     def answer() -> MatchAnswer:
         return MatchAnswer(
@@ -112,9 +112,9 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
                     level=entry.ranked.level,
                     explanation=_explanation(entry.explanation),
                     match_id=match_ids.get(entry.profile.id),
-                    decision=asked.decision(entry.profile.id),
+                    decision=case.decision(entry.profile.id),
                 )
-                for rank_, entry in enumerate(listed, start=1)
+                for rank_, entry in enumerate(entries, start=1)
             ],
         )
 
@@ -126,38 +126,39 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
     started = perf_counter()
     async with engine.database.reading() as session:
         newest = await last_seqs(session)
-        asked = await read_question(session, body, engine.standings, newest)
+        case, question = await read_question(session, body, engine.standings, newest)
         profile = await get_profile(session, body.profile_id)
-        against = await reasons_against(session, asked.demand, profile, on=asked.circumstances.today)
+        against = await reasons_against(session, case.demand, profile, on=case.on)
     view = await engine.view(newest=newest, min_as_of=body.min_as_of)
-    request = RankRequest(
-        query=asked.query,
-        filters=filters_of(body, asked, candidates=None, keep_rejected=False),
-        top_k=MAX_TOP_K,
-        circumstances=asked.circumstances,
-        weights=own_weights(body, view.weights),
-        explain=False,
+    pinned = case.decided("pinned")
+    whole = replace(question, top_k=MAX_TOP_K, weights=own_weights(body, view.weights), explain=False, pinned=pinned)
+    pair = replace(
+        whole, filters=Filters(candidates=frozenset({profile.id})), top_k=1, explain=True, pinned=frozenset()
     )
-    pair = replace(request, filters=Filters(candidates=frozenset({profile.id})), top_k=1, explain=True)
-    ranked, alone = await rank_many(engine, [request, pair], view)
+    ranked, alone = await rank_many(engine, [whole, pair], view)
     if isinstance(ranked, Exception):
         raise ranked
     if isinstance(alone, Exception):
         raise alone
-    place = next((n for n, entry in enumerate(ranked, start=1) if entry.profile.id == profile.id), None)
-    found = alone[0] if alone else None
+    places = {entry.profile.id: place for place, entry in enumerate(ranked, start=1)}
+    place = places.get(profile.id)
+    is_listed = place is not None and (place <= body.top_k or profile.id in pinned)
+    if place is not None and place > MAX_TOP_K:  # only its pin brings it in
+        place = None
+    entry = alone[0] if alone else None
+    score = entry.ranked.score if entry is not None else None
     return ExplainAnswer(
         index=_index_answer(view.snapshot),
-        weights_version=(request.weights or view.weights).version,
+        weights_version=(whole.weights or view.weights).version,
         took_ms=round((perf_counter() - started) * 1e3, 1),
         profile=MatchedProfile.model_validate(profile),
         rank=place,
-        is_listed=place is not None and place <= body.top_k,
-        score=found.ranked.score if found is not None else None,
-        level=found.ranked.level if found is not None else None,
-        explanation=_explanation(found.explanation) if found is not None else None,
-        decision=asked.decision(profile.id),
-        why_not=why_not(body, profile, against, rank=place, score=found.ranked.score if found is not None else None),
+        is_listed=is_listed,
+        score=score,
+        level=entry.ranked.level if entry is not None else None,
+        explanation=_explanation(entry.explanation) if entry is not None else None,
+        decision=case.decision(profile.id),
+        why_not=[] if is_listed else why_not(body, profile, against, rank=place, score=score),
     )
 
 
@@ -221,17 +222,14 @@ async def demands_for_profile(
     )
     async with engine.database.reading() as session:
         demands = await get_by_ids(session, DemandRow, (entry.profile_id for entry in likely))
-        requests = await demand_requests(session, list(demands.values()), engine.standings, top_k=1)
-    only_this = frozenset({profile.id})
-    lists = await rank_many(
-        engine, [replace(r, filters=replace(r.filters, candidates=only_this)) for r in requests], view
-    )
-    scored: list[tuple[DemandRow, RankedProfile, dict[str, Any] | None]] = []
-    for demand, listed in zip(demands.values(), lists, strict=True):
-        if isinstance(listed, Exception):
-            raise listed
-        scored += [(demand, entry.ranked, entry.explanation) for entry in listed if entry.ranked.score > 0]
-    scored.sort(key=lambda found: (-found[1].score, found[0].id))
+        questions = await demand_questions(session, list(demands.values()), engine.standings, top_k=1)
+    lists = await rank_many(engine, [only_candidates(question, [profile.id]) for _, question in questions], view)
+    scored: list[tuple[DemandRow, RankedProfile, Explanation | None]] = []
+    for demand, entries in zip(demands.values(), lists, strict=True):
+        if isinstance(entries, Exception):
+            raise entries
+        scored += [(demand, entry.ranked, entry.explanation) for entry in entries if entry.ranked.score > 0]
+    scored.sort(key=lambda pair: (-pair[1].score, pair[0].id))
     return _demand_answer(view.snapshot, scored[:top_k], started)
 
 
@@ -242,7 +240,7 @@ def _index_answer(snapshot: Snapshot) -> IndexAnswer:
 
 
 def _demand_answer(
-    snapshot: Snapshot, found: Sequence[tuple[DemandRow, RankedProfile, dict[str, Any] | None]], started: float
+    snapshot: Snapshot, scored: Sequence[tuple[DemandRow, RankedProfile, Explanation | None]], started: float
 ) -> DemandMatchAnswer:
     return DemandMatchAnswer(
         index=_index_answer(snapshot),
@@ -255,6 +253,10 @@ def _demand_answer(
                 level=ranked.level,
                 explanation=_explanation(explanation),
             )
-            for rank_, (demand, ranked, explanation) in enumerate(found, start=1)
+            for rank_, (demand, ranked, explanation) in enumerate(scored, start=1)
         ],
     )
+
+
+def _explanation(explanation: Explanation | None) -> ExplanationAnswer | None:
+    return ExplanationAnswer.model_validate(explanation) if explanation is not None else None

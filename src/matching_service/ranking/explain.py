@@ -16,7 +16,7 @@ from matching_service.index.frequencies import Frequencies
 from matching_service.index.postings import count_factor, family_factors, term_keys
 from matching_service.ranking.lexical import query_weights
 from matching_service.ranking.prepare import PreparedQuery
-from matching_service.ranking.ranker import RankedProfile
+from matching_service.ranking.ranker import Part, RankedProfile
 from matching_service.text.normalise import fold, fold_with_spans
 from matching_service.text.terms import NGRAM_MARK, Occurrence, Place, ReadText, find_terms, is_ngram, read_text
 
@@ -47,16 +47,14 @@ class PassageText:
     year: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TermContribution:
+class TermContribution(NamedTuple):
     """``term`` as the query's author would write it; ``contribution`` is its share of the score."""
 
     term: str
     contribution: float
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """A sentence of a stored text: ``text == fields[field][start : start + len(text)]``.
 
     ``highlights`` are half-open spans of ``text``, rising, without overlap. ``work_title`` and ``year`` name the work;
@@ -72,10 +70,14 @@ class Evidence:
     highlights: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
+    """Everything that an answer says of one ranked profile; ``parts`` sum to its score."""
+
+    parts: tuple[Part, ...]
     terms: tuple[TermContribution, ...]
     evidence: tuple[Evidence, ...]
+    missing_must_have: tuple[str, ...]
+    missing_nice_to_have: tuple[str, ...]
     reason: Text
 
 
@@ -107,7 +109,14 @@ class Explainer:
         terms = self._term_contributions(found[0], lexical) if found and lexical > 0 else []
         evidence = _evidence(found, self._weights, self._lone)
         reason = _reason(terms, passages, evidence, ranked.missing_must_have) if ranked.score > 0 else _NOTHING
-        return Explanation(tuple(terms[:_MAX_TERMS]), tuple(evidence), reason)
+        return Explanation(
+            ranked.parts,
+            tuple(terms[:_MAX_TERMS]),
+            tuple(evidence),
+            ranked.missing_must_have,
+            ranked.missing_nice_to_have,
+            reason,
+        )
 
     def _term_contributions(self, best: "_Found", lexical: float) -> list[TermContribution]:
         """The lexical part split over words, largest first.

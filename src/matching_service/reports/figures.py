@@ -13,12 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.states import LIFE, OPEN, DemandStatus
 from matching_service.reports.periods import Period
+from matching_service.shortlists.queries import IS_VISIBLE
 from matching_service.store.claims import ClaimRow
 from matching_service.store.days import sql_day_of
 from matching_service.store.demands import UNDER_CONTRACT, DemandRow
 from matching_service.store.demands import DemandTransitionRow as Step
 from matching_service.store.engagements import EngagementRow
-from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
+from matching_service.store.matching import ListState, MatchListRow, MatchRow, MatchRunRow, RunState
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import HOME, NEVER_MATCHED, ProfileRow, WorkRow
 from matching_service.store.programme import ProgrammeRecordRow, holds_on
@@ -127,8 +128,7 @@ async def count_settled(session: AsyncSession, period: Period) -> Sequence[Row[i
         .where(
             MatchRow.profile_id == SuggestionRow.profile_id,
             MatchListRow.demand_id == SuggestionRow.demand_id,
-            MatchListRow.state == "done",
-            MatchRunRow.state == "finished",
+            IS_VISIBLE,
             MatchRunRow.finished_at <= answers.c.suggested_at,
         )
         .order_by(MatchRunRow.finished_at.desc(), MatchRow.id.desc())
@@ -235,8 +235,8 @@ async def count_runs(session: AsyncSession, period: Period) -> tuple[int, int]:
     """How many match runs were finished, and for how many demands a list was made in them."""
     statement = (
         select(func.count(MatchRunRow.id.distinct()), func.count(MatchListRow.demand_id.distinct()))
-        .outerjoin(MatchListRow, and_(MatchListRow.run_id == MatchRunRow.id, MatchListRow.state == "done"))
-        .where(MatchRunRow.state == "finished", _within(MatchRunRow.finished_at, period))
+        .outerjoin(MatchListRow, and_(MatchListRow.run_id == MatchRunRow.id, MatchListRow.state == ListState.DONE))
+        .where(MatchRunRow.state == RunState.FINISHED, _within(MatchRunRow.finished_at, period))
     )
     row = (await session.execute(statement)).one()
     return row[0], row[1]

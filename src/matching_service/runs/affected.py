@@ -10,17 +10,18 @@ from datetime import date
 from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.eligibility.cases import Case
 from matching_service.eligibility.schemas import MAX_IDS
 from matching_service.foundation.clock import day_of
 from matching_service.matching.engine import Engine, View
-from matching_service.matching.ranking import RankRequest, rank_many
+from matching_service.matching.ranking import Question, rank_many
 from matching_service.ranking.structured import SOON
 from matching_service.runs.queries import last_finished_run
-from matching_service.shortlists.lists import Listed
+from matching_service.shortlists.lists import ListEntry
 from matching_service.shortlists.queries import PreviousList
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import id_batches
-from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
+from matching_service.store.matching import DecisionRow, ListState, MatchListRow, MatchRow, MatchRunRow, RunScope
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.suggestions import SuggestionRow
@@ -46,7 +47,8 @@ class Asked:
     """A demand, how it would be ranked, and the list that it has."""
 
     demand: DemandRow
-    request: RankRequest
+    case: Case
+    question: Question
     previous: PreviousList | None
 
 
@@ -66,7 +68,9 @@ async def changed_since_last_run(session: AsyncSession, run: MatchRunRow, *, on:
         return None
     demands = set(await session.scalars(events.where(OutboxRow.entity == "demand")))
     organizations = set(await session.scalars(events.where(OutboxRow.entity == "organization")))
-    failed = select(MatchListRow.demand_id).where(MatchListRow.run_id == last.id, MatchListRow.state == "failed")
+    failed = select(MatchListRow.demand_id).where(
+        MatchListRow.run_id == last.id, MatchListRow.state == ListState.FAILED
+    )
     demands |= set(await session.scalars(failed))
     pairs = OutboxRow.entity.in_(("match", "suggestion"))
     decided = select(OutboxRow.detail).where(OutboxRow.seq > last.events_as_of, pairs)
@@ -93,7 +97,7 @@ async def affected_demands(
     others = [(one, one.previous) for one in asked if one.previous is not None and one.demand.id not in affected]
     if not others or not changed.profile_ids:
         return affected
-    found = await rank_many(engine, [_best_of(changed.profile_ids, one.request) for one, _ in others], view)
+    found = await rank_many(engine, [_best_of(changed.profile_ids, one.question) for one, _ in others], view)
     async with engine.database.reading() as session:
         last = await _last_places(session, [previous.id for _, previous in others], top_k)
     return affected | {
@@ -106,20 +110,20 @@ async def affected_demands(
 def _is_affected_itself(one: Asked, changed: Changed) -> bool:
     return (
         one.previous is None
-        or one.previous.run.scope == "demand"  # asked for with conditions of its own
+        or one.previous.run.scope == RunScope.DEMAND  # asked for with conditions of its own
         or one.demand.id in changed.demand_ids
         or one.demand.organization_id in changed.organization_ids
         or len(one.previous.ranks) < one.previous.n_matches  # somebody was deleted
         or not changed.profile_ids.isdisjoint(one.previous.ranks)
-        or not changed.profile_ids.isdisjoint(one.request.pinned)  # listed whatever its score, when it may be
+        or not changed.profile_ids.isdisjoint(one.question.pinned)  # listed whatever its score, when it may be
     )
 
 
-def _best_of(profile_ids: frozenset[str], request: RankRequest) -> RankRequest:
-    return replace(request, filters=replace(request.filters, candidates=profile_ids), top_k=1, explain=False)
+def _best_of(profile_ids: frozenset[str], question: Question) -> Question:
+    return replace(question, filters=replace(question.filters, candidates=profile_ids), top_k=1, explain=False)
 
 
-def _would_come_in(listed: Sequence[Listed], last: MatchRow | None) -> bool:
+def _would_come_in(listed: Sequence[ListEntry], last: MatchRow | None) -> bool:
     """Whether the best of the changed profiles, none of whom is on the list, comes before its last place.
 
     last : None where the list is not full.

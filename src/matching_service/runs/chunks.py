@@ -12,22 +12,22 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict
 from matching_service.foundation.metrics import RUN_DEMANDS
 from matching_service.matching.engine import Engine, View
-from matching_service.matching.questions import demand_requests
-from matching_service.matching.ranking import RankRequest, rank_many
+from matching_service.matching.questions import demand_questions
+from matching_service.matching.ranking import Question, rank_many
 from matching_service.runs import queries
 from matching_service.runs.affected import Asked, Changed, affected_demands
 from matching_service.shortlists import queries as shortlist_queries
 from matching_service.shortlists.causes import changes_of, is_demand_changed
-from matching_service.shortlists.lists import Listed, NewList, store_lists
+from matching_service.shortlists.lists import ListEntry, NewList, store_lists
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
-from matching_service.store.matching import MatchRunRow
+from matching_service.store.matching import MatchRunRow, RunScope, RunState
 from matching_service.store.outbox import events_about
 
 logger = logging.getLogger(__name__)
 _ATTEMPTS = 3
 Progress = Callable[[int], None]
-RankMany = Callable[[Engine, Sequence[RankRequest], View], Awaitable[list[list[Listed] | Exception]]]
+RankMany = Callable[[Engine, Sequence[Question], View], Awaitable[list[list[ListEntry] | Exception]]]
 _MADE_WITH = ("weights_version", "lexicon_version", "encoder_version")
 
 
@@ -55,7 +55,7 @@ async def rank_chunks(work: Work, chunks: Sequence[Sequence[str]], on_progress: 
             lists = await ranking
             ranking = _begin(work, chunks[place : place + 1])
             state = await _store_chunk(work, chunk, lists, started)
-            if state != "running":
+            if state != RunState.RUNNING:
                 return
             on_progress(len(chunk))
             started = perf_counter()
@@ -78,12 +78,8 @@ async def _store_chunk(work: Work, demand_ids: Sequence[str], lists: Sequence[Ne
         try:
             async with work.engine.database.transaction() as session:
                 run = await queries.get_run(session, work.run.id, for_update=True)
-                if run.state == "running":
-                    await store_lists(session, run.id, lists)
-                    n_by_state = _count(lists)
-                    run.n_done += n_by_state["done"]
-                    run.n_kept += n_by_state["kept"]
-                    run.n_failed += n_by_state["failed"]
+                if run.state == RunState.RUNNING:
+                    await store_lists(session, run, lists)
                     run.worked_s += perf_counter() - started
                     run.heartbeat_at = now()
                 state = run.state
@@ -93,14 +89,10 @@ async def _store_chunk(work: Work, demand_ids: Sequence[str], lists: Sequence[Ne
             logger.warning("match_run_chunk_repeated", extra={"run_id": work.run.id, "attempt": attempt})
             lists = await _new_lists(work, demand_ids)
         else:
-            for outcome, n in _count(lists).items():
-                RUN_DEMANDS.labels(outcome).inc(n)
+            for new in lists:
+                RUN_DEMANDS.labels(new.state).inc()
             return state
     raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def _count(lists: Sequence[NewList]) -> dict[str, int]:
-    return {state: sum(new.state == state for new in lists) for state in ("done", "kept", "failed")}
 
 
 async def _new_lists(work: Work, demand_ids: Sequence[str]) -> list[NewList]:
@@ -109,21 +101,22 @@ async def _new_lists(work: Work, demand_ids: Sequence[str]) -> list[NewList]:
     async with engine.database.reading() as session:
         done = await queries.ranked_demand_ids(session, run.id)
         demands = list((await get_by_ids(session, DemandRow, (i for i in demand_ids if i not in done))).values())
-        requests = await demand_requests(session, demands, engine.standings, top_k=run.top_k)
+        questions = await demand_questions(session, demands, engine.standings, top_k=run.top_k)
         previous = await shortlist_queries.previous_lists(session, [demand.id for demand in demands])
         asked = [
-            Asked(demand, request, previous.get(demand.id)) for demand, request in zip(demands, requests, strict=True)
+            Asked(demand, case, question, previous.get(demand.id))
+            for demand, (case, question) in zip(demands, questions, strict=True)
         ]
         steadied = await _steadied(session, run, asked)
     if work.changed is not None:
         affected = await affected_demands(engine, asked, work.changed, work.view, top_k=run.top_k)
         steadied = [one for one in steadied if one.demand.id in affected]
     started = perf_counter()
-    outcomes = await work.rank(engine, [one.request for one in steadied], work.view)
+    outcomes = await work.rank(engine, [one.question for one in steadied], work.view)
     took_ms = (perf_counter() - started) * 1e3 / max(1, len(steadied))
     ranked = dict(zip((one.demand.id for one in steadied), outcomes, strict=True))
     async with engine.database.reading() as session:
-        compared = [(one.demand, one.previous, ranked[one.demand.id]) for one in steadied]
+        compared = [(one.case, one.previous, ranked[one.demand.id]) for one in steadied]
         changes = await changes_of(session, run, compared, index_as_of=work.view.snapshot.as_of)
     return [
         NewList(
@@ -143,7 +136,7 @@ async def _steadied(session: AsyncSession, run: MatchRunRow, asked: Sequence[Ask
         one.demand.id: one.previous
         for one in asked
         if one.previous is not None
-        and one.previous.run.scope != "demand"
+        and one.previous.run.scope != RunScope.DEMAND
         and all(getattr(one.previous.run, name) == getattr(run, name) for name in _MADE_WITH)
     }
     if not run.stability or not comparable:
@@ -155,7 +148,7 @@ async def _steadied(session: AsyncSession, run: MatchRunRow, asked: Sequence[Ask
         before = comparable.get(one.demand.id)
         if before is None or is_demand_changed(events.get(one.demand.id, ()), after=before.run.events_as_of):
             return one
-        steady = replace(one.request.circumstances, listed=before.scores, stability=run.stability or 0.0)
-        return replace(one, request=replace(one.request, circumstances=steady))
+        steady = replace(one.question.circumstances, listed=before.scores, stability=run.stability or 0.0)
+        return replace(one, question=replace(one.question, circumstances=steady))
 
     return [steadied(one) for one in asked]

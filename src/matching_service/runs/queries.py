@@ -1,6 +1,5 @@
 """Reading runs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -10,10 +9,7 @@ from matching_service.foundation.errors import Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_page, get_row
-from matching_service.store.matching import MatchListRow, MatchRunRow
-
-NIGHT_SCOPES = ("open", "changed")
-"""Scopes of runs over many demands, of which there is one at a time."""
+from matching_service.store.matching import NIGHT_SCOPES, ListState, MatchListRow, MatchRunRow, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +32,13 @@ async def get_run(session: AsyncSession, run_id: str, *, for_update: bool = Fals
 
 async def running_run(session: AsyncSession) -> MatchRunRow | None:
     """The run over many demands that has not ended, if there is one."""
-    statement = select(MatchRunRow).where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == "running")
+    statement = select(MatchRunRow).where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == RunState.RUNNING)
     return await session.scalar(statement.order_by(MatchRunRow.id).limit(1))
 
 
 async def last_finished_run(session: AsyncSession) -> MatchRunRow | None:
     """The newest run over many demands whose lists are visible, if there is one."""
-    statement = select(MatchRunRow).where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == "finished")
+    statement = select(MatchRunRow).where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == RunState.FINISHED)
     return await session.scalar(statement.order_by(MatchRunRow.id.desc()).limit(1))
 
 
@@ -52,17 +48,9 @@ async def list_changed_lists(session: AsyncSession, run_id: str, page: PageReque
     return await get_page(session, statement, MatchListRow, page)
 
 
-async def changed_list_ids(session: AsyncSession, run_id: str) -> Sequence[tuple[str, str]]:
-    """Ids of a run's lists that are not what they were before, each with that of its demand, by demand."""
-    statement = select(MatchListRow.id, MatchListRow.demand_id).where(
-        MatchListRow.run_id == run_id, MatchListRow.changes.is_not(None)
-    )
-    return [(row.id, row.demand_id) for row in await session.execute(statement.order_by(MatchListRow.demand_id))]
-
-
 async def list_failed_lists(session: AsyncSession, run_id: str, page: PageRequest) -> Page[MatchListRow]:
     """The demands of a run that could not be ranked, with their errors."""
-    statement = select(MatchListRow).where(MatchListRow.run_id == run_id, MatchListRow.state == "failed")
+    statement = select(MatchListRow).where(MatchListRow.run_id == run_id, MatchListRow.state == ListState.FAILED)
     return await get_page(session, statement, MatchListRow, page)
 
 

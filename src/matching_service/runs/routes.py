@@ -16,6 +16,7 @@ from matching_service.runs import service as runs
 from matching_service.runs.background import BackgroundRuns
 from matching_service.runs.schemas import FailedDemand, Run, RunBody
 from matching_service.shortlists.schemas import DemandChanges
+from matching_service.store.matching import RunScope
 
 router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
 
@@ -40,7 +41,7 @@ async def start_run(
 
     `Location` tells where to read progress. Its lists become visible together, when it is finished.
     """
-    run = await runs.start_run(engine, session, principal, scope=body.scope)
+    run = await runs.start_run(engine, session, principal, scope=RunScope(body.scope))
     tasks.add_task(
         background.work_off, run.id, patience_s=runs.START_PATIENCE_S
     )  # after the response, so after the commit

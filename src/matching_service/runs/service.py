@@ -28,12 +28,12 @@ from matching_service.runs.chunks import Progress, RankMany, Work, rank_chunks
 from matching_service.runs.schemas import Run
 from matching_service.shortlists import queries as shortlist_queries
 from matching_service.shortlists.changes import profile_ids_of, read_changes
-from matching_service.shortlists.lists import new_run, record_list_changed
+from matching_service.shortlists.lists import finish_run, new_run
 from matching_service.shortlists.schemas import DemandChanges
 from matching_service.store.database import Database
 from matching_service.store.lookup import in_parts
-from matching_service.store.matching import MatchListRow, MatchRunRow
-from matching_service.store.outbox import last_seq, record_event
+from matching_service.store.matching import MatchListRow, MatchRunRow, RunScope, RunState
+from matching_service.store.outbox import last_seq
 from matching_service.store.ownership import is_owned, owning
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,9 @@ _UNOWNED = timedelta(seconds=10)
 _FIXED = ("lexicon_version", "encoder_version", "frequencies_version")
 
 
-async def start_run(engine: Engine, session: AsyncSession, actor: Principal, *, scope: str = "open") -> MatchRunRow:
+async def start_run(
+    engine: Engine, session: AsyncSession, actor: Principal, *, scope: RunScope = RunScope.OPEN
+) -> MatchRunRow:
     """Begin a run over all open demands, or those that changed; raises Conflict naming the one that has not ended."""
     async with engine.database.reading() as reading:
         events_as_of = await last_seq(reading)  # before all else: what comes later may or may not be seen by the run
@@ -78,7 +80,7 @@ async def cancel_run(session: AsyncSession, run_id: str, actor: Principal) -> Ma
     """Stop a run after its present chunk; its lists never become visible. Raises NotFound, Conflict."""
     run = await queries.get_run(session, run_id, for_update=True)
     _check_running(run)
-    run.state, run.finished_at = "cancelled", now()
+    run.state, run.finished_at = RunState.CANCELLED, now()
     record_audit(session, actor, "cancel", entity="match_run", entity_id=run.id)
     return run
 
@@ -96,7 +98,7 @@ async def resume_run(database: Database, session: AsyncSession, run_id: str, act
 async def describe_run(database: Database, run: MatchRunRow) -> Run:
     """The run with what is not stored: whether anybody works on it, and how long it will take at its pace so far."""
     answer = Run.model_validate(run)
-    if run.state != "running":
+    if run.state != RunState.RUNNING:
         return answer
     if await _is_interrupted(database, run):
         return answer.model_copy(update={"is_interrupted": True})
@@ -157,11 +159,11 @@ async def _take_up(engine: Engine, run_id: str) -> tuple[Work, int, Sequence[str
         run = await queries.get_run(session, run_id)
     # Words are counted anew for a run over all demands alone: a new count changes every list a little.
     is_new = run.frequencies_version is None
-    await (engine.refresh() if is_new and run.scope == "open" else engine.complete())
+    await (engine.refresh() if is_new and run.scope == RunScope.OPEN else engine.complete())
     view = await engine.view()
     async with engine.database.transaction() as session:
         run = await queries.get_run(session, run_id, for_update=True)
-        if run.state != "running":  # cancelled, or completed by another process, while this one waited
+        if run.state != RunState.RUNNING:  # cancelled, or completed by another process, while this one waited
             return Work(engine, run, view, None), 0, []
         view = replace(view, weights=engine.weights.get(run.weights_version))
         made = asdict(view.made_with(engine.encoder)) | {"frequencies_version": view.frequencies_version}
@@ -176,26 +178,23 @@ async def _take_up(engine: Engine, run_id: str) -> tuple[Work, int, Sequence[str
         remaining = [demand_id for demand_id in await open_demand_ids(session) if demand_id not in done]
         run.n_demands = len(done) + len(remaining)
         run.heartbeat_at = now()
-        changed = await changed_since_last_run(session, run, on=today()) if run.scope == "changed" else None
+        changed = await changed_since_last_run(session, run, on=today()) if run.scope == RunScope.CHANGED else None
     return Work(engine, run, view, changed), len(done), remaining
 
 
 async def _fail(engine: Engine, run_id: str) -> None:
     async with engine.database.transaction() as session:
         run = await queries.get_run(session, run_id, for_update=True)
-        if run.state == "running":
-            run.state, run.finished_at = "failed", now()
+        if run.state == RunState.RUNNING:
+            run.state, run.finished_at = RunState.FAILED, now()
 
 
 async def _finish(engine: Engine, run_id: str) -> MatchRunRow:
     """Make all lists of the run visible at once."""
     async with engine.database.transaction() as session:
         run = await queries.get_run(session, run_id, for_update=True)
-        if run.state == "running":
-            run.state, run.finished_at = "finished", now()
-            record_event(session, "match_run.finished", entity="match_run", entity_id=run.id)
-            for list_id, demand_id in await queries.changed_list_ids(session, run.id):
-                record_list_changed(session, list_id, demand_id)
+        if run.state == RunState.RUNNING:
+            await finish_run(session, run)
     logger.info(
         "match_run_finished",
         extra={
@@ -215,7 +214,7 @@ async def _is_interrupted(database: Database, run: MatchRunRow) -> bool:
 
 
 def _check_running(run: MatchRunRow) -> None:
-    if run.state != "running":
+    if run.state != RunState.RUNNING:
         raise Conflict(
             "run_not_running",
             Text(f"匹配任务 {run.id} 已是 {run.state}。", f"Match run {run.id} is {run.state}."),

@@ -14,16 +14,17 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.states import OPEN
-from matching_service.eligibility.conflicts import Exclusions, exclusions_of, reasons_of_profile
+from matching_service.eligibility.cases import Case
+from matching_service.eligibility.rules import codes_against
 from matching_service.foundation.clock import day_of, today
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import SOON
 from matching_service.shortlists.changes import Cause, Moves, compare_lists
-from matching_service.shortlists.lists import Listed
+from matching_service.shortlists.lists import ListEntry
 from matching_service.shortlists.queries import PreviousList
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids, id_batches
-from matching_service.store.matching import DecisionRow, MatchRunRow
+from matching_service.store.matching import DecisionRow, MatchRunRow, RunScope
 from matching_service.store.outbox import OutboxRow, events_about
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.suggestions import REFUSED, SuggestionRow
@@ -43,10 +44,10 @@ _SAME_SCORE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A demand's new list, by its scores, beside the one before; ``exclusions`` are those of its organization."""
+    """A demand's new list, by its scores, beside the one before. ``case``: what it was ranked by."""
 
     demand: DemandRow
-    exclusions: Exclusions
+    case: Case
     previous: PreviousList | None
     scores: Mapping[str, float]
     moves: Moves
@@ -167,21 +168,7 @@ class _Why:
         profile = self._history.profiles.get(profile_id or "")
         if profile_id is None or profile is None:
             return [Cause("deleted")]
-        demand, excluded = self._compared.demand, self._compared.exclusions
-        codes: list[str] = list(reasons_of_profile(profile, self._on))
-        if profile.organization_id is not None and profile.organization_id == demand.organization_id:
-            codes.append("own_organization")
-        if profile_id in excluded.profile_ids:
-            codes.append("excluded_by_organization")
-        if profile.organization_id in excluded.organization_ids:
-            codes.append("excluded_organization")
-        decisions = self._history.decisions.get(profile_id, ())
-        if any(row.decision == "rejected" and row.demand_id == demand.id for row, _ in decisions):
-            codes.append("rejected")
-        suggestions = self._history.suggestions.get(profile_id, ())
-        if any(row.status in REFUSED and row.demand_id == demand.id for row, _ in suggestions):
-            codes.append("refused")
-        if codes:
+        if codes := codes_against(profile, self._compared.case):
             return [Cause(code) for code in codes]
         return self._with_shared(self._own(profile_id, self._events(profile_id)))
 
@@ -197,7 +184,8 @@ class _Why:
     def _events(self, profile_id: str) -> list[OutboxRow]:
         """Those that this list knows and the one before did not."""
         assert self._previous is not None  # noqa: S101  # a first list has nobody who left or moved
-        known = range(self._previous.events_as_of + 1, self._index_as_of + 1)
+        before = max(self._previous.events_as_of, self._previous.index_as_of)
+        known = range(before + 1, self._index_as_of + 1)
         return [event for event in self._history.profile_events.get(profile_id, ()) if event.seq in known]
 
     def _is_asked_again(self, profile_id: str) -> bool:
@@ -243,7 +231,7 @@ class _Why:
 
 def _of_runs(before: MatchRunRow, run: MatchRunRow, on: date) -> list[Cause]:
     """What is another for every profile."""
-    by_hand = [Cause("asked_by_hand")] if "demand" in {before.scope, run.scope} else []
+    by_hand = [Cause("asked_by_hand")] if RunScope.DEMAND in {before.scope, run.scope} else []
     made_with = [Cause(code) for name, code in _MADE_WITH.items() if _differ(before, run, name)]
     return by_hand + made_with + ([Cause("new_year")] if day_of(before.created_at).year != on.year else [])
 
@@ -263,26 +251,25 @@ def _is_date_reached(profile: ProfileRow, *, after: date, on: date) -> bool:
 async def changes_of(
     session: AsyncSession,
     run: MatchRunRow,
-    outcomes: Sequence[tuple[DemandRow, PreviousList | None, Sequence[Listed] | Exception]],
+    outcomes: Sequence[tuple[Case, PreviousList | None, Sequence[ListEntry] | Exception]],
     *,
     index_as_of: int,
 ) -> dict[str, dict[str, Any]]:
     """Per demand whose new list differs from the one before what changed and why, to be stored with the list."""
-    exclusions = await exclusions_of(session, (demand.organization_id for demand, _, _ in outcomes))
     compared = [
         Compared(
-            demand,
-            exclusions[demand.organization_id],
+            case.demand,
+            case,
             before,
-            {entry.profile.id: entry.ranked.score for entry in listed},
-            _moves(before, listed),
+            {entry.profile.id: entry.ranked.score for entry in entries},
+            _moves(before, entries),
         )
-        for demand, before, listed in outcomes
-        if not isinstance(listed, Exception)
+        for case, before, entries in outcomes
+        if case.demand is not None and not isinstance(entries, Exception)
     ]
     return await stored_changes(session, run, compared, index_as_of=index_as_of, on=today())
 
 
-def _moves(before: PreviousList | None, listed: Sequence[Listed]) -> Moves:
-    ranks = {entry.profile.id: rank for rank, entry in enumerate(listed, start=1)}
+def _moves(before: PreviousList | None, entries: Sequence[ListEntry]) -> Moves:
+    ranks = {entry.profile.id: rank for rank, entry in enumerate(entries, start=1)}
     return compare_lists({}, ranks) if before is None else compare_lists(before.ranks, ranks, n_before=before.n_matches)

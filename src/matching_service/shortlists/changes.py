@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matching_service.eligibility.conflicts import CONFLICT_WORDS
+from matching_service.eligibility.rules import RULES
 from matching_service.foundation.errors import Text
 from matching_service.shortlists.schemas import CauseAnswer, DemandChanges, MovedProfile, PlacedProfile
 
@@ -32,7 +32,7 @@ _WORDS: Mapping[str, Text] = {
         "需求机构的排除名单有改动。", "The exclusion list of the demanding organization changed."
     ),
     "deleted": Text("画像已删除。", "The profile was deleted."),
-    **{str(code): words for code, words in CONFLICT_WORDS.items()},
+    **{rule.code: rule.words for rule in RULES},
     "unavailable": Text("当日不能承接。", "It was not available on that day."),
     "demand_changed": Text("需求有改动：{zh}。", "The demand changed: {en}."),
     "asked_by_hand": Text(

@@ -1,27 +1,39 @@
 """Writing down what was shown: runs and their lists."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import insert
+from anyio import to_thread
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.clock import new_id, now
 from matching_service.live_index.texts import ShownProfile
+from matching_service.ranking.explain import Explanation
 from matching_service.ranking.fusion import Weights
 from matching_service.ranking.ranker import RankedProfile
-from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
+from matching_service.shortlists.schemas import explanation_body
+from matching_service.store.matching import (
+    NIGHT_SCOPES,
+    ListState,
+    MatchListRow,
+    MatchRow,
+    MatchRunRow,
+    RunScope,
+    RunState,
+)
 from matching_service.store.outbox import record_event
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A ranked profile with what an answer says of it; ``explanation`` is plain JSON."""
+class ListEntry:
+    """A ranked profile, the texts that a list shows of it, and why it stands there; None where nobody asked why."""
 
     ranked: RankedProfile
     profile: ShownProfile
-    explanation: dict[str, Any] | None
+    explanation: Explanation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +55,26 @@ class NewList:
     """
 
     demand_id: str
-    outcome: Sequence[Listed] | Exception | None
+    outcome: Sequence[ListEntry] | Exception | None
     previous_list_id: str | None
     changes: Mapping[str, Any] | None = None
     took_ms: float | None = None
     id: str = field(default_factory=new_id)
 
     @property
-    def state(self) -> str:
+    def state(self) -> ListState:
         if self.outcome is None:
-            return "kept"
-        return "failed" if isinstance(self.outcome, Exception) else "done"
+            return ListState.KEPT
+        return ListState.FAILED if isinstance(self.outcome, Exception) else ListState.DONE
 
 
 def new_run(
-    made_with: MadeWith, weights: Weights, *, scope: str, top_k: int, n_demands: int, events_as_of: int
+    made_with: MadeWith, weights: Weights, *, scope: RunScope, top_k: int, n_demands: int, events_as_of: int
 ) -> MatchRunRow:
     """A run that names everything its lists depend on."""
     return MatchRunRow(
         scope=scope,
-        state="running",
+        state=RunState.RUNNING,
         created_at=now(),
         n_demands=n_demands,
         n_done=0,
@@ -76,36 +88,52 @@ def new_run(
     )
 
 
-async def store_lists(session: AsyncSession, run_id: str, lists: Sequence[NewList]) -> dict[tuple[str, str], str]:
-    """Write lists in two statements; returns the id of each match by demand and profile.
+async def store_lists(session: AsyncSession, run: MatchRunRow, lists: Sequence[NewList]) -> dict[tuple[str, str], str]:
+    """Write lists in two statements and count them in the run; returns the id of each match by demand and profile.
 
     No objects are made of the rows: a night writes tens of thousands.
     """
-    match_ids: dict[tuple[str, str], str] = {}
-    matches: list[dict[str, Any]] = [
+    states = Counter(new.state for new in lists)
+    run.n_done += states[ListState.DONE]
+    run.n_kept += states[ListState.KEPT]
+    run.n_failed += states[ListState.FAILED]
+    matches = await to_thread.run_sync(_match_values, lists)  # turning explanations into JSON takes a while
+    if lists:
+        await session.execute(insert(MatchListRow), [_list_values(new, run.id) for new in lists])
+    if matches:
+        await session.execute(insert(MatchRow), matches)
+    demand_ids = {new.id: new.demand_id for new in lists}
+    return {(demand_ids[match["list_id"]], match["profile_id"]): match["id"] for match in matches}
+
+
+async def finish_run(session: AsyncSession, run: MatchRunRow) -> None:
+    """Make all lists of the run visible at once, and record an event for each that differs from the one before."""
+    run.state, run.finished_at = RunState.FINISHED, now()
+    if run.scope in NIGHT_SCOPES:
+        record_event(session, "match_run.finished", entity="match_run", entity_id=run.id)
+    changed = select(MatchListRow.id, MatchListRow.demand_id).where(
+        MatchListRow.run_id == run.id, MatchListRow.changes.is_not(None)
+    )
+    for list_id, demand_id in await session.execute(changed.order_by(MatchListRow.demand_id)):
+        detail = {"demand_id": demand_id}
+        record_event(session, "match_list.changed", entity="match_list", entity_id=list_id, detail=detail)
+
+
+def _match_values(lists: Sequence[NewList]) -> list[dict[str, Any]]:
+    return [
         {
-            "id": match_ids.setdefault((new.demand_id, entry.profile.id), new_id()),
+            "id": new_id(),
             "list_id": new.id,
             "profile_id": entry.profile.id,
             "rank": rank,
             "score": entry.ranked.score,
             "level": entry.ranked.level,
-            "explanation": entry.explanation or {},
+            "explanation": explanation_body(entry.explanation) if entry.explanation else {},
         }
         for new in lists
         if new.outcome is not None and not isinstance(new.outcome, Exception)
         for rank, entry in enumerate(new.outcome, start=1)
     ]
-    if lists:
-        await session.execute(insert(MatchListRow), [_list_values(new, run_id) for new in lists])
-    if matches:
-        await session.execute(insert(MatchRow), matches)
-    return match_ids
-
-
-def record_list_changed(session: AsyncSession, list_id: str, demand_id: str) -> None:
-    """Tell that people see another list for the demand now."""
-    record_event(session, "match_list.changed", entity="match_list", entity_id=list_id, detail={"demand_id": demand_id})
 
 
 def _list_values(new: NewList, run_id: str) -> dict[str, Any]:

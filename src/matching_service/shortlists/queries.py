@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.errors import NotFound, Text, not_found
+from matching_service.foundation.errors import Text, not_found
 from matching_service.store.lookup import get_row, id_batches
-from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
+from matching_service.store.matching import DecisionRow, ListState, MatchListRow, MatchRow, MatchRunRow, RunState
 from matching_service.store.profiles import ProfileRow
+
+IS_VISIBLE = and_(MatchListRow.state == ListState.DONE, MatchRunRow.state == RunState.FINISHED)
+"""A condition over lists joined with their runs: the list was made, and its run has finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,44 +28,32 @@ class PreviousList:
     scores: Mapping[str, float]
 
 
-async def get_latest_list(session: AsyncSession, demand_id: str) -> tuple[MatchListRow, MatchRunRow]:
-    """The newest list of a finished run; raises NotFound with code ``no_match_run``."""
-    statement = (
-        select(MatchListRow, MatchRunRow)
-        .join(MatchRunRow, MatchListRow.run_id == MatchRunRow.id)
-        .where(MatchListRow.demand_id == demand_id, MatchListRow.state == "done", MatchRunRow.state == "finished")
-        .order_by(MatchListRow.id.desc())
-        .limit(1)
-    )
-    found = (await session.execute(statement)).first()
-    if found is None:
-        raise NotFound(
-            "no_match_run",
-            Text(
-                "该需求还没有匹配结果；请先运行匹配（POST /v1/matches 且 store 为 true，或 POST /v1/match-runs）。",
-                "This demand has no stored list yet; rank it: POST /v1/matches with store, or POST /v1/match-runs.",
-            ),
-        )
-    return found[0], found[1]
-
-
-async def previous_lists(session: AsyncSession, demand_ids: Sequence[str]) -> dict[str, PreviousList]:
-    """Per demand that has one its newest visible list. Two queries."""
+async def newest_lists(
+    session: AsyncSession, demand_ids: Sequence[str]
+) -> Mapping[str, tuple[MatchListRow, MatchRunRow]]:
+    """Per demand that has one its newest visible list, with the run that made it. One query."""
     newest = (
         select(func.max(MatchListRow.id))
         .join(MatchRunRow, MatchListRow.run_id == MatchRunRow.id)
-        .where(MatchListRow.demand_id.in_(demand_ids), MatchListRow.state == "done", MatchRunRow.state == "finished")
+        .where(MatchListRow.demand_id.in_(demand_ids), IS_VISIBLE)
         .group_by(MatchListRow.demand_id)
     )
     joined = select(MatchListRow, MatchRunRow).join(MatchRunRow, MatchListRow.run_id == MatchRunRow.id)
-    lists = (await session.execute(joined.where(MatchListRow.id.in_(newest)))).all()
-    ranks: dict[str, dict[str, int]] = {row.id: {} for row, _ in lists}
-    scores: dict[str, dict[str, float]] = {row.id: {} for row, _ in lists}
+    rows = await session.execute(joined.where(MatchListRow.id.in_(newest)))
+    return {row.demand_id: (row, run) for row, run in rows}
+
+
+async def previous_lists(session: AsyncSession, demand_ids: Sequence[str]) -> dict[str, PreviousList]:
+    """Per demand that has one its newest visible list, as it was stored. Two queries."""
+    lists = await newest_lists(session, demand_ids)
+    ranks: dict[str, dict[str, int]] = {row.id: {} for row, _ in lists.values()}
+    scores: dict[str, dict[str, float]] = {row.id: {} for row, _ in lists.values()}
     places = select(MatchRow.list_id, MatchRow.profile_id, MatchRow.rank, MatchRow.score)
     for list_id, profile_id, rank, score in await session.execute(places.where(MatchRow.list_id.in_(ranks))):
         ranks[list_id][profile_id], scores[list_id][profile_id] = rank, score
     return {
-        row.demand_id: PreviousList(row.id, run, row.n_matches, ranks[row.id], scores[row.id]) for row, run in lists
+        demand_id: PreviousList(row.id, run, row.n_matches, ranks[row.id], scores[row.id])
+        for demand_id, (row, run) in lists.items()
     }
 
 

@@ -13,10 +13,9 @@ from matching_service.api.fields import (
 from matching_service.eligibility.schemas import Decision, MatchedProfile, ReasonAnswer
 from matching_service.ranking.calibrate import Level
 from matching_service.ranking.explain import Explanation
-from matching_service.ranking.ranker import RankedProfile
 
 
-class PartAnswer(BaseModel):
+class PartAnswer(Answer):
     signal: str
     value: float = Field(
         description="In [0, 1]: of lexical and semantic how well the texts fit; of must_have the share missing; "
@@ -27,12 +26,12 @@ class PartAnswer(BaseModel):
     reason: ReasonAnswer | None = Field(default=None, description="What was compared, in words.")
 
 
-class TermAnswer(BaseModel):
+class TermAnswer(Answer):
     term: str
     contribution: float
 
 
-class EvidenceAnswer(BaseModel):
+class EvidenceAnswer(Answer):
     work_id: str | None = Field(description="null: the profile's own text.")
     work_title: str | None = None
     year: int | None = None
@@ -42,7 +41,7 @@ class EvidenceAnswer(BaseModel):
     highlights: list[tuple[int, int]] = Field(description="Half-open spans of `text`.")
 
 
-class ExplanationAnswer(BaseModel):
+class ExplanationAnswer(Answer):
     parts: list[PartAnswer]
     terms: list[TermAnswer]
     evidence: list[EvidenceAnswer]
@@ -132,7 +131,7 @@ class DecisionAnswer(Answer):
     at: datetime
 
 
-def explanation_body(ranked: RankedProfile, found: Explanation) -> dict[str, Any]:
+def explanation_body(explanation: Explanation) -> dict[str, Any]:
     """An ``ExplanationAnswer`` as it is stored: plain JSON. Written out, because a night makes tens of thousands."""
     return {
         "parts": [
@@ -143,22 +142,11 @@ def explanation_body(ranked: RankedProfile, found: Explanation) -> dict[str, Any
                 "contribution": part.contribution,
                 "reason": part.reason._asdict() if part.reason is not None else None,
             }
-            for part in ranked.parts
+            for part in explanation.parts
         ],
-        "terms": [{"term": term.term, "contribution": term.contribution} for term in found.terms],
-        "evidence": [
-            {
-                "work_id": one.work_id,
-                "work_title": one.work_title,
-                "year": one.year,
-                "field": one.field,
-                "start": one.start,
-                "text": one.text,
-                "highlights": one.highlights,
-            }
-            for one in found.evidence
-        ],
-        "missing_must_have": list(ranked.missing_must_have),
-        "missing_nice_to_have": list(ranked.missing_nice_to_have),
-        "reason": found.reason._asdict(),
+        "terms": [term._asdict() for term in explanation.terms],
+        "evidence": [evidence._asdict() for evidence in explanation.evidence],
+        "missing_must_have": list(explanation.missing_must_have),
+        "missing_nice_to_have": list(explanation.missing_nice_to_have),
+        "reason": explanation.reason._asdict(),
     }

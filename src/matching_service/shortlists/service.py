@@ -1,6 +1,6 @@
 """The list that people see for a demand, and their decisions about it."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,58 +8,66 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import get_demand
-from matching_service.eligibility.conflicts import exclusions_of, may_be_proposed
+from matching_service.eligibility.cases import Case
 from matching_service.eligibility.schemas import MatchedProfile
-from matching_service.foundation.clock import now, today
+from matching_service.foundation.clock import now
+from matching_service.foundation.errors import NotFound, Text
 from matching_service.shortlists import queries
+from matching_service.shortlists.causes import changes_of
+from matching_service.shortlists.lists import ListEntry, NewList, finish_run, store_lists
 from matching_service.shortlists.schemas import DecisionBody, ExplanationAnswer, IndexAnswer, MatchAnswer, MatchItem
-from matching_service.store.lookup import get_by_ids
-from matching_service.store.matching import DecisionRow
+from matching_service.shortlists.visible import VisibleMatch, visible_lists
+from matching_service.store.matching import DecisionRow, MatchRunRow
 from matching_service.store.outbox import record_event
-from matching_service.store.profiles import ProfileRow
 
 
 async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
-    """The list that people see for a demand; raises NotFound."""
-    demand = await get_demand(session, demand_id)
-    match_list, run = await queries.get_latest_list(session, demand_id)
-    matches = (await queries.get_matches(session, [match_list.id]))[match_list.id]
-    profiles = await get_by_ids(session, ProfileRow, (match.profile_id for match in matches))
-    decisions = (await queries.get_decisions(session, [demand_id]))[demand_id]
-    own = demand.organization_id
-    excluded = (await exclusions_of(session, [own]))[own]
+    """The list that people see for a demand; raises NotFound, with code ``no_match_run`` where there is none."""
+    visible = (await visible_lists(session, [await get_demand(session, demand_id)])).get(demand_id)
+    if visible is None:
+        raise NotFound("no_match_run", _NO_LIST)
+    row, run = visible.row, visible.run
 
     def answer() -> MatchAnswer:
         return MatchAnswer(
             run_id=run.id,
             index=IndexAnswer(version=run.index_version, as_of=run.index_as_of, profiles=run.index_profiles),
             weights_version=run.weights_version,
-            took_ms=match_list.took_ms,
-            items=[
-                MatchItem(
-                    rank=match.rank,
-                    profile=MatchedProfile.model_validate(profile),
-                    score=match.score,
-                    level=match.level,  # type: ignore[arg-type]  # written by store_list
-                    explanation=_explanation(match.explanation),
-                    match_id=match.id,
-                    decision=_decision(decisions.get(match.profile_id)),
-                )
-                for match in matches
-                if (profile := profiles.get(match.profile_id)) is not None  # deleted since the list was read
-                and may_be_proposed(profile, own, excluded, on=today())  # changed since the list was stored
-            ],
+            took_ms=row.took_ms,
+            items=[_item(entry) for entry in visible.matches],
         )
 
     return await to_thread.run_sync(answer)
 
 
-def _explanation(stored: dict[str, Any] | None) -> ExplanationAnswer | None:
-    return ExplanationAnswer.model_validate(stored) if stored else None
+def _item(entry: VisibleMatch) -> MatchItem:
+    match = entry.match
+    return MatchItem(
+        rank=match.rank,
+        profile=MatchedProfile.model_validate(entry.profile),
+        score=match.score,
+        level=match.level,  # type: ignore[arg-type]  # written by store_lists
+        explanation=ExplanationAnswer.model_validate(match.explanation) if match.explanation else None,
+        match_id=match.id,
+        decision=entry.decision.decision if entry.decision is not None else None,  # type: ignore[arg-type]  # by decide
+    )
 
 
-def _decision(row: DecisionRow | None) -> Any:
-    return row.decision if row is not None else None
+async def keep_single_list(
+    session: AsyncSession, run: MatchRunRow, case: Case, entries: Sequence[ListEntry], *, took_ms: float
+) -> dict[str, str]:
+    """Store the list of one stored demand in a run of its own; returns the id of each match by profile id."""
+    demand = case.demand
+    if demand is None:
+        raise ValueError("a question that is not stored has no list to keep")
+    session.add(run)
+    await session.flush()
+    before = (await queries.previous_lists(session, [demand.id])).get(demand.id)
+    changes = await changes_of(session, run, [(case, before, entries)], index_as_of=run.index_as_of)
+    new = NewList(demand.id, entries, before.id if before is not None else None, changes.get(demand.id), took_ms)
+    match_ids = await store_lists(session, run, [new])
+    await finish_run(session, run)
+    return {profile_id: match_id for (_, profile_id), match_id in match_ids.items()}
 
 
 async def decide(session: AsyncSession, match_id: str, body: DecisionBody, actor: Principal) -> DecisionRow:
@@ -76,3 +84,9 @@ async def decide(session: AsyncSession, match_id: str, body: DecisionBody, actor
     decided = {"demand_id": row.demand_id, "profile_id": row.profile_id}
     record_event(session, f"match.{body.decision}", entity="match", entity_id=match_id, detail=decided)
     return row
+
+
+_NO_LIST = Text(
+    "该需求还没有匹配结果；请先运行匹配（POST /v1/matches 且 store 为 true，或 POST /v1/match-runs）。",
+    "This demand has no stored list yet; rank it: POST /v1/matches with store, or POST /v1/match-runs.",
+)

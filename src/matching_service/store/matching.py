@@ -1,12 +1,44 @@
 """What was shown to people: match runs, their lists, and what people decided about single matches."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from matching_service.store.base import Identified, Table
+
+
+class RunScope(StrEnum):
+    """What a run ranks: one demand that was asked for by hand, all open demands, or the open ones that something has
+    changed for.
+    """
+
+    DEMAND = "demand"
+    OPEN = "open"
+    CHANGED = "changed"
+
+
+NIGHT_SCOPES = (RunScope.OPEN, RunScope.CHANGED)
+"""Scopes of runs over many demands, of which one at most is running."""
+
+
+class RunState(StrEnum):
+    """Only the lists of a finished run are visible."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class ListState(StrEnum):
+    """A list that was made, though it may be empty; one that could not be made; or the list before still holds."""
+
+    DONE = "done"
+    FAILED = "failed"
+    KEPT = "kept"
 
 
 class MatchRunRow(Identified, Table):

@@ -1,0 +1,197 @@
+"""The rules that forbid to propose a profile for a demand: one table, which every view reads.
+
+A rule says the same thing in three forms: ``applies`` to a profile in memory, ``condition`` in a query, and
+``narrow`` as a filter of the index. tests/eligibility/test_rules.py compares the three.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import reduce
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Select, and_, false, or_
+from sqlalchemy.orm import aliased
+
+from matching_service.eligibility.cases import Case
+from matching_service.eligibility.schemas import Code
+from matching_service.foundation.errors import Text
+from matching_service.index.filters import NO_FILTERS, Filters
+from matching_service.store.demands import DemandRow
+from matching_service.store.matching import DecisionRow
+from matching_service.store.organizations import ExclusionRow
+from matching_service.store.profiles import ProfileRow
+from matching_service.store.suggestions import REFUSED, SuggestionRow
+
+ExclusionOfProfile = aliased(ExclusionRow)
+ExclusionOfOrganization = aliased(ExclusionRow)
+
+
+class Candidate(Protocol):
+    """The columns of a profile that the rules read."""
+
+    id: str
+    organization_id: str | None
+    visibility: str
+    available_from: date | None
+    available_until: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One reason not to propose a profile.
+
+    condition : over the joins of ``joined``; NULL counts as False, as in every WHERE.
+    narrow : the filters with this rule; None where such profiles never enter the index.
+    is_decision : somebody decided so about this very pair. A list that was stored before still shows the profile,
+        with the decision; nobody proposes it anew.
+    """
+
+    code: Code
+    words: Text
+    applies: Callable[[Any, Case], bool]
+    condition: Callable[[DemandRow, date], ColumnElement[bool]]
+    narrow: Callable[[Filters, Case], Filters] | None
+    is_decision: bool = False
+
+
+def _is_of_own_organization(profile: Candidate, case: Case) -> bool:
+    return case.organization_id is not None and profile.organization_id == case.organization_id
+
+
+def _is_away(profile: Candidate, case: Case) -> bool:
+    start, end = profile.available_from, profile.available_until
+    return (start is not None and start > case.on) or (end is not None and end < case.on)
+
+
+def _without_profiles(filters: Filters, ids: frozenset[str]) -> Filters:
+    return replace(filters, exclude=filters.exclude | ids)
+
+
+def _without_organizations(filters: Filters, ids: Iterable[str]) -> Filters:
+    return replace(filters, excluded_organizations=filters.excluded_organizations | frozenset(ids))
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "own_organization",
+        Text("属于提出需求的机构。", "Belongs to the demanding organization."),
+        applies=_is_of_own_organization,
+        condition=lambda demand, _on: (
+            ProfileRow.organization_id == demand.organization_id if demand.organization_id is not None else false()
+        ),
+        narrow=lambda filters, case: _without_organizations(
+            filters, [case.organization_id] if case.organization_id is not None else []
+        ),
+    ),
+    Rule(
+        "excluded_by_organization",
+        Text("在需求机构的排除名单上。", "Is on the exclusion list of the demanding organization."),
+        applies=lambda profile, case: profile.id in case.exclusions.profile_ids,
+        condition=lambda _demand, _on: ExclusionOfProfile.id.is_not(None),
+        narrow=lambda filters, case: _without_profiles(filters, case.exclusions.profile_ids),
+    ),
+    Rule(
+        "excluded_organization",
+        Text(
+            "所属机构在需求机构的排除名单上。",
+            "Belongs to an organization on the exclusion list of the demanding organization.",
+        ),
+        applies=lambda profile, case: profile.organization_id in case.exclusions.organization_ids,
+        condition=lambda _demand, _on: ExclusionOfOrganization.id.is_not(None),
+        narrow=lambda filters, case: _without_organizations(filters, case.exclusions.organization_ids),
+    ),
+    Rule(
+        "unavailable",
+        Text("今天不能承接。", "Is not available today."),
+        applies=_is_away,
+        condition=lambda _demand, on: or_(ProfileRow.available_from > on, ProfileRow.available_until < on),
+        narrow=lambda filters, case: replace(filters, available_on=case.on),
+    ),
+    Rule(
+        "hidden",
+        Text("画像已隐藏。", "The profile is hidden."),
+        applies=lambda profile, _case: profile.visibility == "hidden",
+        condition=lambda _demand, _on: ProfileRow.visibility == "hidden",
+        narrow=None,
+    ),
+    Rule(
+        "withdrawn",
+        Text("本人已撤回同意。", "The person has withdrawn consent."),
+        applies=lambda profile, _case: profile.visibility == "withdrawn",
+        condition=lambda _demand, _on: ProfileRow.visibility == "withdrawn",
+        narrow=None,
+    ),
+    Rule(
+        "rejected",
+        Text("工作人员已为本需求否决。", "Staff have rejected it for this demand."),
+        applies=lambda profile, case: case.decision(profile.id) == "rejected",
+        condition=lambda _demand, _on: DecisionRow.id.is_not(None),
+        narrow=lambda filters, case: _without_profiles(filters, case.decided("rejected")),
+        is_decision=True,
+    ),
+    Rule(
+        "refused",
+        Text(
+            "曾为本需求推荐而未成（婉拒、无回应或不合适）。",
+            "Was suggested for this demand before, and it came to nothing.",
+        ),
+        applies=lambda profile, case: case.is_refused(profile.id),
+        condition=lambda _demand, _on: SuggestionRow.id.is_not(None),
+        narrow=lambda filters, case: _without_profiles(filters, case.refused()),
+        is_decision=True,
+    ),
+)
+LASTING = tuple(rule for rule in RULES if not rule.is_decision)
+"""The rules that also take a profile off a list that is stored already."""
+
+
+def codes_against(profile: Candidate, case: Case) -> list[Code]:
+    """Every rule that forbids the profile, in the order of the table."""
+    return [rule.code for rule in RULES if rule.applies(profile, case)]
+
+
+def may_be_shown(profile: Candidate, case: Case) -> bool:
+    """Whether a stored list may still show the profile."""
+    return not any(rule.applies(profile, case) for rule in LASTING)
+
+
+def filters_for(case: Case, *, rules: Sequence[Rule] = RULES) -> Filters:
+    """The index filters that leave out every profile that one of the rules forbids."""
+    return reduce(lambda filters, rule: rule.narrow(filters, case) if rule.narrow else filters, rules, NO_FILTERS)
+
+
+def joined(statement: Select[*tuple[Any, ...]], demand: DemandRow) -> Select[*tuple[Any, ...]]:
+    """A query over profiles with the rows that the conditions read. Unique constraints let each join add one row at
+    most; a demand without an organization joins no exclusion.
+    """
+    own = demand.organization_id
+    return (
+        statement.outerjoin(
+            ExclusionOfProfile,
+            and_(ExclusionOfProfile.organization_id == own, ExclusionOfProfile.profile_id == ProfileRow.id),
+        )
+        .outerjoin(
+            ExclusionOfOrganization,
+            and_(
+                ExclusionOfOrganization.organization_id == own,
+                ExclusionOfOrganization.excluded_organization_id == ProfileRow.organization_id,
+            ),
+        )
+        .outerjoin(
+            DecisionRow,
+            and_(
+                DecisionRow.demand_id == demand.id,
+                DecisionRow.profile_id == ProfileRow.id,
+                DecisionRow.decision == "rejected",
+            ),
+        )
+        .outerjoin(
+            SuggestionRow,
+            and_(
+                SuggestionRow.demand_id == demand.id,
+                SuggestionRow.profile_id == ProfileRow.id,
+                SuggestionRow.status.in_(REFUSED),
+            ),
+        )
+    )

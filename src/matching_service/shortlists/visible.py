@@ -1,0 +1,54 @@
+"""The list that people see for a demand: decided here, for the API, the feed, webhooks, exports and reports."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from matching_service.eligibility.cases import cases_of
+from matching_service.eligibility.rules import may_be_shown
+from matching_service.foundation.clock import today
+from matching_service.shortlists.queries import get_decisions, get_matches, newest_lists
+from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_by_ids
+from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
+from matching_service.store.profiles import ProfileRow
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleMatch:
+    match: MatchRow
+    profile: ProfileRow
+    decision: DecisionRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleList:
+    """``matches`` by rank. Ranks have gaps where a profile may no longer be shown, or was deleted."""
+
+    row: MatchListRow
+    run: MatchRunRow
+    matches: Sequence[VisibleMatch]
+
+
+async def visible_lists(session: AsyncSession, demands: Sequence[DemandRow]) -> Mapping[str, VisibleList]:
+    """Per demand that has one the list that people see today. Six queries.
+
+    A profile that a lasting rule forbids since the list was stored is left out. One that staff rejected stays, with the
+    decision.
+    """
+    lists = await newest_lists(session, [demand.id for demand in demands])
+    listed_demands = [demand for demand in demands if demand.id in lists]
+    matches = await get_matches(session, (row.id for row, _ in lists.values()))
+    profiles = await get_by_ids(session, ProfileRow, (match.profile_id for rows in matches.values() for match in rows))
+    decisions = await get_decisions(session, list(lists))
+    visible: dict[str, VisibleList] = {}
+    for demand, case in zip(listed_demands, await cases_of(session, listed_demands, on=today()), strict=True):
+        row, run = lists[demand.id]
+        shown = [
+            VisibleMatch(match, profile, decisions[demand.id].get(profile.id))
+            for match in matches[row.id]
+            if (profile := profiles.get(match.profile_id)) is not None and may_be_shown(profile, case)
+        ]
+        visible[demand.id] = VisibleList(row, run, shown)
+    return visible
