@@ -17,7 +17,7 @@ from matching_service.foundation.errors import Text, Unavailable
 from matching_service.store.database import Database
 from matching_service.store.tables import Table
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATIONS = Path(__file__).parents[3] / "alembic"
 _MIGRATION_LOCK = 0x6D696772617465  # any constant; the ASCII codes of "migrate"
 
 
