@@ -17,7 +17,9 @@ from matching_service.foundation.errors import Text, Unavailable
 from matching_service.store.database import Database
 from matching_service.store.tables import Table
 
-_MIGRATIONS = Path(__file__).parents[3] / "alembic"
+_PACKAGED = Path(__file__).parent / "alembic"
+_MIGRATIONS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "alembic"
+"""A wheel and the image hold the folder beside this file; a checkout holds it at its root."""
 _MIGRATION_LOCK = 0x6D696772617465  # any constant; the ASCII codes of "migrate"
 
 
