@@ -11,6 +11,7 @@ RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nolog
     && install -d -o matching -g matching /data
 COPY --from=build /opt/venv /opt/venv
 COPY src/matching_service /app/matching_service
+COPY alembic /app/matching_service/store/alembic
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \

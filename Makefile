@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 BENCH_READY := .venv/.bench-ready
+DOCS_READY := .venv/.docs-ready
+CODE := src tests benchmarks examples alembic
 PYTEST_ARGS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test format lint types migrations check states bench quality lock clean
+.PHONY: help setup demo serve test format lint types migrations check states docs bench quality lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,12 +34,12 @@ test: setup ## all tests, on SQLite and on a real PostgreSQL that comes from a w
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 format: setup ## rewrite the code in the house format
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
 
 lint: setup ## format and lint rules hold
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
 
 types: setup ## mypy --strict
 	$(BIN)/mypy
@@ -49,6 +51,15 @@ check: lint types migrations test ## everything that must hold before a change l
 
 states: setup ## write docs/states.md from the tables in the code
 	$(BIN)/python -m matching_service.jobs.states > docs/states.md
+
+$(DOCS_READY): $(READY) requirements/docs.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+docs: $(DOCS_READY) ## build the documentation in site/, which needs no server and no internet to be read
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@! grep -rnoE '(<(script|img|iframe)[^>]* src=|<link[^>]* href=|url\()["'\'']?(https?:)?//[^ >]*' \
+		--include='*.html' --include='*.css' site || { echo "site/ loads from another host" >&2; exit 1; }
 
 $(BENCH_READY): $(READY) requirements/bench.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
@@ -68,6 +79,9 @@ lock: setup ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --extra bench --constraint requirements/dev.txt --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --upgrade \
 		--output-file requirements/bench.txt
+	uv pip compile pyproject.toml --extra dev --extra docs --constraint requirements/dev.txt --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --upgrade \
+		--output-file requirements/docs.txt
 
 clean: ## remove what the targets made, except data/
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv site .mypy_cache .pytest_cache .ruff_cache .hypothesis

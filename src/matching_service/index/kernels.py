@@ -6,15 +6,14 @@ bits whichever segment holds it, alone or among many, on any processor.
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 from numpy.typing import NDArray
 
 from matching_service.index.contract import BoolArray, FloatArray, IntArray
+from matching_service.index.prefetch import fetch
 
 logger = logging.getLogger(__name__)
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -38,22 +37,6 @@ def _kernel(function: Function) -> Function:
     except RuntimeError:  # numba found no folder for its cache
         logger.info("kernels_not_cached", extra={"kernel": function.__name__})
         return cast(Function, njit(nogil=True)(function))
-
-
-@cast(Callable[[Any], Callable[[Any, Any], None]], intrinsic)
-def _fetch(_context: Any, array: Any, place: Any) -> Any:
-    """Begin to read ``array[place]`` from memory without waiting for it. The place must be inside the array."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        takes = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], takes)
-        to_read, to_keep, data_cache = number(0), number(3), number(1)
-        builder.call(function, [builder.bitcast(builder.gep(data, [arguments[1]]), byte), to_read, to_keep, data_cache])
-        return context.get_dummy_value()
-
-    return types.void(array, place), generate
 
 
 @_kernel
@@ -121,12 +104,12 @@ def add_lists(
         places[t] = first_place(terms, keys[t])
     for t in range(n):
         if t + 4 < n and places[t + 4] < len(terms):
-            _fetch(starts, places[t + 4])
-            _fetch(counts, places[t + 4])
+            fetch(starts, places[t + 4])
+            fetch(counts, places[t + 4])
         if t + 2 < n and places[t + 2] < len(terms):
             begin = starts[places[t + 2]]
             for j in range(begin, min(begin + _FETCHED_ROWS, len(rows)), _ROWS_IN_CACHE_LINE):
-                _fetch(rows, j)
+                fetch(rows, j)
         place = places[t]
         while place < len(terms) and terms[place] == keys[t]:
             weight, start, end = weights[t] * impacts[counts[place]], starts[place], starts[place + 1]
@@ -136,7 +119,7 @@ def add_lists(
                 out[rows[j]] += weight
             for i in range(first // 4, last // 4):
                 if i % _FOURS_IN_CACHE_LINE == 0:
-                    _fetch(fours, min(i + _FOURS_AHEAD, len(fours) - 1))
+                    fetch(fours, min(i + _FOURS_AHEAD, len(fours) - 1))
                 four = fours[i]
                 out[four & low] += weight
                 out[(four >> np.uint64(16)) & low] += weight
@@ -204,7 +187,7 @@ def cosines(
         if row + _VECTORS_AHEAD < n_rows:  # the processor reads ahead by itself, but stops at each page's end
             begin = (row + _VECTORS_AHEAD) * n_dimensions
             for j in range(begin, begin + n_dimensions, _CACHE_LINE):
-                _fetch(coordinates, j)
+                fetch(coordinates, j)
         total = np.int32(0)
         for d in range(n_dimensions):
             total = np.int32(total + np.int32(np.int32(query[d]) * np.int32(vectors[row, d])))

@@ -102,7 +102,7 @@ def evaluate_files(
     scorers = {
         "random": random_scorer(seed=0),
         NAIVE: naive_scorer(*texts),
-        "BM25 (bm25s, jieba)": bm25_scorer(*texts),
+        "BM25 (jieba)": bm25_scorer(*texts),
     }
     for signal in TOPIC_SIGNALS if encoder.n_dimensions else TOPIC_SIGNALS[:1]:
         scorers[f"{signal} only"] = setup.scorer(_only(signal))

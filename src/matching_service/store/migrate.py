@@ -17,7 +17,9 @@ from matching_service.foundation.errors import Text, Unavailable
 from matching_service.store.database import Database
 from matching_service.store.tables import Table
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+_PACKAGED = Path(__file__).parent / "alembic"
+_MIGRATIONS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "alembic"
+"""A wheel and the image hold the folder beside this file; a checkout holds it at its root."""
 _MIGRATION_LOCK = 0x6D696772617465  # any constant; the ASCII codes of "migrate"
 
 
@@ -73,11 +75,6 @@ async def downgrade(database: Database, revision: str = "base") -> None:
     await _run(database, lambda config: command.downgrade(config, revision))
 
 
-async def write_step(database: Database, message: str) -> None:
-    """Write a new migration step from the difference between tables and database; review it before you keep it."""
-    await _run(database, lambda config: command.revision(config, message, autogenerate=True))
-
-
 async def differences(database: Database) -> list[Any]:
     """What Alembic would change to make the database equal the tables; empty when they agree."""
 
@@ -89,12 +86,8 @@ async def differences(database: Database) -> list[Any]:
         return await connection.run_sync(compare)
 
 
-async def _run(database: Database, action: Callable[[Config], object]) -> None:
-    def on(connection: Connection) -> None:
-        config = _config()
-        config.attributes["connection"] = connection
-        action(config)
-
+async def migrating(database: Database, work: Callable[[Connection], object]) -> None:
+    """Do the work of a migration on a connection that is locked against other migrations, in one transaction."""
     async with database.engine.connect() as connection:
         # Rebuilding a table on SQLite drops the old one, and with foreign keys on that deletes its children's rows.
         # The pragma is ignored inside a transaction, so it goes to the driver before one begins.
@@ -104,7 +97,7 @@ async def _run(database: Database, action: Callable[[Config], object]) -> None:
         try:
             async with connection.begin():
                 await database.lock(connection, _MIGRATION_LOCK)
-                await connection.run_sync(on)
+                await connection.run_sync(work)
                 if driver is not None and (
                     broken := (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
                 ):
@@ -114,8 +107,16 @@ async def _run(database: Database, action: Callable[[Config], object]) -> None:
                 await driver.execute("PRAGMA foreign_keys = ON")
 
 
+async def _run(database: Database, action: Callable[[Config], object]) -> None:
+    def on(connection: Connection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        action(config)
+
+    await migrating(database, on)
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
     return config
