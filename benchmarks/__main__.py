@@ -24,6 +24,7 @@ NAMES = (
     "batch",
     "night_run",
     "start",
+    "commands",
     "segmentation",
     "memory",
     "bulk_upsert",

@@ -18,7 +18,7 @@ from conftest import Server
 from exchange.receivers import Received, Receiver
 from http_checks import create, move
 
-from matching_service.exchange.signing import new_secret, signed_headers
+from matching_service.webhooks.signing import new_secret, signed_headers
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DEMAND = json.loads((EXAMPLES / "demand.json").read_text(encoding="utf-8"))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from index.worlds import DOCUMENTS, N_DIMENSIONS, in_order, vector
 
 from matching_service.index.contract import Document, Facts, Passage
+from matching_service.index.rounding import round_vector
 from matching_service.index.segment import Ragged, Segment, arrays_of, columns_from, text_key
-from matching_service.index.vectors import round_vector
 
 some = settings(deadline=None, max_examples=60)
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from index.worlds import N_DIMENSIONS, VECTORS, vector
 
-from matching_service.index.vectors import VectorQuery, Vectors, round_vector
+from matching_service.index.rounding import round_vector
+from matching_service.index.vectors import VectorQuery, Vectors
 from matching_service.ranking.encoder import unit_vector
 
 some = settings(deadline=None, max_examples=60)

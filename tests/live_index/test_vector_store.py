@@ -13,7 +13,7 @@ from sqlalchemy import select
 from strategies import ANY_TEXT
 
 from matching_service.index.contract import FloatArray
-from matching_service.index.vectors import round_vector
+from matching_service.index.rounding import round_vector
 from matching_service.live_index import vectors
 from matching_service.live_index.vectors import RecallingEncoder, VectorStore, encode_texts
 from matching_service.ranking.encoder import EncodableText, Encoder, NoEncoder, load_encoder

@@ -1,49 +1,129 @@
-"""The command line. Results go to stdout, progress and logs to stderr; 0 done, 1 failed, 2 wrong use."""
+"""The command line. Results go to stdout, progress and logs to stderr; 0 done, 1 failed, 2 wrong use.
+
+The module of a command is imported when the command is called. So no command waits for what another one needs, and help
+is there at once. The line of help stands here alone, because it is shown before the module is known.
+"""
+
+import gc
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError as SettingsError
-from sqlalchemy.exc import SQLAlchemyError
+from typer.core import TyperGroup
 
-from matching_service.cli import data, deadlines, demo, exchange, keys, quality, ranking, report, serving
-from matching_service.cli.output import fail
-from matching_service.foundation.errors import MatchingError
+from matching_service import __version__
+
+COMMANDS = {
+    "migrate": ("migrate:migrate", "创建或升级数据库。Create or upgrade the database."),
+    "serve": (
+        "serving:serve",
+        "启动 HTTP 服务；空数据库会先建表。Serve over HTTP; an empty database is migrated first.",
+    ),
+    "import": (
+        "data:import_",
+        "导入文件；坏行按行号列名报告，不影响好行。Import a file; bad rows are reported and stop no good one.",
+    ),
+    "export": ("data:export", "导出文件；再导入不改变任何内容。Export to a file; importing it again changes nothing."),
+    "load-societies": (
+        "data:load_societies",
+        "载入内置的全国学会名录，可重复执行。Store the built-in national societies; running it twice changes nothing.",
+    ),
+    "rerank": (
+        "ranking:rerank",
+        "重排开放需求，保存并报告变化。Rank open demands, store the run, print what changed.",
+    ),
+    "deadlines": (
+        "deadlines:deadlines",
+        "到期与催办：到期的需求过期，久无对接的催办直至放弃；可重复执行。Do what is due; nothing twice.",
+    ),
+    "report": ("report:report", "生成报告（信息报送）。Write the report of a period."),
+    "evaluate": ("quality:evaluate", "在标注数据上测量排序质量。Measure ranking quality on judged pairs."),
+    "fit": (
+        "quality:fit",
+        "按标注拟合融合权重，写成新版本。Fit the fusion weights to judged pairs; writes a new version.",
+    ),
+    "reindex": ("ranking:reindex", "由数据库重建索引快照。Rebuild the index snapshots from the database."),
+    "deliver": (
+        "exchange:deliver",
+        "发送到期的订阅事件后退出；服务运行时自行发送。Send the webhook events that are due; a server does so itself.",
+    ),
+    "import-feed": (
+        "exchange:import_feed_",
+        "导入另一城市服务的数据流，从上次中断处继续。Import another service's feed, from where the last import ended.",
+    ),
+    "demo": ("demo:demo", "示例城市：载入、匹配、打印。The sample city: load, rank, print."),
+    "keys": ("keys:keys", "接口密钥。API keys."),
+    "weights": ("weights:weights", "融合权重的版本。Versions of the fusion weights."),
+}
+"""By name: the module and the function or group in it, and the line of help."""
+
+
+class _LazyGroup(TyperGroup):
+    """Lists every command by its name and line of help, and imports the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _imported(name) if name else command, rest
+
 
 app = typer.Typer(
+    cls=_LazyGroup,
     help="企业创新瓶颈问题需求匹配服务。Matches enterprises' technical demands with those who can solve them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(serving.migrate)
-app.command()(serving.serve)
-app.command("import")(data.import_)
-app.command()(data.export)
-app.command()(data.load_societies)
-app.command()(ranking.rerank)
-app.command()(deadlines.deadlines)
-app.command()(report.report)
-app.command()(quality.evaluate)
-app.command()(quality.fit)
-app.command()(ranking.reindex)
-app.command()(exchange.deliver)
-app.command("import-feed")(exchange.import_feed_)
-app.command()(demo.demo)
-app.add_typer(keys.app, name="keys")
-app.add_typer(quality.weights, name="weights")
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"matching-service {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[  # its callback does the work
+        bool,
+        typer.Option("--version", help="显示版本。Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None: ...
+
+
+def _not_imported() -> None:
+    """Stands for a command in the list of commands."""
+
+
+for _name, (_, _help) in COMMANDS.items():
+    app.command(_name, help=_help)(_not_imported)
+
+
+def _imported(name: str) -> Any:
+    """The command with its options."""
+    place, line = COMMANDS[name]
+    module, attribute = place.split(":")
+    gc.disable()  # modules stay, so a search for garbage among them only costs: an eighth of a command's time
+    command = getattr(import_module(f"{__name__}.{module}"), attribute)
+    gc.freeze()
+    gc.enable()
+    alone = typer.Typer()
+    if isinstance(command, typer.Typer):
+        alone.add_typer(command, name=name, help=line)
+    else:
+        alone.command(name, help=line)(command)
+    return typer.main.get_group(alone).commands[name]
 
 
 def main() -> None:
     """Entry point of ``matching-service``."""
     try:
         app()
-    except MatchingError as error:
-        fail(error.detail.zh, error.detail.en)
-    except SettingsError as error:
-        found = "; ".join(f"MATCHING_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        fail(f"设置有误：{found}", f"Wrong setting: {found}")
-    except (SQLAlchemyError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        fail(
-            f"数据库或文件不可用：{reason}。请检查文件路径、MATCHING_DATABASE_URL 与 MATCHING_DATA_DIR。",
-            f"Database or file not usable: {reason}. Check the path, MATCHING_DATABASE_URL and MATCHING_DATA_DIR.",
-        )
+    except Exception as error:
+        from matching_service.cli.failures import explain  # noqa: PLC0415  # it imports what can fail
+
+        if (reason := explain(error)) is None:
+            raise
+        from matching_service.cli.output import fail  # noqa: PLC0415
+
+        fail(*reason)

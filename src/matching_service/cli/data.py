@@ -50,7 +50,6 @@ def import_(
     strict: Annotated[bool, typer.Option(help="有坏行则一行也不存。Store nothing when any row is bad.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """导入文件；坏行按行号列名报告，不影响好行。Import a file; bad rows are reported and stop no good one."""
     fields = {"source": source, "kind": kind, "status": status}
     defaults = {name: value for name, value in fields.items() if value is not None}
     kinds: Iterable[str] = RECORD_KINDS if what is Imported.PROGRAMME else KIND_NAMES
@@ -86,8 +85,6 @@ def export(
     what: Annotated[Exported, typer.Argument(help="导出什么。What to export.")],
     file: Annotated[Path, typer.Argument(help="目标文件：.jsonl、.csv 或 .xlsx；labels 为 .tsv 或 .csv。")],
 ) -> None:
-    """导出文件；再导入不改变任何内容。Export to a file; importing it again changes nothing."""
-
     async def work() -> int:
         async with open_database(created=False) as database:
             with progress(f"export {what}", total=None) as advance:
@@ -97,8 +94,6 @@ def export(
 
 
 def load_societies(as_json: AsJson = False) -> None:
-    """载入内置的全国学会名录，可重复执行。Store the built-in national societies; running it twice changes nothing."""
-
     async def work() -> None:
         async with open_database() as database, database.transaction() as session:
             stored = await upsert_profiles(session, list(builtin_societies()), COMMAND_LINE)

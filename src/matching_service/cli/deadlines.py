@@ -2,15 +2,14 @@
 
 from dataclasses import asdict
 
-from matching_service.cli.opening import open_database, read_settings, run
+from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import AsJson, print_json, print_rows
+from matching_service.cli.settings import read_settings
 from matching_service.foundation.clock import today
 from matching_service.jobs.deadlines import DeadlineReport, meet_deadlines
 
 
 def deadlines(as_json: AsJson = False) -> None:
-    """到期与催办：到期的需求过期，久无对接的催办直至放弃；可重复执行。Do what is due; nothing twice."""
-
     async def work() -> DeadlineReport:
         async with open_database(created=False) as database:
             return await meet_deadlines(database, read_settings(), on=today())

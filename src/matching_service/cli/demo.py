@@ -8,7 +8,8 @@ from time import perf_counter
 from rich.markup import escape
 from rich.table import Table
 
-from matching_service.cli.opening import open_engine, run
+from matching_service.cli.engine import open_engine
+from matching_service.cli.opening import run
 from matching_service.cli.output import progress, stdout
 from matching_service.foundation.settings import Settings
 from matching_service.jobs.demo import ShownList, load_sample_city, rank_sample_city, remove_demo
@@ -17,7 +18,6 @@ from matching_service.ranking.calibrate import LEVEL_NAMES
 
 
 def demo() -> None:
-    """示例城市：载入、匹配、打印。The sample city: load, rank, print."""
     folder = Settings().data_dir / "demo"
     settings = Settings(data_dir=folder, database_url="")
     remove_demo(folder)

@@ -20,8 +20,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,29}")
 
 
 def deliver(as_json: AsJson = False) -> None:
-    """发送到期的订阅事件后退出；服务运行时自行发送。Send the webhook events that are due; a server does so itself."""
-
     async def work() -> bool:
         settings = Settings()
         mappings = load_mappings(settings.feed_mapping)
@@ -54,7 +52,6 @@ def import_feed_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """导入另一城市服务的数据流，从上次中断处继续。Import another service's feed, from where the last import ended."""
     if key_env is not None and not os.environ.get(key_env):
         raise typer.BadParameter(f"环境变量 {key_env} 未设置或为空。{key_env} is not set or empty.")
     if not url.startswith(("https://", "http://")):

@@ -10,7 +10,7 @@ from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import AsJson, print_json, print_line, print_rows, stdout
 
-app = typer.Typer(help="接口密钥。API keys.", no_args_is_help=True)
+keys = typer.Typer(no_args_is_help=True)
 
 _MAX_KEY_NAME = 100
 
@@ -21,7 +21,7 @@ def _checked_name(name: str) -> str:
     return name.strip()
 
 
-@app.command("create")
+@keys.command("create")
 def create_key(
     role: Annotated[Role, typer.Option(help="portal 门户，staff 工作人员，batch 批处理，admin 管理员。")],
     name: Annotated[str, typer.Option(help="用途或持有人。What or whom it is for.", callback=_checked_name)],
@@ -49,7 +49,7 @@ def create_key(
     run(work())
 
 
-@app.command("list")
+@keys.command("list")
 def list_keys(as_json: AsJson = False) -> None:
     """列出密钥（不含密钥本身）。List keys, without the keys themselves."""
 
@@ -62,7 +62,7 @@ def list_keys(as_json: AsJson = False) -> None:
     run(work())
 
 
-@app.command("revoke")
+@keys.command("revoke")
 def revoke_key(
     key_id: Annotated[str, typer.Argument(help="keys list 显示的 id。The id that keys list shows.")],
 ) -> None:

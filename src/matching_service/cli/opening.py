@@ -1,4 +1,4 @@
-"""What commands work on: the database and the engine of the settings, opened and closed around them."""
+"""What most commands work on: the database of the settings, opened and closed around them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -7,11 +7,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError as SettingsError
 
-from matching_service.app import create_engine
+from matching_service.cli.settings import read_settings
 from matching_service.foundation.errors import NotFound, Text
-from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
-from matching_service.matching.engine import Engine
 from matching_service.store import migrate as migrations
 from matching_service.store.database import Database
 
@@ -21,13 +19,6 @@ _NO_DATABASE = Text(
     "没有数据库。请检查 MATCHING_DATABASE_URL 与 MATCHING_DATA_DIR，或先运行 matching-service migrate。",
     "There is no database. Check MATCHING_DATABASE_URL and MATCHING_DATA_DIR, or run matching-service migrate first.",
 )
-
-
-def read_settings() -> Settings:
-    """The settings; logs are configured by them, and are only warnings where they name no level."""
-    settings = Settings()
-    configure_logs(settings.log_level if "log_level" in settings.model_fields_set else "WARNING")
-    return settings
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
@@ -58,17 +49,3 @@ async def open_database(
         yield database
     finally:
         await database.close()
-
-
-@asynccontextmanager
-async def open_engine(
-    settings: Settings | None = None, *, indexed: bool = True, created: bool = True
-) -> AsyncIterator[Engine]:
-    """The engine over that database; ``indexed`` loads or builds its indexes, with all vectors."""
-    chosen = settings or Settings()
-    async with open_database(chosen, created=created) as database:
-        engine = create_engine(chosen, database)
-        if indexed:
-            await engine.open()
-            await engine.complete()
-        yield engine

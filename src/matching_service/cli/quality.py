@@ -1,23 +1,23 @@
-"""``evaluate``, ``fit`` and ``weights``: how good the ranking is, and what it weighs."""
+"""``evaluate`` and ``fit``: how good the ranking is, and weights that make it better."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from matching_service.cli.opening import open_engine, read_settings, run
+from matching_service.cli.engine import open_engine
+from matching_service.cli.opening import run
 from matching_service.cli.output import AsJson, print_json, print_line, print_rows, progress, stdout
+from matching_service.cli.settings import read_settings
+from matching_service.cli.weights import print_weights
 from matching_service.evaluation.compare import CUT_MEASURES, MEASURES, Difference, Result
 from matching_service.matching.weights import WeightsStore
 from matching_service.quality import fitting
 from matching_service.quality.evaluation import NAIVE, SERVICE, K, evaluate_files
 from matching_service.ranking.calibrate import LEVEL_NAMES
 from matching_service.ranking.encoder import load_encoder
-
-weights = typer.Typer(help="融合权重的版本。Versions of the fusion weights.", no_args_is_help=True)
-
 
 _SHOWN_CHARACTERS = 200
 
@@ -35,7 +35,6 @@ def evaluate(
     ] = NAIVE,
     as_json: AsJson = False,
 ) -> None:
-    """在标注数据上测量排序质量。Measure ranking quality on judged pairs."""
     settings = read_settings()
     encoder = load_encoder(settings.encoder)
     active = WeightsStore(settings.weights_dir, encoder).active()
@@ -85,8 +84,6 @@ def fit(
     activate: Annotated[bool, typer.Option("--activate", help="更好则启用。Put it in force if it is better.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """按标注拟合融合权重，写成新版本。Fit the fusion weights to judged pairs; writes a new version."""
-
     async def work() -> fitting.FitReport:
         async with open_engine(created=False) as engine:
             report = await fitting.fit(engine, labels)
@@ -105,62 +102,9 @@ def fit(
         f"{measured.fitted:.4f} ({_interval(report.difference)}), "
         f"{report.file.n_demands} demands, {report.file.n_pairs} pairs, cross-validated by demand -> {report.path}"
     )
-    _print_weights(report.file.values)
+    print_weights(report.file.values)
     if not activate:
         out.print(f"启用 to put it in force: matching-service weights activate {report.file.version}")
-
-
-@weights.command("list")
-def list_weights(as_json: AsJson = False) -> None:
-    """列出权重版本。List the versions of the weights."""
-    store = _weights_store()
-    active = store.active().version
-    columns = ("version", "active", "created_at", "compared_with", "gain", "low", "high", "n_demands")
-    rows: list[tuple[object, ...]] = [(store.default.version, active == store.default.version, *[None] * 6)]
-    for file in store.files():
-        m = file.cross_validation
-        gain = (m.compared_with, round(m.difference, 4), round(m.low, 4), round(m.high, 4))
-        rows.append((file.version, active == file.version, file.created_at, *gain, file.n_demands))
-    print_rows(columns, rows, as_json=as_json)
-
-
-@weights.command("show")
-def show_weights(
-    version: Annotated[
-        str | None, typer.Argument(help="版本，省略为现用。A version; the one in force if left out.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """显示一个版本。Show a version."""
-    store = _weights_store()
-    shown = store.get(version) if version is not None else store.active()
-    if as_json:
-        floors = {level: getattr(shown.floors, level) for level in ("strong", "related", "weak")}
-        print_json({"version": shown.version, "values": dict(shown.values), "floors": floors})
-        return
-    stdout().print(shown.version)
-    _print_weights(shown.values)
-    rows = [(LEVEL_NAMES[level].zh, level, getattr(shown.floors, level)) for level in LEVEL_NAMES if level != "none"]
-    print_rows(("匹配度", "level", "from score"), rows)
-
-
-@weights.command("activate")
-def activate_weights(
-    version: Annotated[str, typer.Argument(help="weights list 显示的版本。As weights list shows it.")],
-) -> None:
-    """启用一个版本；没有显示出更好的会被拒绝。Put a version in force; one not shown to be better is refused."""
-    store = _weights_store()
-    before = store.active().version
-    stdout().print(f"{before} -> {store.activate(version).version}")
-
-
-def _weights_store() -> WeightsStore:
-    settings = read_settings()
-    return WeightsStore(settings.weights_dir, load_encoder(settings.encoder))
-
-
-def _print_weights(values: Mapping[str, float]) -> None:
-    print_rows(("signal", "weight"), [(signal, f"{weight:g}") for signal, weight in values.items()])
 
 
 def _mean(result: Result, measure: str) -> str:

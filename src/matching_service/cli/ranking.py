@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 
 from matching_service.app import create_engine
-from matching_service.cli.opening import open_engine, run
+from matching_service.cli.engine import open_engine
+from matching_service.cli.opening import run
 from matching_service.cli.output import AsJson, print_json, print_rows, progress, stderr, stdout
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
@@ -33,7 +34,6 @@ def rerank(
     resume: Annotated[bool, typer.Option("--resume", help="续跑中断的任务。Complete an interrupted run.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """重排开放需求，保存并报告变化。Rank open demands, store the run, print what changed."""
     if changed and resume:
         raise typer.BadParameter("--changed 与 --resume 不能同用。Not both: a run is resumed as it was started.")
 
@@ -85,8 +85,6 @@ def _print_report(report: nightly.NightReport) -> None:
 
 
 def reindex() -> None:
-    """由数据库重建索引快照。Rebuild the index snapshots from the database."""
-
     async def work() -> None:
         async with open_engine(indexed=False, created=False) as engine:
             for name, index in (("profiles", engine.profiles), ("demands", engine.demands)):

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from matching_service.cli.opening import open_database, read_settings, run
+from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import stdout
+from matching_service.cli.settings import read_settings
 from matching_service.files.formats import replacing
 from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.programme.plan import load_plan
@@ -21,7 +22,6 @@ def report(
     period: Annotated[str, typer.Argument(help="2026、2026-Q3 或 2026-09。A year, a quarter or a month.")],
     file: Annotated[Path, typer.Argument(help="目标文件：.xlsx、.docx 或 .json。File to write.")],
 ) -> None:
-    """生成报告（信息报送）。Write the report of a period."""
     if (chosen := _FORMATS.get(file.suffix.lower())) is None:
         listed = " ".join(_FORMATS)
         message = Text(f"不认识的文件格式 {file.name}；可用：{listed}。", f"Unknown format {file.name}; use {listed}.")

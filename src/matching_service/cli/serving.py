@@ -1,30 +1,17 @@
-"""``migrate`` and ``serve``."""
+"""``serve``."""
 
 from typing import Annotated
 
 import typer
 import uvicorn
 
+from matching_service.app import create_app
 from matching_service.cli.opening import open_database, run
-from matching_service.cli.output import fail, stdout
+from matching_service.cli.output import fail
 from matching_service.disclosure.mapping import load_mappings
 from matching_service.foundation.settings import Settings
 from matching_service.programme.plan import load_plan
 from matching_service.reports.files import load_templates
-from matching_service.store import migrate as migrations
-
-
-def migrate() -> None:
-    """创建或升级数据库。Create or upgrade the database."""
-
-    async def work() -> None:
-        async with open_database(prepared=False) as database:
-            before = await migrations.current_revision(database)
-            await migrations.upgrade(database)
-            after = await migrations.current_revision(database)
-        stdout().print(f"{before or '-'} -> {after}")
-
-    run(work())
 
 
 def serve(
@@ -32,8 +19,6 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="端口。Port.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="工作进程数。Worker processes.")] = 1,
 ) -> None:
-    """启动 HTTP 服务；空数据库会先建表。Serve over HTTP; an empty database is migrated first."""
-
     async def prepare() -> None:
         settings = Settings()  # a mistake in one of its files is told here, and not by each worker
         load_mappings(settings.feed_mapping)
@@ -45,8 +30,8 @@ def serve(
     run(prepare())
     try:
         uvicorn.run(
-            "matching_service.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=None,
-            server_header=False,
+            f"{create_app.__module__}:{create_app.__name__}", factory=True, host=host, port=port, workers=workers,
+            log_config=None, server_header=False,
         )  # fmt: skip
     except SystemExit as stop:
         if stop.code:

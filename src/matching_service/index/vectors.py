@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 
 from matching_service.index import kernels
 from matching_service.index.contract import FloatArray, IntArray
+from matching_service.index.rounding import STEPS, round_vector
 
-_STEPS = 127
 _QUERY_STEPS = 32767
-
-
-def round_vector(vector: FloatArray) -> NDArray[np.int8]:
-    """int8, shape (n_dimensions,): the direction of a vector that is not 0."""
-    return np.asarray(np.rint(vector * (_STEPS / np.abs(vector).max())), dtype=np.int8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +52,7 @@ class Vectors:
     @classmethod
     def of(cls, vectors: FloatArray) -> Self:
         """From vectors that are not 0, shape (n_rows, n_dimensions)."""
-        directions = np.rint(vectors * (_STEPS / np.abs(vectors).max(axis=1, keepdims=True))).astype(np.int8)
+        directions = np.rint(vectors * (STEPS / np.abs(vectors).max(axis=1, keepdims=True))).astype(np.int8)
         wide = directions.astype(np.float32)
         squares = np.einsum("rd,rd->r", wide, wide).astype(np.float64)  # whole numbers below 2^24, so exact before, too
         return cls(directions, (1.0 / np.sqrt(squares)).astype(np.float32))

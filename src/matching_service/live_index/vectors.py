@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.index.contract import FloatArray
-from matching_service.index.vectors import round_vector
+from matching_service.index.rounding import round_vector
 from matching_service.ranking.encoder import EncodableText, Encoder, unit_vector
 from matching_service.store.database import Database
 from matching_service.store.embeddings import EmbeddingRow

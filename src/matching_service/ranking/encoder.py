@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from matching_service.foundation.errors import Text, Unavailable
 from matching_service.index.contract import FloatArray
-from matching_service.index.vectors import round_vector
+from matching_service.index.rounding import round_vector
 from matching_service.text.normalise import simplify
 
 _HAS_WORD = re.compile(r"[^\W_]")

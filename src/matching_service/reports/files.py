@@ -7,11 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from openpyxl.utils.exceptions import InvalidFileException
-
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
 from matching_service.reports.schemas import Report
-from matching_service.reports.workbooks import mistakes_in_workbook, write_workbook
 
 Format = Literal["json", "xlsx", "docx"]
 MEDIA_TYPES: Mapping[Format, str] = MappingProxyType(
@@ -28,7 +25,6 @@ _UNREADABLE = (
     ValueError,
     SyntaxError,  # XML that is not well-formed, by either parser
     zipfile.BadZipFile,
-    InvalidFileException,
 )
 
 
@@ -48,7 +44,7 @@ def load_templates(folder: Path | None) -> Templates:
     if folder is not None and not folder.is_dir():
         raise _invalid(folder, ["没有这个文件夹 there is no such folder"])
     return Templates(
-        xlsx=_load(folder, "report.xlsx", mistakes_in_workbook),
+        xlsx=_load(folder, "report.xlsx", _mistakes_in_workbook),
         docx=_load(folder, "report.docx", _mistakes_in_document),
     )
 
@@ -56,9 +52,11 @@ def load_templates(folder: Path | None) -> Templates:
 def write_report(report: Report, templates: Templates, format_: Format) -> bytes:
     """The report as a file; CPU work, so callers on the event loop run it in a thread."""
     if format_ == "xlsx":
+        from matching_service.reports.workbooks import write_workbook  # noqa: PLC0415  # see _mistakes_in_workbook
+
         return write_workbook(templates.xlsx, report)
     if format_ == "docx":
-        from matching_service.reports.documents import write_document  # noqa: PLC0415  # a sixth of a second at start
+        from matching_service.reports.documents import write_document  # noqa: PLC0415  # see _mistakes_in_document
 
         return write_document(templates.docx, report)
     return report.model_dump_json(indent=2).encode()
@@ -77,8 +75,14 @@ def _load(folder: Path | None, name: str, mistakes_in: Callable[[bytes], list[st
     return template
 
 
+def _mistakes_in_workbook(template: bytes) -> list[str]:
+    from matching_service.reports.workbooks import mistakes_in_workbook  # noqa: PLC0415  # an eighth of a second at start
+
+    return mistakes_in_workbook(template)
+
+
 def _mistakes_in_document(template: bytes) -> list[str]:
-    from matching_service.reports.documents import mistakes_in_document  # noqa: PLC0415  # see above
+    from matching_service.reports.documents import mistakes_in_document  # noqa: PLC0415  # a sixth of a second at start
 
     return mistakes_in_document(template)
 

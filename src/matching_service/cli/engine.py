@@ -1,0 +1,23 @@
+"""What commands that rank work on: the engine over the database of the settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from matching_service.app import create_engine
+from matching_service.cli.opening import open_database
+from matching_service.foundation.settings import Settings
+from matching_service.matching.engine import Engine
+
+
+@asynccontextmanager
+async def open_engine(
+    settings: Settings | None = None, *, indexed: bool = True, created: bool = True
+) -> AsyncIterator[Engine]:
+    """The engine over that database; ``indexed`` loads or builds its indexes, with all vectors."""
+    chosen = settings or Settings()
+    async with open_database(chosen, created=created) as database:
+        engine = create_engine(chosen, database)
+        if indexed:
+            await engine.open()
+            await engine.complete()
+        yield engine
