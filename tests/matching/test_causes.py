@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Clock
 from nights import N_DEMANDS, WORDS, Night, ids_of, rerank, shown, small_city, store_demands, store_profiles
 from sqlalchemy import select
 
@@ -13,9 +14,9 @@ from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.queries import get_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
-from matching_service.foundation.clock import today
+from matching_service.foundation.clock import start_of, today
 from matching_service.jobs import nightly
-from matching_service.matching import causes, chunks, queries, questions, runs, service
+from matching_service.matching import causes, queries, runs, service
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import DecisionBody, DemandChanges, MatchBody, MovedProfile, PlacedProfile
 from matching_service.organizations.queries import get_organization
@@ -209,15 +210,8 @@ async def test_whom_the_organization_does_not_want_and_whom_it_wants_again(engin
     assert codes(changes.entered, one) == ["exclusions_changed"]
 
 
-def on_day(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
-    for module in (questions, chunks, runs, service):
-        monkeypatch.setattr(module, "today", lambda: day)
-
-
 @ONLY_SQLITE
-async def test_who_is_away_and_who_is_back_by_the_calendar_alone(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_is_away_and_who_is_back_by_the_calendar_alone(engine: Engine, clock: Clock) -> None:
     await rerank(engine)
     one, two, *_ = await listed(engine, "D0")
     day = today()
@@ -229,7 +223,7 @@ async def test_who_is_away_and_who_is_back_by_the_calendar_alone(
     )
     await rerank(engine)
     assert one not in await listed(engine, "D0")
-    on_day(monkeypatch, tomorrow)
+    clock.set(start_of(tomorrow))
     changes = await of_demand(engine, await rerank(engine), "D0")
     assert codes(changes.entered, one)[0] == "availability_changed"
     assert codes(changes.left, two) == ["unavailable"]
@@ -275,11 +269,11 @@ async def test_what_is_another_for_everybody_is_named_unless_something_decides_a
 
 
 @ONLY_SQLITE
-async def test_a_new_year_is_a_cause(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_new_year_is_a_cause(engine: Engine, clock: Clock) -> None:
     await rerank(engine)
     last = (await listed(engine, "D0"))[-1]
     await store_profiles(engine.database, {"summary": f"{WORDS[0]}难题"})
-    on_day(monkeypatch, date(today().year + 1, 1, 1))
+    clock.set(start_of(date(today().year + 1, 1, 1)))
     assert codes((await of_demand(engine, await rerank(engine), "D0")).left, last) == ["new_year"]
 
 
