@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from fastapi import FastAPI
 from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.access.service import create_key
 from matching_service.app import create_app
+from matching_service.foundation import clock as the_clock
 from matching_service.foundation.settings import Settings
 from matching_service.store import migrate
 from matching_service.store.database import Database
@@ -32,6 +34,41 @@ from matching_service.store.database import Database
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading certificates for plain HTTP would cost 50 ms a client
 
 BACKENDS = ("sqlite", "postgresql")
+_AHEAD = "CLOCK_AHEAD_S"
+"""The environment variable that ``as_if/sitecustomize.py`` reads."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--as-if", metavar="MOMENT", help="run as if it were this moment, in all processes: 2028-02-29T12:00+08:00"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the clock of this process, and by the environment that of every process started from here on."""
+    moment = config.getoption("as_if")
+    if moment is None or _AHEAD in os.environ:  # a worker of xdist, which was started with that environment
+        return
+    the_clock._ahead = datetime.fromisoformat(moment) - the_clock.now()
+    os.environ[_AHEAD] = str(the_clock._ahead.total_seconds())
+    path = [str(Path(__file__).parent / "as_if"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+
+
+class Clock:
+    """The clock of this process, which a test sets forward or back. It runs on; other processes keep theirs."""
+
+    def advance(self, **by: float) -> None:
+        the_clock._ahead += timedelta(**by)
+
+    def set(self, moment: datetime) -> None:
+        the_clock._ahead += moment - the_clock.now()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr(the_clock, "_ahead", the_clock._ahead)  # puts it right after the test
+    return Clock()
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,12 @@
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Clock
 from nights import WORDS, copied, ids_of, opened_engine, rerank, shown, small_city, store_demands, store_profiles
 from sqlalchemy import select
 
@@ -15,9 +16,9 @@ from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.queries import get_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
-from matching_service.foundation.clock import today
+from matching_service.foundation.clock import start_of, today
+from matching_service.matching import affected, runs, service
 from matching_service.matching import engine as engines
-from matching_service.matching import questions, service
 from matching_service.matching import ranking as rankings
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import MatchBody
@@ -28,7 +29,6 @@ from matching_service.profiles.queries import get_profile
 from matching_service.profiles.service import delete_profile
 from matching_service.runs import affected
 from matching_service.runs import service as runs
-from matching_service.shortlists import causes, visible
 from matching_service.shortlists.schemas import DecisionBody
 from matching_service.shortlists.service import decide
 from matching_service.store.database import Database
@@ -152,13 +152,13 @@ async def test_all_are_ranked_where_more_profiles_changed_than_are_looked_at(
 
 @ONLY_SQLITE
 async def test_all_are_ranked_in_a_new_year_and_with_another_stability(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine: Engine, clock: Clock, tmp_path: Path
 ) -> None:
     await rerank(engine)
     other = await opened_engine(engine.database, tmp_path / "data", stability=0.02)
     assert len(await ranked_again(other)) == 6
     assert await ranked_again(other) == set()
-    monkeypatch.setattr(runs, "today", lambda: today().replace(year=today().year + 1, month=1, day=1))
+    clock.set(start_of(date(today().year + 1, 1, 1)))
     assert len(await ranked_again(other)) == 6
 
 
@@ -234,16 +234,20 @@ STEPS: list[Step] = [
 
 @pytest.mark.parametrize("seed", [4, 10])
 async def test_after_any_changes_the_lists_are_those_of_a_run_over_all_demands(
-    engine: Engine, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
+    engine: Engine,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    clock: Clock,
+    seed: int,
 ) -> None:
     """Night after night with some changes in between, also of the calendar alone."""
     chance = random.Random(seed)
     await rerank(engine)
     n_kept = 0
     for night in range(5):
-        day = today() + timedelta(days=night // 2)
-        for module in (questions, causes, runs, visible):
-            monkeypatch.setattr(module, "today", lambda day=day: day)
+        clock.advance(days=night % 2)
         for step in chance.choices(STEPS, k=chance.randint(0, 3)):
             await step(engine, chance, tmp_path)
         await engine.complete()

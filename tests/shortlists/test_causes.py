@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Clock
 from nights import N_DEMANDS, WORDS, Night, ids_of, rerank, shown, small_city, store_demands, store_profiles
 from sqlalchemy import select
 
@@ -15,9 +16,9 @@ from matching_service.demands.schemas import DemandPatch
 from matching_service.demands.service import update_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
-from matching_service.foundation.clock import today
+from matching_service.foundation.clock import start_of, today
 from matching_service.jobs import nightly
-from matching_service.matching import questions, service
+from matching_service.matching import causes, queries, runs, service
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import MatchBody
 from matching_service.organizations.queries import get_organization
@@ -28,7 +29,7 @@ from matching_service.profiles.schemas import ProfilePatch
 from matching_service.profiles.service import delete_profile, update_profile
 from matching_service.runs import queries as run_queries
 from matching_service.runs import service as runs
-from matching_service.shortlists import causes, queries, visible
+from matching_service.shortlists import causes, queries
 from matching_service.shortlists import service as shortlists
 from matching_service.shortlists.schemas import DecisionBody, DemandChanges, MovedProfile, PlacedProfile
 from matching_service.store.database import Database
@@ -217,15 +218,8 @@ async def test_whom_the_organization_does_not_want_and_whom_it_wants_again(engin
     assert codes(changes.entered, one) == ["exclusions_changed"]
 
 
-def on_day(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
-    for module in (questions, causes, runs, visible):
-        monkeypatch.setattr(module, "today", lambda: day)
-
-
 @ONLY_SQLITE
-async def test_who_is_away_and_who_is_back_by_the_calendar_alone(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_is_away_and_who_is_back_by_the_calendar_alone(engine: Engine, clock: Clock) -> None:
     await rerank(engine)
     one, two, *_ = await listed(engine, "D0")
     day = today()
@@ -237,7 +231,7 @@ async def test_who_is_away_and_who_is_back_by_the_calendar_alone(
     )
     await rerank(engine)
     assert one not in await listed(engine, "D0")
-    on_day(monkeypatch, tomorrow)
+    clock.set(start_of(tomorrow))
     changes = await of_demand(engine, await rerank(engine), "D0")
     assert codes(changes.entered, one)[0] == "availability_changed"
     assert codes(changes.left, two) == ["unavailable"]
@@ -283,11 +277,11 @@ async def test_what_is_another_for_everybody_is_named_unless_something_decides_a
 
 
 @ONLY_SQLITE
-async def test_a_new_year_is_a_cause(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_new_year_is_a_cause(engine: Engine, clock: Clock) -> None:
     await rerank(engine)
     last = (await listed(engine, "D0"))[-1]
     await store_profiles(engine.database, {"summary": f"{WORDS[0]}难题"})
-    on_day(monkeypatch, date(today().year + 1, 1, 1))
+    clock.set(start_of(date(today().year + 1, 1, 1)))
     assert codes((await of_demand(engine, await rerank(engine), "D0")).left, last) == ["new_year"]
 
 

@@ -1,4 +1,4 @@
-"""A real HTTP receiver that fails, is slow, and goes away as a test says; and a clock whose days a test makes pass."""
+"""A real HTTP receiver that fails, is slow, and goes away as a test says."""
 
 import base64
 import hashlib
@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -117,14 +116,3 @@ class Receiver:
                 pass
 
         return Handler
-
-
-@dataclass
-class Clock:
-    moment: datetime = datetime(2026, 11, 25, 8, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.moment
-
-    def advance(self, **by: float) -> None:
-        self.moment += timedelta(**by)

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import logging
-import time
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -449,7 +448,8 @@ def _write_once(path: Path, segment: Segment) -> int:
 
 def _remove_old(folder: Path, used: set[str]) -> None:
     """Remove what saving leaves behind, also where it was stopped; locks stay, which may be held for hours."""
-    long_ago = time.time() - _KEPT_S
+    # Compared with what was written just now: the file system may have another clock than this machine.
+    long_ago = (folder / _CURRENT).stat().st_mtime - _KEPT_S
     for path in folder.iterdir():
         is_left = path.suffix in {".segment", ".frequencies"} or path.name.startswith(".")
         if is_left and path.name not in used:

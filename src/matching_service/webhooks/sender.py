@@ -6,7 +6,7 @@ writing that down is followed by another, which sends again with the same ``Webh
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -61,21 +61,13 @@ class _Message:
 
 
 class Sender:
-    """Webhooks of one database. ``clock`` tells the time; tests make days pass with it."""
+    """Webhooks of one database."""
 
-    def __init__(
-        self,
-        database: Database,
-        settings: Settings,
-        mappings: Mapping[str, Mapped],
-        *,
-        clock: Callable[[], datetime] = now,
-    ) -> None:
+    def __init__(self, database: Database, settings: Settings, mappings: Mapping[str, Mapped]) -> None:
         self._database = database
         self._mappings = mappings
         self._allow_private = settings.webhook_allow_private
         self._give_up_after = timedelta(days=settings.webhook_give_up_days)
-        self._clock = clock
         self._holder = new_id()
         self._counted_at: datetime | None = None
         self._forgotten_at: datetime | None = None
@@ -101,7 +93,7 @@ class Sender:
 
     async def send_trial(self, webhook: WebhookRow) -> TrialAnswer:
         """Send the event ``webhook.test`` now, outside the queue."""
-        at = self._clock()
+        at = now()
         item = FeedItem(
             seq=0, event="webhook.test", entity="webhook", entity_id=webhook.id, at=at, deleted=False, data={}
         )
@@ -113,7 +105,7 @@ class Sender:
 
     async def _begin_pass(self) -> list[str]:
         """The webhooks that have work; now and then also what has to be counted and forgotten."""
-        at = self._clock()
+        at = now()
         async with self._database.reading() as session:
             webhook_ids = await deliveries.webhooks_with_work(session, at)
             if self._counted_at is None or at - self._counted_at >= _COUNT_EVERY:
@@ -135,7 +127,7 @@ class Sender:
     async def _work_off(self, client: httpx.AsyncClient, webhook_id: str) -> Tally:
         tally = Tally(webhook_id)
         async with self._database.transaction() as session:
-            if not await deliveries.take_lease(session, webhook_id, self._holder, self._clock()):
+            if not await deliveries.take_lease(session, webhook_id, self._holder, now()):
                 return tally
         try:
             await self._deliver(client, tally)
@@ -173,12 +165,12 @@ class Sender:
         while has_more:
             async with self._database.transaction() as session:
                 webhook = await session.get(WebhookRow, webhook_id)
-                has_more = webhook is not None and await deliveries.queue_events(session, webhook, self._clock())
+                has_more = webhook is not None and await deliveries.queue_events(session, webhook, now())
 
     async def _due(self, webhook_id: str) -> Sequence[DeliveryRow]:
         async with self._database.reading() as session:
             limit = deliveries.DELIVERIES_PER_QUERY
-            return await deliveries.due_deliveries(session, webhook_id, self._clock(), limit=limit)
+            return await deliveries.due_deliveries(session, webhook_id, now(), limit=limit)
 
     async def _attempt(self, client: httpx.AsyncClient, webhook_id: str, delivery_id: str) -> str | None:
         """Send one delivery and write down what came of it: delivered, skipped, failed or dead; None: stop sending."""
@@ -189,7 +181,7 @@ class Sender:
                 return None
             message = await self._message(session, webhook, delivery)
         outcome = await self._send(client, delivery_id, message) if isinstance(message, _Message) else message
-        at = self._clock()
+        at = now()
         async with self._database.transaction() as session:
             if not await deliveries.take_lease(session, webhook_id, self._holder, at):
                 return None
@@ -217,11 +209,11 @@ class Sender:
                 item = translate(find_mapping(self._mappings, webhook.mapping), item)
             except InvalidInput as error:  # it is gone from the file: a failure like others, tried again
                 return Outcome(None, f"{error.code}: {error.detail.en}"[:500])
-        return _Message(webhook.url, secrets_of(webhook, self._clock()), item) if item is not None else None
+        return _Message(webhook.url, secrets_of(webhook, now()), item) if item is not None else None
 
     async def _send(self, client: httpx.AsyncClient, message_id: str, message: _Message) -> Outcome:
         body = message.item.model_dump_json().encode()
-        timestamp = int(self._clock().timestamp())
+        timestamp = int(now().timestamp())
         headers = signed_headers(*message.secrets, message_id=message_id, timestamp=timestamp, body=body)
         return await post(client, message.url, headers=headers, body=body, allow_private=self._allow_private)
 
@@ -229,4 +221,4 @@ class Sender:
         async with self._database.transaction() as session:
             state = await session.get(WebhookStateRow, webhook_id)
             if state is not None:
-                state.rest_until = self._clock() + _REST
+                state.rest_until = now() + _REST
