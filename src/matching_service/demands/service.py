@@ -10,7 +10,7 @@ from matching_service.access.policies import Principal, Role
 from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import get_contact
-from matching_service.demands.schemas import DemandContact, DemandCreate, DemandPatch
+from matching_service.demands.schemas import DemandContact, DemandContactBody, DemandCreate, DemandPatch
 from matching_service.demands.states import EDITABLE, LIFE, DemandStatus
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, external_id_taken
@@ -82,12 +82,15 @@ async def read_contact(session: AsyncSession, row: DemandRow, actor: Principal) 
     return DemandContact() if stored is None else DemandContact.model_validate(stored)
 
 
-async def write_contact(session: AsyncSession, row: DemandRow, contact: DemandContact, actor: Principal) -> None:
+async def write_contact(
+    session: AsyncSession, row: DemandRow, contact: DemandContactBody, actor: Principal
+) -> DemandContact:
     """Replace the contact data as a whole."""
-    await session.merge(DemandContactRow(demand_id=row.id, **contact.model_dump()))
+    stored = await session.merge(DemandContactRow(demand_id=row.id, **contact.model_dump()))
     row.updated_at = now()  # the demand's version covers its contact data too
     await session.flush()
     record_audit(session, actor, "write_contact", entity="demand", entity_id=row.id)
+    return DemandContact.model_validate(stored)
 
 
 def _new(session: AsyncSession, data: DemandCreate, values: dict[str, Any], actor: Principal) -> DemandRow:
