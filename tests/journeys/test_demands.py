@@ -389,6 +389,7 @@ def test_whom_to_reach_is_apart_and_each_look_is_recorded(server: Server, source
         ({"mobile": "1380"}, "/mobile"),
         ({"email": "chen"}, "/email"),
         ({"email": "chen@ example.org"}, "/email"),
+        ({"email": "chen@example.org，"}, "/email"),
     ],
 )
 def test_nobody_is_reached_by_what_is_no_number_or_address(
