@@ -9,6 +9,8 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from matching_service.foundation.clock import ID_PATTERN
+
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # what XML, and so a workbook, cannot hold
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -111,7 +113,7 @@ Topics = Annotated[list[Topic], Field(max_length=20)]
 ExternalId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), *Clean]
 Source = ExternalId
 EntityId = Annotated[str, StringConstraints(min_length=1, max_length=36), *Clean]
-RowId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+RowId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Region = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 RegionPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,6}$")]
 Year = Annotated[int, Field(ge=1900, le=2100), NotBool]

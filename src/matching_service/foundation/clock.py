@@ -1,9 +1,11 @@
 """Time and ids: UTC only, and ids that sort by the moment they were made."""
 
+import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
 
 import uuid_utils
 
+ID_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _CHINA = timezone(timedelta(hours=8))
 
 
@@ -15,6 +17,11 @@ def now() -> datetime:
 def new_id() -> str:
     """A UUIDv7 (RFC 9562) as 36 lower-case characters: unique, and sortable by creation time."""
     return str(uuid_utils.uuid7())
+
+
+def is_id(text: str) -> bool:
+    """True for what can be an id of ours, whether it belongs to a row or not."""
+    return re.fullmatch(ID_PATTERN, text) is not None
 
 
 def today() -> date:

@@ -15,11 +15,11 @@ from sqlalchemy.orm import aliased
 
 from matching_service.api.fields import Body
 from matching_service.demands.queries import get_demand
+from matching_service.foundation.clock import is_id
 from matching_service.foundation.errors import Text
 from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.matching.schemas import Ids, MatchedProfile, ReasonAnswer
 from matching_service.store.demands import DemandRow
-from matching_service.store.lookup import is_id
 from matching_service.store.matching import DecisionRow
 from matching_service.store.organizations import ExclusionRow
 from matching_service.store.profiles import ProfileRow
