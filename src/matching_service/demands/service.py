@@ -141,4 +141,4 @@ def _check_years(start_year: int | None, end_year: int | None) -> None:
             f"结束年份 {end_year} 早于开始年份 {start_year}。",
             f"End year {end_year} is before start year {start_year}.",
         )
-        raise InvalidInput("end_before_start", message, errors=[FieldError("end_before_start", message, "/end_year")])
+        raise InvalidInput.at("/end_year", "end_before_start", message)

@@ -9,7 +9,7 @@ from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.engagements.schemas import EngagementCreate, EngagementPatch
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import FieldError, InvalidInput, Text, names_nothing
+from matching_service.foundation.errors import InvalidInput, Text, names_nothing
 from matching_service.store.affiliation import present_organization
 from matching_service.store.base import Identified
 from matching_service.store.demands import DemandRow
@@ -74,6 +74,4 @@ async def _checked(session: AsyncSession, values: Mapping[str, Any]) -> dict[str
 def _check_next_step(row: EngagementRow) -> None:
     if row.next_step_on is not None and row.next_step is None:
         message = Text("有日期的下一步须写明做什么。", "A next step with a date needs words.")
-        raise InvalidInput(
-            "next_step_missing", message, errors=[FieldError("next_step_missing", message, "/next_step")]
-        )
+        raise InvalidInput.at("/next_step", "next_step_missing", message)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from matching_service.foundation.clock import is_id
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.errors import InvalidInput, Text
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 200
@@ -55,9 +55,5 @@ def decode_cursor(cursor: str) -> str:
             "翻页游标无效，请从第一页重新读取。",
             "The cursor is not valid; start again from the first page.",
         )
-        raise InvalidInput(
-            "invalid_cursor",
-            message,
-            errors=[FieldError("invalid_cursor", message, "cursor")],
-        )
+        raise InvalidInput.at("cursor", "invalid_cursor", message)
     return last_id

@@ -244,7 +244,7 @@ def _taken(field: str, value: str, owner_id: str) -> Conflict:
     message = Text(
         f"{field} {value} 已属于机构 {owner_id}。", f"{field} {value} belongs to organization {owner_id} already."
     )
-    return Conflict(f"{field}_taken", message, errors=[FieldError(f"{field}_taken", message, f"/{field}")])
+    return Conflict.at(f"/{field}", f"{field}_taken", message)
 
 
 def _merged(row: OrganizationRow, successor: str) -> Stored:

@@ -11,7 +11,7 @@ from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken
+from matching_service.foundation.errors import InvalidInput, Text, external_id_taken
 from matching_service.profiles.queries import attach_works, get_contact
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
 from matching_service.store.affiliation import Affiliations, present_organization
@@ -199,13 +199,11 @@ def _check_works(works: Sequence[Work]) -> None:
                 f"External id {work.external_id} occurs twice in this profile.",
             )
             pointer = f"/works/{position}/external_id"
-            raise InvalidInput("duplicate_work", message, errors=[FieldError("duplicate_work", message, pointer)])
+            raise InvalidInput.at(pointer, "duplicate_work", message)
         seen.add(work.external_id)
 
 
 def _check_availability(start: Any, end: Any) -> None:
     if start is not None and end is not None and end < start:
         message = Text("available_until 早于 available_from。", "available_until is before available_from.")
-        raise InvalidInput(
-            "end_before_start", message, errors=[FieldError("end_before_start", message, "/available_until")]
-        )
+        raise InvalidInput.at("/available_until", "end_before_start", message)

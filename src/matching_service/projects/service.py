@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now, today
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, names_nothing
+from matching_service.foundation.errors import Conflict, InvalidInput, Text, names_nothing
 from matching_service.projects.queries import get_milestone
 from matching_service.projects.schemas import MAX_MILESTONES, MilestoneCreate, MilestonePatch, Partner, ProjectPatch
 from matching_service.store.affiliation import present_organization
@@ -93,9 +93,7 @@ async def remove_milestone(session: AsyncSession, row: ProjectRow, milestone_id:
 
 def _check_done(done_on: date | None) -> None:
     if done_on is not None and done_on > today():
-        raise InvalidInput(
-            "done_in_the_future", _NOT_YET, errors=[FieldError("done_in_the_future", _NOT_YET, "/done_on")]
-        )
+        raise InvalidInput.at("/done_on", "done_in_the_future", _NOT_YET)
 
 
 async def _known(session: AsyncSession, partner: Partner, place: int) -> Partner:
@@ -109,7 +107,7 @@ async def _known(session: AsyncSession, partner: Partner, place: int) -> Partner
         present = await present_organization(session, partner.organization_id)
     except InvalidInput as error:
         pointer = f"/partners/{place}/organization_id"
-        raise InvalidInput(error.code, error.detail, errors=[FieldError(error.code, error.detail, pointer)]) from error
+        raise InvalidInput.at(pointer, error.code, error.detail) from error
     return partner.model_copy(update={"organization_id": present})
 
 
