@@ -15,6 +15,7 @@ from matching_service.demands.states import EDITABLE, LIFE, DemandStatus
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, external_id_taken
 from matching_service.store.affiliation import Affiliations, present_organization
+from matching_service.store.base import assign, changed_fields
 from matching_service.store.batch import Batch, new_row, write_rows
 from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.lookup import rows_by_external_id
@@ -105,12 +106,11 @@ def _first_transition(row: DemandRow, actor: Principal) -> DemandTransitionRow:
 
 
 def _update(session: AsyncSession, row: DemandRow, values: dict[str, Any], actor: Principal) -> bool:
-    changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
+    changed = changed_fields(row, values)
     if not changed:
         return False
     _check_editable(row, changed, actor)
-    for name in changed:
-        setattr(row, name, values[name])
+    assign(row, values)
     record_audit(session, actor, "update", entity="demand", entity_id=row.id, detail={"fields": changed})
     record_event(session, "demand.updated", entity="demand", entity_id=row.id, detail={"fields": changed})
     return True

@@ -11,7 +11,7 @@ from matching_service.engagements.schemas import EngagementCreate, EngagementPat
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import InvalidInput, Text, names_nothing
 from matching_service.store.affiliation import present_organization
-from matching_service.store.base import Identified
+from matching_service.store.base import Identified, assign
 from matching_service.store.demands import DemandRow
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.lookup import get_row
@@ -43,10 +43,8 @@ async def update_engagement(
         changes["next_step_done_at"] = None
     if "next_step_done" in patch.model_fields_set:
         changes["next_step_done_at"] = (row.next_step_done_at or now()) if patch.next_step_done else None
-    changed = sorted(name for name, value in changes.items() if getattr(row, name) != value)
+    changed = assign(row, changes)
     if changed:
-        for name in changed:
-            setattr(row, name, changes[name])
         _check_next_step(row)
         await session.flush()
         detail: dict[str, Any] = {"fields": changed}

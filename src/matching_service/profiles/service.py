@@ -15,6 +15,7 @@ from matching_service.foundation.errors import InvalidInput, Text, external_id_t
 from matching_service.profiles.queries import attach_works, get_contact
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
 from matching_service.store.affiliation import Affiliations, present_organization
+from matching_service.store.base import assign
 from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
 from matching_service.store.lookup import rows_by_external_id
 from matching_service.store.outbox import record_event
@@ -118,9 +119,7 @@ def _new(session: AsyncSession, data: ProfileCreate, values: dict[str, Any], act
 def _update(
     session: AsyncSession, row: ProfileRow, values: dict[str, Any], works: Sequence[Work] | None, actor: Principal
 ) -> bool:
-    changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
-    for name in changed:
-        setattr(row, name, values[name])
+    changed = assign(row, values)
     detail: dict[str, Any] = {"fields": changed}
     if works is not None and _work_values(row.works) != _work_values(works):
         before = {work.id: (work.title, _work_value(work)) for work in row.works}
@@ -173,9 +172,7 @@ def _matched_works(profile_id: str, present: Sequence[WorkRow], wanted: Sequence
         values = {name: getattr(work, name) for name in _WORK_FIELDS} | {"position": position}
         if row is None:
             row = new_row(WorkRow, values | {"id": new_id(), "profile_id": profile_id})
-        for name, value in values.items():
-            if getattr(row, name) != value:
-                setattr(row, name, value)
+        assign(row, values)
         rows.append(row)
     return rows
 

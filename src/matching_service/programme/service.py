@@ -13,6 +13,7 @@ from matching_service.foundation.clock import new_id
 from matching_service.foundation.errors import InvalidInput, Text, external_id_taken, names_nothing
 from matching_service.programme.schemas import ProgrammeRecordCreate, ProgrammeRecordPatch
 from matching_service.store.affiliation import Affiliations, present_organization
+from matching_service.store.base import assign
 from matching_service.store.batch import Batch, new_row, write_rows
 from matching_service.store.lookup import existing_ids, rows_by_external_id
 from matching_service.store.outbox import record_event
@@ -95,9 +96,7 @@ def _new(session: AsyncSession, values: dict[str, Any], actor: Principal) -> Pro
 
 
 def _update(session: AsyncSession, row: ProgrammeRecordRow, values: dict[str, Any], actor: Principal) -> bool:
-    changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
-    for name in changed:
-        setattr(row, name, values[name])
+    changed = assign(row, values)
     if changed:
         detail = {"fields": changed}
         record_audit(session, actor, "update", entity=_ENTITY, entity_id=row.id, detail=detail)

@@ -14,6 +14,7 @@ from matching_service.foundation.errors import Conflict, InvalidInput, Text, nam
 from matching_service.projects.queries import get_milestone
 from matching_service.projects.schemas import MAX_MILESTONES, MilestoneCreate, MilestonePatch, Partner, ProjectPatch
 from matching_service.store.affiliation import present_organization
+from matching_service.store.base import assign
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_row
 from matching_service.store.outbox import record_event
@@ -35,9 +36,7 @@ async def update_project(session: AsyncSession, row: ProjectRow, patch: ProjectP
     """Change the fields that were sent; raises Conflict if the demand is closed, InvalidInput for unknown partners."""
     await _check_not_closed(session, row)
     changes = patch.model_dump(exclude_unset=True, exclude={"partners"})
-    changed = sorted(name for name, value in changes.items() if getattr(row, name) != value)
-    for name in changed:
-        setattr(row, name, changes[name])
+    changed = assign(row, changes)
     if "partners" in patch.model_fields_set:
         before = [Partner.model_validate(partner) for partner in row.partners]
         after = [await _known(session, partner, place) for place, partner in enumerate(patch.partners)]
@@ -77,10 +76,7 @@ async def update_milestone(
     await _check_not_closed(session, row)
     _check_done(patch.done_on)
     milestone = get_milestone(row, milestone_id)
-    changes = patch.model_dump(exclude_unset=True)
-    changed = [name for name, value in changes.items() if getattr(milestone, name) != value]
-    for name in changed:
-        setattr(milestone, name, changes[name])
+    changed = assign(milestone, patch.model_dump(exclude_unset=True))
     await _changed(session, row, ["milestones"] if changed else [], actor)
     return milestone
 
