@@ -1,7 +1,8 @@
-"""Measures by hand, by their properties, and against scikit-learn where the definitions coincide."""
+"""Measures by hand, by their properties, and against scikit-learn and trec_eval."""
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -153,3 +154,25 @@ def test_scikit_learn_agrees(grades: list[int], k: int) -> None:
     gains = [2.0**grade - 1 for grade in grades]  # its gain is the grade itself
     assert ndcg(grades, k=k) == pytest.approx(ndcg_score([gains], [scores], k=k))
     assert average_precision(grades) == pytest.approx(average_precision_score([grade >= 2 for grade in grades], scores))
+
+
+@given(st.lists(WITH_RELEVANT, min_size=1, max_size=5), st.integers(1, 20))
+@example([[0, 3, 1, 2, 0, 2], [2]], 3)
+def test_trec_eval_agrees(lists: list[list[int]], k: int) -> None:
+    """ir_measures calls trec_eval, by which retrieval is measured since 1992; every demand is a query of its own."""
+    ir = pytest.importorskip("ir_measures")
+    gains = {grade: 2**grade - 1 for grade in range(4)}  # trec_eval's gain is the grade itself
+    judged = [
+        ir.Qrel(f"q{q}", f"d{rank}", grade) for q, grades in enumerate(lists) for rank, grade in enumerate(grades)
+    ]
+    run = [ir.ScoredDoc(f"q{q}", f"d{rank}", -rank) for q, grades in enumerate(lists) for rank in range(len(grades))]
+    ours: dict[Any, Callable[[list[int]], float]] = {
+        ir.nDCG(gains=gains) @ k: lambda grades: ndcg(grades, k=k),
+        ir.AP(rel=2): average_precision,
+        ir.RR(rel=2): reciprocal_rank,
+        ir.R(rel=2) @ k: lambda grades: recall(grades, k=k),
+    }
+    theirs = {(metric.query_id, metric.measure): metric.value for metric in ir.iter_calc(list(ours), judged, run)}
+    assert theirs == pytest.approx(
+        {(f"q{q}", measure): our(grades) for measure, our in ours.items() for q, grades in enumerate(lists)}
+    )

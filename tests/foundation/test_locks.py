@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -5,11 +7,15 @@ from pathlib import Path
 from matching_service.foundation.locks import FileLock
 
 HOLD = """
-import sys
+import multiprocessing, sys, time
 from pathlib import Path
 from matching_service.foundation.locks import FileLock
 lock = FileLock(Path(sys.argv[1]))
 print(lock.acquire(), flush=True)
+if "with a child" in sys.argv:
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    child.start()
+    print(child.pid, flush=True)
 sys.stdin.read()
 """
 
@@ -39,4 +45,20 @@ def test_it_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
         assert not lock.acquire()
         process.kill()
     assert lock.acquire()
+    lock.release()
+
+
+def test_a_process_that_its_holder_started_does_not_keep_it(tmp_path: Path) -> None:
+    lock = FileLock(tmp_path / "LOCK")
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "LOCK"), "with a child"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        child = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        try:
+            assert lock.acquire()
+        finally:
+            os.kill(child, signal.SIGKILL)
     lock.release()

@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.store.audit import AuditRow
+from matching_service.store.demands import DemandContactRow
 
 PATH = "/v1/demands"
 
@@ -388,6 +389,7 @@ def test_whom_to_reach_is_apart_and_each_look_is_recorded(server: Server, source
         ({"mobile": "1380"}, "/mobile"),
         ({"email": "chen"}, "/email"),
         ({"email": "chen@ example.org"}, "/email"),
+        ({"email": "chen@example.org，"}, "/email"),
     ],
 )
 def test_nobody_is_reached_by_what_is_no_number_or_address(
@@ -398,6 +400,20 @@ def test_nobody_is_reached_by_what_is_no_number_or_address(
         answer = http.put(path, json={"person": "陈工", **wrong})
     assert_problem(answer, 422, "invalid_body", pointer)
     assert next(iter(wrong.values())) not in answer.text
+
+
+def test_what_was_stored_under_another_rule_can_be_read(server: Server, source: str) -> None:
+    stored = {"person": "陈工", "mobile": "前台转", "email": "chen@example.org，"}
+    with server.client("staff") as http:
+        demand_id = create(http, "demands", source=source)["id"]
+
+        async def store(session: AsyncSession) -> None:
+            session.add(DemandContactRow(demand_id=demand_id, **stored))
+
+        in_database(server, store)
+        path = f"{PATH}/{demand_id}/contact"
+        assert http.get(path).json() == stored
+        assert_problem(http.put(path, json=stored), 422, "invalid_body", "/mobile")
 
 
 @pytest.mark.parametrize("opinion", ["x" * 5_001, 5, "\x00"])

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stdnum.cn import uscc
 from strategies import ANY_TEXT
 
 from matching_service.organizations.credit_code import check_character, is_valid_credit_code
@@ -17,6 +18,23 @@ def test_codes_of_well_known_companies_are_valid(code):
 def test_the_example_of_the_standard_is_valid_and_its_misprint_is_not():
     assert is_valid_credit_code("91350100M000100Y43")
     assert not is_valid_credit_code("91350100M000100Y4Z")
+
+
+@settings(deadline=None)
+@given(BODIES, st.text("0123456789", min_size=8, max_size=8), st.sampled_from(ALPHABET))
+def test_python_stdnum_agrees_where_eight_digits_come_first(body, digits, character):
+    body = digits + body[8:]
+    assert check_character(body) == uscc.calc_check_digit(body)
+    for code in (body + check_character(body), body + character):
+        assert is_valid_credit_code(code) == uscc.is_valid(code)
+
+
+@pytest.mark.parametrize("authority", ["A1", "N1", "N2", "N3", "N9", "Y1"])
+def test_codes_of_authorities_that_are_letters_are_valid(authority):
+    """The army, village collectives and other bodies; python-stdnum 2.2 refuses them."""
+    body = f"{authority}440605MF5050505"
+    assert check_character(body) == uscc.calc_check_digit(body)
+    assert is_valid_credit_code(body + check_character(body))
 
 
 @settings(deadline=None)

@@ -17,9 +17,9 @@ from matching_service.demands.queries import get_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import start_of, today
-from matching_service.matching import affected, runs, service
 from matching_service.matching import engine as engines
 from matching_service.matching import ranking as rankings
+from matching_service.matching import service
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import MatchBody
 from matching_service.organizations.queries import get_organization

@@ -18,7 +18,7 @@ from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import start_of, today
 from matching_service.jobs import nightly
-from matching_service.matching import causes, queries, runs, service
+from matching_service.matching import service
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import MatchBody
 from matching_service.organizations.queries import get_organization

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from conftest import Clock
-from exchange.receivers import Receiver
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, text
-from webhooks.receivers import Clock, Receiver
+from webhooks.receivers import Receiver
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.claims.schemas import ClaimCreate, ClaimStep, ScoreBody

@@ -3,9 +3,13 @@
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
+from unicodedata import normalize
 
+from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
+
+from matching_service.foundation.clock import ID_PATTERN
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # what XML, and so a workbook, cannot hold
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -56,6 +60,19 @@ def _not_bool(value: Any) -> Any:
     return value
 
 
+def _half_width(value: Any) -> Any:
+    return normalize("NFKC", value) if isinstance(value, str) else value
+
+
+def _mailable(address: str) -> str:
+    """The address as it was written. Nothing is looked up; ``.test`` stays allowed for trial installations."""
+    try:
+        validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise PydanticCustomError("email_address", "not a valid e-mail address") from None
+    return address
+
+
 NotBool = BeforeValidator(_not_bool)
 Clean = (BeforeValidator(_whole_characters), AfterValidator(_printable))
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *Clean]
@@ -67,20 +84,36 @@ Text200 = Annotated[Annotated[str, StringConstraints(max_length=200), *Clean] | 
 Text500 = Annotated[Annotated[str, StringConstraints(max_length=500), *Clean] | None, Blank]
 Text5000 = Annotated[Annotated[str, StringConstraints(max_length=5_000), *Clean] | None, Blank]
 Text10000 = Annotated[Annotated[str, StringConstraints(max_length=10_000), *Clean] | None, Blank]
-_PHONE = r"^\+?[0-9][0-9 ()-]{4,}$"
-_EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+# A number is stored as it was written, for a person who dials it: at least five digits, and perhaps an extension.
+PHONE = r"^\+?\(?[0-9](?:[ ().-]*[0-9]){4,}[ ().-]*(?:(?:转|[Ee]xt\.?|[xX#]) ?[0-9]{1,6})?$"
+EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 Phone = Annotated[
-    Annotated[str, StringConstraints(strip_whitespace=True, max_length=50, pattern=_PHONE), *Clean] | None, Blank
+    Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, max_length=50, pattern=PHONE),
+        *Clean,
+        BeforeValidator(_half_width),
+    ]
+    | None,
+    Blank,
 ]
 Email = Annotated[
-    Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=_EMAIL), *Clean] | None, Blank
+    Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, max_length=200, pattern=EMAIL),
+        *Clean,
+        BeforeValidator(_half_width),
+        AfterValidator(_mailable),
+    ]
+    | None,
+    Blank,
 ]
 Topic = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), *Clean]
 Topics = Annotated[list[Topic], Field(max_length=20)]
 ExternalId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), *Clean]
 Source = ExternalId
 EntityId = Annotated[str, StringConstraints(min_length=1, max_length=36), *Clean]
-RowId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+RowId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Region = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 RegionPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,6}$")]
 Year = Annotated[int, Field(ge=1900, le=2100), NotBool]

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from matching_service.api.fields import EMAIL, PHONE
 from matching_service.foundation.errors import (
     FieldError,
     IllegalTransition,
@@ -264,8 +265,8 @@ _PATTERNS = {
     r"^[0-9]{2,6}$": "应为地区代码的前 2 至 6 位数字，如 4406。",
     r"^[A-Z]{2}$": "应为两位大写字母的国家代码，如 CN。",
     r"^[a-z]{2,3}$": "应为两三位小写字母的语言代码，如 zh。",
-    r"^\+?[0-9][0-9 ()-]{4,}$": "应为电话号码：至少 5 位数字，可含空格、连字符和括号，如 13900001234。",
-    r"^[^@\s]+@[^@\s]+\.[^@\s]+$": "应为电子邮箱，如 name@example.org。",
+    PHONE: "应为电话号码：至少 5 位数字，可含空格、连字符、括号和分机，如 13900001234 或 0757-83338888转801。",
+    EMAIL: "应为电子邮箱，如 name@example.org。",
     r"^[A-T][0-9]{0,4}$": "应为行业代码：一个字母（A 至 T）加至多 4 位数字，如 C3453。",
 }
 """What a pattern asks for, in words; a pattern not listed is shown as it is."""
@@ -304,6 +305,7 @@ _MESSAGES = {
     "date_from_datetime_parsing": "应为日期，如 2026-11-23。",
     "lone_surrogate": "文本含有无效字符（半个代理对）。",
     "control_character": "文本含有控制字符（如 NUL），请删除。",
+    "email_address": "应为电子邮箱，如 name@example.org；前后不能有标点。",
     "credit_code": "统一社会信用代码无效：应为 18 位且校验位正确。",
     "not_a_number": "应为数字，不能是 true 或 false。",
     "points_missing": "评分表不完整，缺少：{missing}。",

@@ -28,6 +28,7 @@ from matching_service.demands.schemas import (
     DeadlineNotice,
     Demand,
     DemandContact,
+    DemandContactBody,
     DemandCreate,
     DemandPatch,
     Transition,
@@ -157,7 +158,7 @@ async def read_contact(
 @router.put("/{demand_id}/contact", responses=problem_responses(404, 412))
 async def write_contact(
     demand_id: str,
-    body: DemandContact,
+    body: DemandContactBody,
     session: WriteSession,
     principal: CanWriteContact,
     response: Response,
@@ -166,6 +167,6 @@ async def write_contact(
     """Replace the contact data as a whole."""
     row = await queries.get_demand(session, demand_id)
     check_if_match(if_match, row.row_version)
-    await service.write_contact(session, row, body, principal)
+    contact = await service.write_contact(session, row, body, principal)
     set_etag(response, row.row_version)
-    return body
+    return contact

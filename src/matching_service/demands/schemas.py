@@ -169,14 +169,21 @@ class DeadlineNotice(Answer):
     at: datetime
 
 
-class DemandContact(Body):
-    """Whom to reach about a demand. Reading it writes an audit row."""
+class DemandContactBody(Body):
+    """Whom to reach about a demand."""
 
     model_config = ConfigDict(
-        from_attributes=True,
         json_schema_extra={"examples": [{"person": "陈工", "mobile": "13000000000", "email": "a@example.org"}]},
     )
 
     person: Text50 = None
     mobile: Phone = None
     email: Email = None
+
+
+class DemandContact(Answer):
+    """Whom to reach about a demand, as stored: what an earlier rule let in can be read. Reading writes an audit row."""
+
+    person: str | None = None
+    mobile: str | None = None
+    email: str | None = None

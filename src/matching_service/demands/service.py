@@ -10,11 +10,12 @@ from matching_service.access.policies import Principal, Role
 from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import get_contact
-from matching_service.demands.schemas import DemandContact, DemandCreate, DemandPatch
+from matching_service.demands.schemas import DemandContact, DemandContactBody, DemandCreate, DemandPatch
 from matching_service.demands.states import EDITABLE, LIFE, DemandStatus
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, external_id_taken
 from matching_service.store.affiliation import Affiliations, present_organization
+from matching_service.store.base import assign, changed_fields
 from matching_service.store.batch import Batch, new_row, write_rows
 from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.lookup import rows_by_external_id
@@ -82,12 +83,15 @@ async def read_contact(session: AsyncSession, row: DemandRow, actor: Principal) 
     return DemandContact() if stored is None else DemandContact.model_validate(stored)
 
 
-async def write_contact(session: AsyncSession, row: DemandRow, contact: DemandContact, actor: Principal) -> None:
+async def write_contact(
+    session: AsyncSession, row: DemandRow, contact: DemandContactBody, actor: Principal
+) -> DemandContact:
     """Replace the contact data as a whole."""
-    await session.merge(DemandContactRow(demand_id=row.id, **contact.model_dump()))
+    stored = await session.merge(DemandContactRow(demand_id=row.id, **contact.model_dump()))
     row.updated_at = now()  # the demand's version covers its contact data too
     await session.flush()
     record_audit(session, actor, "write_contact", entity="demand", entity_id=row.id)
+    return DemandContact.model_validate(stored)
 
 
 def _new(session: AsyncSession, data: DemandCreate, values: dict[str, Any], actor: Principal) -> DemandRow:
@@ -102,12 +106,11 @@ def _first_transition(row: DemandRow, actor: Principal) -> DemandTransitionRow:
 
 
 def _update(session: AsyncSession, row: DemandRow, values: dict[str, Any], actor: Principal) -> bool:
-    changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
+    changed = changed_fields(row, values)
     if not changed:
         return False
     _check_editable(row, changed, actor)
-    for name in changed:
-        setattr(row, name, values[name])
+    assign(row, values)
     record_audit(session, actor, "update", entity="demand", entity_id=row.id, detail={"fields": changed})
     record_event(session, "demand.updated", entity="demand", entity_id=row.id, detail={"fields": changed})
     return True
@@ -138,4 +141,4 @@ def _check_years(start_year: int | None, end_year: int | None) -> None:
             f"结束年份 {end_year} 早于开始年份 {start_year}。",
             f"End year {end_year} is before start year {start_year}.",
         )
-        raise InvalidInput("end_before_start", message, errors=[FieldError("end_before_start", message, "/end_year")])
+        raise InvalidInput.at("/end_year", "end_before_start", message)

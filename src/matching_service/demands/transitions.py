@@ -170,7 +170,7 @@ def _date_past(day: date) -> InvalidInput:
     message = Text(
         f"揭榜截止日期 {day} 已过，请先修改 expires_on。", f"expires_on is {day}, which is past; change it first."
     )
-    return InvalidInput("expires_in_the_past", message, errors=[FieldError("expires_in_the_past", message, "/to")])
+    return InvalidInput.at("/to", "expires_in_the_past", message)
 
 
 _OTHER_NEEDS_WORDS = Text("原因为“其他”时须在 opinion 中说明。", "The reason “other” needs words in opinion.")

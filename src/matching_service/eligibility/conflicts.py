@@ -13,10 +13,10 @@ from matching_service.demands.queries import get_demand
 from matching_service.eligibility.cases import Case
 from matching_service.eligibility.rules import RULES, ExclusionOfOrganization, ExclusionOfProfile, Rule, joined
 from matching_service.eligibility.schemas import ConflictItem, ConflictReason, MatchedProfile, ReasonAnswer
+from matching_service.foundation.clock import is_id
 from matching_service.foundation.errors import Text
 from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.store.demands import DemandRow
-from matching_service.store.lookup import is_id
 from matching_service.store.matching import DecisionRow
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.suggestions import SuggestionRow

@@ -9,9 +9,9 @@ from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.engagements.schemas import EngagementCreate, EngagementPatch
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import FieldError, InvalidInput, Text, names_nothing
+from matching_service.foundation.errors import InvalidInput, Text, names_nothing
 from matching_service.store.affiliation import present_organization
-from matching_service.store.base import Identified
+from matching_service.store.base import Identified, assign
 from matching_service.store.demands import DemandRow
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.lookup import get_row
@@ -43,10 +43,8 @@ async def update_engagement(
         changes["next_step_done_at"] = None
     if "next_step_done" in patch.model_fields_set:
         changes["next_step_done_at"] = (row.next_step_done_at or now()) if patch.next_step_done else None
-    changed = sorted(name for name, value in changes.items() if getattr(row, name) != value)
+    changed = assign(row, changes)
     if changed:
-        for name in changed:
-            setattr(row, name, changes[name])
         _check_next_step(row)
         await session.flush()
         detail: dict[str, Any] = {"fields": changed}
@@ -74,6 +72,4 @@ async def _checked(session: AsyncSession, values: Mapping[str, Any]) -> dict[str
 def _check_next_step(row: EngagementRow) -> None:
     if row.next_step_on is not None and row.next_step is None:
         message = Text("有日期的下一步须写明做什么。", "A next step with a date needs words.")
-        raise InvalidInput(
-            "next_step_missing", message, errors=[FieldError("next_step_missing", message, "/next_step")]
-        )
+        raise InvalidInput.at("/next_step", "next_step_missing", message)

@@ -4,10 +4,12 @@ This is the only clock of the service: nothing else reads the time of the machin
 ``time.monotonic`` and ``time.perf_counter``; the ages of files are compared with the times of other files.
 """
 
+import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
 
 import uuid_utils
 
+ID_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _CHINA = timezone(timedelta(hours=8))
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -26,6 +28,11 @@ def new_id() -> str:
     if _ahead:
         made = uuid_utils.UUID(int=made.int + (_ahead // _MILLISECOND << 80))  # the first 48 of 128 bits
     return str(made)
+
+
+def is_id(text: str) -> bool:
+    """True for what can be an id of ours, whether it belongs to a row or not."""
+    return re.fullmatch(ID_PATTERN, text) is not None
 
 
 def today() -> date:

@@ -16,7 +16,7 @@ A programming error is none of these: it stays a ValueError, KeyError, ... and b
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 Language = Literal["zh", "en"]
 
@@ -51,6 +51,11 @@ class MatchingError(Exception):
         self.code = code
         self.detail = detail
         self.errors = tuple(errors)
+
+    @classmethod
+    def at(cls, pointer: str, code: str, detail: Text) -> Self:
+        """An error about one place in the input, named as in ``FieldError``."""
+        return cls(code, detail, errors=[FieldError(code, detail, pointer)])
 
 
 class InvalidInput(MatchingError):
@@ -118,7 +123,7 @@ def not_found(what: Text, entity_id: str, *, code: str) -> NotFound:
 def names_nothing(what: Text, entity_id: str, *, code: str, pointer: str) -> InvalidInput:
     """The one wording for a body that names a record which is not there."""
     message = Text(f"{what.zh} {entity_id} 不存在。", f"{what.en} {entity_id} does not exist.")
-    return InvalidInput(code, message, errors=[FieldError(code, message, pointer)])
+    return InvalidInput.at(pointer, code, message)
 
 
 def external_id_taken(what: Text, external_id: str, owner_id: str) -> Conflict:
@@ -128,4 +133,4 @@ def external_id_taken(what: Text, external_id: str, owner_id: str) -> Conflict:
         f"External id {external_id} of this source belongs to {what.en.lower()} {owner_id}; to update it use PATCH or "
         "bulk.",
     )
-    return Conflict("external_id_taken", message, errors=[FieldError("external_id_taken", message, "/external_id")])
+    return Conflict.at("/external_id", "external_id_taken", message)

@@ -1,4 +1,8 @@
-"""A lock between processes of one machine. It ends with its process, however that ends."""
+"""A lock between processes of one machine, by flock(2). It ends with its process, however that ends.
+
+A forked child would inherit the lock and keep it. The service starts all its processes anew, and a new program inherits
+no open file of Python's.
+"""
 
 import fcntl
 from pathlib import Path

@@ -2,14 +2,13 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.clock import is_id
+from matching_service.foundation.errors import InvalidInput, Text
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 200
 
@@ -51,14 +50,10 @@ def decode_cursor(cursor: str) -> str:
         last_id = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         last_id = ""
-    if not _ID.fullmatch(last_id):
+    if not is_id(last_id):
         message = Text(
             "翻页游标无效，请从第一页重新读取。",
             "The cursor is not valid; start again from the first page.",
         )
-        raise InvalidInput(
-            "invalid_cursor",
-            message,
-            errors=[FieldError("invalid_cursor", message, "cursor")],
-        )
+        raise InvalidInput.at("cursor", "invalid_cursor", message)
     return last_id

@@ -1,4 +1,8 @@
-"""The unified social credit code of organizations in China (GB 32100-2015)."""
+"""The unified social credit code of organizations in China (GB 32100-2015).
+
+python-stdnum is the reference in tests. Its ``cn.uscc`` refuses every code that begins with a letter, and those belong
+to village collectives (N), units of the army (A) and others (Y), so it does not decide here.
+"""
 
 _ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Conflict, InvalidInput, Text, names_nothing
 from matching_service.organizations.queries import get_organization, list_exclusions, refuse_merged
 from matching_service.store.lookup import get_row
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
@@ -34,16 +34,15 @@ async def merge_organization(
     merged already and for two different credit codes, which are two legal persons.
     """
     if merged_id == into_id:
-        raise _wrong_target(
-            "same_organization", Text("机构不能并入自己。", "An organization cannot be merged into itself.")
+        raise InvalidInput.at(
+            "/into", "same_organization", Text("机构不能并入自己。", "An organization cannot be merged into itself.")
         )
     for row_id in sorted((merged_id, into_id)):  # always in this order, so that two merges cannot wait for each other
         await get_row(session, OrganizationRow, row_id, for_update=True)
     merged = await get_organization(session, merged_id)
     into = await get_row(session, OrganizationRow, into_id)
     if into is None:
-        message = Text(f"机构 {into_id} 不存在。", f"Organization {into_id} does not exist.")
-        raise _wrong_target("organization_not_found", message)
+        raise names_nothing(Text("机构", "Organization"), into_id, code="organization_not_found", pointer="/into")
     refuse_merged(merged)
     refuse_merged(into)
     if merged.credit_code and into.credit_code and merged.credit_code != into.credit_code:
@@ -117,10 +116,6 @@ async def _merge_exclusions(session: AsyncSession, old: str, new: str) -> None:
             )
         )
     )
-
-
-def _wrong_target(code: str, message: Text) -> InvalidInput:
-    return InvalidInput(code, message, errors=[FieldError(code, message, "/into")])
 
 
 _TWO_CODES = Text(

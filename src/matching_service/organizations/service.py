@@ -22,6 +22,7 @@ from matching_service.organizations.schemas import (
     OrganizationCreate,
     OrganizationPatch,
 )
+from matching_service.store.base import assign
 from matching_service.store.batch import Batch, new_row, write_rows
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import existing_ids, get_by_ids, id_batches, in_parts, rows_by_external_id
@@ -51,9 +52,7 @@ async def update_organization(
     changes = patch.model_dump(exclude_unset=True)
     if (code := changes.get("credit_code")) and code != row.credit_code:
         await _refuse_taken_codes(session, code)
-    changed = sorted(name for name, value in changes.items() if getattr(row, name) != value)
-    for name in changed:
-        setattr(row, name, changes[name])
+    changed = assign(row, changes)
     await session.flush()
     record_audit(session, actor, "update", entity="organization", entity_id=row.id, detail={"fields": sorted(changes)})
     if changed:
@@ -82,9 +81,7 @@ async def upsert_organizations(
         if row is None:
             row = new_row(OrganizationRow, values | {"id": item.row_id or new_id()})
             status = Stored("created", row.id)
-        elif changed := {name: value for name, value in item.sent(values).items() if getattr(row, name) != value}:
-            for name, value in changed.items():
-                setattr(row, name, value)
+        elif changed := assign(row, item.sent(values)):
             changes[row.id] = sorted({*changes.get(row.id, ()), *changed})
             status = Stored("updated", row.id)
         else:
@@ -244,7 +241,7 @@ def _taken(field: str, value: str, owner_id: str) -> Conflict:
     message = Text(
         f"{field} {value} 已属于机构 {owner_id}。", f"{field} {value} belongs to organization {owner_id} already."
     )
-    return Conflict(f"{field}_taken", message, errors=[FieldError(f"{field}_taken", message, f"/{field}")])
+    return Conflict.at(f"/{field}", f"{field}_taken", message)
 
 
 def _merged(row: OrganizationRow, successor: str) -> Stored:

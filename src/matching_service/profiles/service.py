@@ -11,10 +11,11 @@ from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken
+from matching_service.foundation.errors import InvalidInput, Text, external_id_taken
 from matching_service.profiles.queries import attach_works, get_contact
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
 from matching_service.store.affiliation import Affiliations, present_organization
+from matching_service.store.base import assign
 from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
 from matching_service.store.lookup import rows_by_external_id
 from matching_service.store.outbox import record_event
@@ -118,9 +119,7 @@ def _new(session: AsyncSession, data: ProfileCreate, values: dict[str, Any], act
 def _update(
     session: AsyncSession, row: ProfileRow, values: dict[str, Any], works: Sequence[Work] | None, actor: Principal
 ) -> bool:
-    changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
-    for name in changed:
-        setattr(row, name, values[name])
+    changed = assign(row, values)
     detail: dict[str, Any] = {"fields": changed}
     if works is not None and _work_values(row.works) != _work_values(works):
         before = {work.id: (work.title, _work_value(work)) for work in row.works}
@@ -173,9 +172,7 @@ def _matched_works(profile_id: str, present: Sequence[WorkRow], wanted: Sequence
         values = {name: getattr(work, name) for name in _WORK_FIELDS} | {"position": position}
         if row is None:
             row = new_row(WorkRow, values | {"id": new_id(), "profile_id": profile_id})
-        for name, value in values.items():
-            if getattr(row, name) != value:
-                setattr(row, name, value)
+        assign(row, values)
         rows.append(row)
     return rows
 
@@ -199,13 +196,11 @@ def _check_works(works: Sequence[Work]) -> None:
                 f"External id {work.external_id} occurs twice in this profile.",
             )
             pointer = f"/works/{position}/external_id"
-            raise InvalidInput("duplicate_work", message, errors=[FieldError("duplicate_work", message, pointer)])
+            raise InvalidInput.at(pointer, "duplicate_work", message)
         seen.add(work.external_id)
 
 
 def _check_availability(start: Any, end: Any) -> None:
     if start is not None and end is not None and end < start:
         message = Text("available_until 早于 available_from。", "available_until is before available_from.")
-        raise InvalidInput(
-            "end_before_start", message, errors=[FieldError("end_before_start", message, "/available_until")]
-        )
+        raise InvalidInput.at("/available_until", "end_before_start", message)

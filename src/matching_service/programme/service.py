@@ -10,9 +10,10 @@ from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, rejected
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id
-from matching_service.foundation.errors import FieldError, InvalidInput, Text, external_id_taken, names_nothing
+from matching_service.foundation.errors import InvalidInput, Text, external_id_taken, names_nothing
 from matching_service.programme.schemas import ProgrammeRecordCreate, ProgrammeRecordPatch
 from matching_service.store.affiliation import Affiliations, present_organization
+from matching_service.store.base import assign
 from matching_service.store.batch import Batch, new_row, write_rows
 from matching_service.store.lookup import existing_ids, rows_by_external_id
 from matching_service.store.outbox import record_event
@@ -95,9 +96,7 @@ def _new(session: AsyncSession, values: dict[str, Any], actor: Principal) -> Pro
 
 
 def _update(session: AsyncSession, row: ProgrammeRecordRow, values: dict[str, Any], actor: Principal) -> bool:
-    changed = sorted(name for name, value in values.items() if getattr(row, name) != value)
-    for name in changed:
-        setattr(row, name, values[name])
+    changed = assign(row, values)
     if changed:
         detail = {"fields": changed}
         record_audit(session, actor, "update", entity=_ENTITY, entity_id=row.id, detail=detail)
@@ -127,4 +126,4 @@ def _check_days(started_on: date, ended_on: date | None) -> None:
         message = Text(
             f"结束日期 {ended_on} 早于开始日期 {started_on}。", f"It would end on {ended_on}, before {started_on}."
         )
-        raise InvalidInput("end_before_start", message, errors=[FieldError("end_before_start", message, "/ended_on")])
+        raise InvalidInput.at("/ended_on", "end_before_start", message)

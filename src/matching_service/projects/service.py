@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now, today
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, names_nothing
+from matching_service.foundation.errors import Conflict, InvalidInput, Text, names_nothing
 from matching_service.projects.queries import get_milestone
 from matching_service.projects.schemas import MAX_MILESTONES, MilestoneCreate, MilestonePatch, Partner, ProjectPatch
 from matching_service.store.affiliation import present_organization
+from matching_service.store.base import assign
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_row
 from matching_service.store.outbox import record_event
@@ -35,9 +36,7 @@ async def update_project(session: AsyncSession, row: ProjectRow, patch: ProjectP
     """Change the fields that were sent; raises Conflict if the demand is closed, InvalidInput for unknown partners."""
     await _check_not_closed(session, row)
     changes = patch.model_dump(exclude_unset=True, exclude={"partners"})
-    changed = sorted(name for name, value in changes.items() if getattr(row, name) != value)
-    for name in changed:
-        setattr(row, name, changes[name])
+    changed = assign(row, changes)
     if "partners" in patch.model_fields_set:
         before = [Partner.model_validate(partner) for partner in row.partners]
         after = [await _known(session, partner, place) for place, partner in enumerate(patch.partners)]
@@ -77,10 +76,7 @@ async def update_milestone(
     await _check_not_closed(session, row)
     _check_done(patch.done_on)
     milestone = get_milestone(row, milestone_id)
-    changes = patch.model_dump(exclude_unset=True)
-    changed = [name for name, value in changes.items() if getattr(milestone, name) != value]
-    for name in changed:
-        setattr(milestone, name, changes[name])
+    changed = assign(milestone, patch.model_dump(exclude_unset=True))
     await _changed(session, row, ["milestones"] if changed else [], actor)
     return milestone
 
@@ -93,9 +89,7 @@ async def remove_milestone(session: AsyncSession, row: ProjectRow, milestone_id:
 
 def _check_done(done_on: date | None) -> None:
     if done_on is not None and done_on > today():
-        raise InvalidInput(
-            "done_in_the_future", _NOT_YET, errors=[FieldError("done_in_the_future", _NOT_YET, "/done_on")]
-        )
+        raise InvalidInput.at("/done_on", "done_in_the_future", _NOT_YET)
 
 
 async def _known(session: AsyncSession, partner: Partner, place: int) -> Partner:
@@ -109,7 +103,7 @@ async def _known(session: AsyncSession, partner: Partner, place: int) -> Partner
         present = await present_organization(session, partner.organization_id)
     except InvalidInput as error:
         pointer = f"/partners/{place}/organization_id"
-        raise InvalidInput(error.code, error.detail, errors=[FieldError(error.code, error.detail, pointer)]) from error
+        raise InvalidInput.at(pointer, error.code, error.detail) from error
     return partner.model_copy(update={"organization_id": present})
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from matching_service.foundation.clock import day_of, start_of
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.errors import InvalidInput, Text
 
 _NAME = re.compile(r"(20[0-9]{2})(?:-(?:Q([1-4])|(0[1-9]|1[0-2])))?")
 _QUARTERS = "一二三四"
@@ -38,7 +38,7 @@ def parse_period(name: str, *, at: datetime) -> Period:
     Raises InvalidInput for other names, and for a period that has not begun.
     """
     if (match := _NAME.fullmatch(name)) is None:
-        raise _refused("invalid_period", _INVALID)
+        raise InvalidInput.at("period", "invalid_period", _INVALID)
     year, quarter, month = (int(part) if part else 0 for part in match.groups())
     first_month = month or 3 * quarter - 2 if month or quarter else 1
     last_month = month or 3 * quarter or 12
@@ -49,7 +49,7 @@ def parse_period(name: str, *, at: datetime) -> Period:
             f"{name} 从 {first} 开始，尚未到来，没有可报告的内容。",
             f"{name} begins on {first}, which is still to come; there is nothing to report.",
         )
-        raise _refused("future_period", message)
+        raise InvalidInput.at("period", "future_period", message)
     part = f"第{_QUARTERS[quarter - 1]}季度" if quarter else f"{month}月" if month else ""
     end = start_of(last + timedelta(days=1))
     return Period(
@@ -61,10 +61,6 @@ def parse_period(name: str, *, at: datetime) -> Period:
         start=start_of(first),
         end=min(end, at),
     )
-
-
-def _refused(code: str, message: Text) -> InvalidInput:
-    return InvalidInput(code, message, errors=[FieldError(code, message, "period")])
 
 
 _INVALID = Text(

@@ -1,5 +1,6 @@
 """What all tables share: naming of constraints, UTC times, ids, row versions."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -46,6 +47,19 @@ class Table(DeclarativeBase):
         list[str]: JSON,
         dict[str, Any]: JSON,
     }
+
+
+def changed_fields(row: Table, values: Mapping[str, Any]) -> list[str]:
+    """Names of the fields that have another value in the row, sorted."""
+    return sorted(name for name, value in values.items() if getattr(row, name) != value)
+
+
+def assign(row: Table, values: Mapping[str, Any]) -> list[str]:
+    """Give the row these values; returns the names of the fields that changed, sorted."""
+    changed = changed_fields(row, values)
+    for name in changed:
+        setattr(row, name, values[name])
+    return changed
 
 
 class Identified:

@@ -1,6 +1,5 @@
 """Queries that more than one room asks for."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -9,21 +8,16 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.interfaces import ORMOption
 
+from matching_service.foundation.clock import is_id
 from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.store.base import Identified
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PER_STATEMENT = 1_000
 """Both databases limit the number of parameters of one statement, to some 32,000."""
 _SOURCES_PER_STATEMENT = 100
 
 Row = TypeVar("Row", bound=Identified)
 Item = TypeVar("Item")
-
-
-def is_id(text: str) -> bool:
-    """True for what can be an id of ours, whether it belongs to a row or not."""
-    return _ID.fullmatch(text) is not None
 
 
 def in_parts(items: Sequence[Item], *, size: int = _PER_STATEMENT) -> Iterator[Sequence[Item]]:

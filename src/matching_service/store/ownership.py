@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from time import monotonic
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from matching_service.foundation.locks import FileLock
 from matching_service.store.database import Database
 
 logger = logging.getLogger(__name__)
@@ -62,25 +63,9 @@ async def _holding_session(database: Database, name: str) -> AsyncIterator[bool]
 
 @asynccontextmanager
 async def _holding_file(database: Database, name: str) -> AsyncIterator[bool]:
-    """SQLite: a transaction on a file beside the database, which ends with the process. It writes nothing.
-
-    The database's own lock cannot be had as long, and where SQLite's locks work for the one file they do for both.
-    """
-    with _exclusive(f"{database.url.database}-{name}") as is_mine:
-        yield is_mine
-
-
-@contextmanager
-def _exclusive(path: str) -> Iterator[bool]:
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    """SQLite: a lock on a file beside the database; the database's own lock cannot be held for so long."""
+    lock = FileLock(Path(f"{database.url.database}-{name}"))
     try:
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            yield False
-        else:
-            yield True
+        yield lock.acquire()
     finally:
-        connection.close()
+        lock.release()
