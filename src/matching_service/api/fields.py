@@ -56,6 +56,8 @@ def _not_bool(value: Any) -> Any:
     return value
 
 
+SHOWN_ONCE = "shown once"
+"""Marks a field of an answer that is shown once: no stored copy of the answer holds it."""
 NotBool = BeforeValidator(_not_bool)
 Clean = (BeforeValidator(_whole_characters), AfterValidator(_printable))
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *Clean]
