@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from matching_service.api.deps import PageDep, ReadSession, names_tag
@@ -28,14 +29,17 @@ async def _listing(request: Request) -> Listing:
     return await board.listing()
 
 
-def _found(
+async def _found(
     listing: Annotated[Listing, Depends(_listing)],
     q: Annotated[Search | None, Blank, Query(description="Words that must all be found; synonyms count.")] = None,
     cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
     region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
     industry_code: Annotated[IndustryCode | None, Blank, Query(description="GB/T 4754, or its beginning.")] = None,
 ) -> list[Entry]:
-    return list(listing.find(on=today(), q=q, cluster=cluster, region=region, industry_code=industry_code))
+    def find() -> list[Entry]:
+        return list(listing.find(on=today(), q=q, cluster=cluster, region=region, industry_code=industry_code))
+
+    return await to_thread.run_sync(find)  # the public may ask for many words of a long list
 
 
 ListingDep = Annotated[Listing, Depends(_listing)]

@@ -49,13 +49,13 @@ CanManage = Annotated[Principal, Depends(Permit(Action.WEBHOOK_MANAGE))]
 CanRead = Annotated[Principal, Depends(Permit(Action.FEED_READ))]
 
 
-def _checks(request: Request) -> dict[str, Any]:
+async def _checks(request: Request) -> dict[str, Any]:
     """What a subscription is checked against."""
     state = request.app.state
     return {"mappings": state.mappings, "allow_private": state.settings.webhook_allow_private}
 
 
-def _sender(request: Request) -> Sender:
+async def _sender(request: Request) -> Sender:
     sender: Sender = request.app.state.sender
     return sender
 
