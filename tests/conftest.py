@@ -13,6 +13,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -116,13 +117,13 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(params=BACKENDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a fresh, migrated database of each kind."""
-    return _fresh_database(request, request.param, tmp_path, is_migrated=True)
+    return fresh_database(request, request.param, tmp_path, is_migrated=True)
 
 
 @pytest.fixture(params=BACKENDS)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without any table, of each kind."""
-    return _fresh_database(request, request.param, tmp_path, is_migrated=False)
+    return fresh_database(request, request.param, tmp_path, is_migrated=False)
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def _fresh_database(request: pytest.FixtureRequest, backend: str, folder: Path, *, is_migrated: bool) -> str:
+def fresh_database(request: pytest.FixtureRequest, backend: str, folder: Path, *, is_migrated: bool) -> str:
     name = f"t{uuid.uuid4().hex}"
     if backend == "postgresql":
         running: Postgres = request.getfixturevalue("postgres")
@@ -242,16 +243,22 @@ class Server:
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The real server on each database, shared by a whole test process: tests use sources of their own."""
     folder = tmp_path_factory.mktemp("server")
-    url = _fresh_database(request, request.param, folder, is_migrated=False)
+    url = fresh_database(request, request.param, folder, is_migrated=False)
     yield from run_server(request.param, Cli(_environment(url, folder / "data")), folder)
 
 
 def run_server(backend: str, cli: Cli, folder: Path) -> Iterator[Server]:
     keys = asyncio.run(_make_keys(cli.environment["MATCHING_DATABASE_URL"]))
+    with serving(cli, folder / "server.log") as base_url:
+        yield Server(backend, base_url, cli, keys)
+
+
+@contextmanager
+def serving(cli: Cli, log: Path) -> Iterator[str]:
+    """A server process with the settings of a command line; gives its address once it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = folder / "server.log"
     with log.open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "matching_service", "serve", "--port", str(port)],
@@ -260,7 +267,7 @@ def run_server(backend: str, cli: Cli, folder: Path) -> Iterator[Server]:
     base_url = f"http://127.0.0.1:{port}"
     try:
         _wait_until(lambda: _is_ready(base_url), process, log)
-        yield Server(backend, base_url, cli, keys)
+        yield base_url
     finally:
         process.terminate()
         process.wait(timeout=30)

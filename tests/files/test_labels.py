@@ -4,6 +4,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.util import await_only
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandImport
@@ -13,8 +15,9 @@ from matching_service.files.exports import export_file
 from matching_service.files.labels import grade_of
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import InvalidInput
+from matching_service.profiles.queries import get_profile
 from matching_service.profiles.schemas import ProfileImport
-from matching_service.profiles.service import upsert_profiles
+from matching_service.profiles.service import delete_profile, upsert_profiles
 from matching_service.store.database import Database
 from matching_service.store.matching import DecisionRow
 from matching_service.store.suggestions import SuggestionRow
@@ -64,7 +67,7 @@ async def test_what_is_written_is_read_back_by_evaluate(database: Database, tmp_
         ]
         p = [one.id or "" for one in await upsert_profiles(session, profiles, COMMAND_LINE)]
         session.add_all(
-            DecisionRow(demand_id=demand, profile_id=profile, decision=decision, actor_id="a", at=now())
+            DecisionRow(demand_id=demand, profile_id=profile, decision=decision, actor_id="cli", at=now())
             for demand, profile, decision in ((d[0], p[0], "pinned"), (d[0], p[1], "rejected"), (d[1], p[0], "pinned"))
         )
         session.add_all(
@@ -79,6 +82,36 @@ async def test_what_is_written_is_read_back_by_evaluate(database: Database, tmp_
     assert await export_file(database, "labels", path) == 4
     # E2 stands for two records, so our own ids name them
     assert read_judgements(path) == {"D,1": {"E1": 2, p[1]: 0}, d[1]: {p[2]: 3, "E1": 0}}
+
+
+async def test_all_is_read_at_one_moment_though_somebody_is_deleted_meanwhile(
+    database: Database, tmp_path: Path
+) -> None:
+    async with database.transaction() as session:
+        (demand,) = await upsert_demands(session, [DemandImport(external_id="D", title="柔轮")], COMMAND_LINE)
+        people = [ProfileImport(kind="expert", name="甲", external_id=f"E{n}") for n in range(2)]
+        kept, gone = [one.id or "" for one in await upsert_profiles(session, people, COMMAND_LINE)]
+        session.add_all(
+            DecisionRow(demand_id=demand.id, profile_id=one, decision="pinned", actor_id="cli", at=now())
+            for one in (kept, gone)
+        )
+
+    async def delete() -> None:
+        async with database.transaction() as session:
+            await delete_profile(session, await get_profile(session, gone), COMMAND_LINE)
+
+    statements: list[str] = []
+
+    def delete_after_the_decisions(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        statements.append(statement)
+        if len(statements) == 2:
+            await_only(delete())
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", delete_after_the_decisions)
+    path = tmp_path / "labels.tsv"
+    assert await export_file(database, "labels", path) == 2
+    assert read_judgements(path) == {"D": {"E0": 2, "E1": 2}}
+    assert await export_file(database, "labels", path) == 1
 
 
 async def test_another_format_is_refused_before_anything_is_written(database: Database, tmp_path: Path) -> None:

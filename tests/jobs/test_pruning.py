@@ -9,10 +9,11 @@ import pytest
 from nights import WORDS, ids_of, rerank, small_city, store_profiles
 from sqlalchemy import func, select, update
 
-from matching_service.access.policies import COMMAND_LINE
+from matching_service.access.policies import COMMAND_LINE, Role
+from matching_service.access.service import create_key
 from matching_service.feeds.feed import decode_position, read_feed
 from matching_service.foundation.clock import now
-from matching_service.jobs.pruning import KEPT, prune_outbox
+from matching_service.jobs.pruning import KEPT, prune_answers, prune_outbox
 from matching_service.live_index.indexing import PROFILES, LiveIndex
 from matching_service.live_index.vectors import VectorStore
 from matching_service.matching.engine import Engine
@@ -20,6 +21,7 @@ from matching_service.profiles.queries import get_profile
 from matching_service.profiles.schemas import ProfileCreate, ProfilePatch
 from matching_service.profiles.service import create_profile, delete_profile, update_profile
 from matching_service.ranking.encoder import NoEncoder
+from matching_service.store.access import AnsweredProfileRow, IdempotentAnswerRow
 from matching_service.store.database import Database
 from matching_service.store.exchange import DeliveryRow, WebhookRow
 from matching_service.store.outbox import OutboxRow, last_seq
@@ -27,6 +29,8 @@ from matching_service.store.profiles import ProfileRow
 from matching_service.webhooks import service as webhooks
 from matching_service.webhooks.deliveries import queue_events
 from matching_service.webhooks.schemas import WebhookCreate
+
+_HOUR = timedelta(hours=1)
 
 
 async def profiles_with_changes(database: Database, *n_changes: int) -> list[str]:
@@ -136,6 +140,27 @@ async def test_an_index_that_was_away_catches_up(database: Database, tmp_path: P
     for snapshot in (new.snapshot, await old.catch_up()):
         alive = snapshot.profile_rows[snapshot.alive_rows]
         assert ({snapshot.profile_id(int(place)) for place in alive}, snapshot.as_of) == ({changed}, newest)
+
+
+async def test_expired_answers_go_with_what_says_of_whom_they_tell(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matching_service.jobs.pruning._ANSWERS_PER_TRANSACTION", 2)
+    moment = now()
+    async with database.transaction() as session:
+        key, _ = await create_key(session, name="k", role=Role.PORTAL, expires_at=None, actor=COMMAND_LINE)
+        for age in range(6):
+            made = {"request_hash": "", "status": 200, "headers": {}, "body": b"", "created_at": moment - age * _HOUR}
+            answer = IdempotentAnswerRow(api_key_id=key.id, idempotency_key=f"{age}", **made)
+            session.add(answer)
+            await session.flush()
+            session.add(AnsweredProfileRow(answer_id=answer.id, profile_id="p"))
+    assert await prune_answers(database, before=moment - 2 * _HOUR) == 3
+    assert await prune_answers(database, before=moment - 2 * _HOUR) == 0
+    async with database.reading() as session:
+        kept = (await session.scalars(select(IdempotentAnswerRow.idempotency_key))).all()
+        assert sorted(kept) == ["0", "1", "2"]
+        assert await session.scalar(select(func.count()).select_from(AnsweredProfileRow)) == 3
 
 
 @pytest.fixture

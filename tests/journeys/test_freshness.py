@@ -2,27 +2,24 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from conftest import Cli, Server, run_server
+from conftest import Cli, Server, serving
 from http_checks import assert_problem, create, match, profile_ids, publish
 
 LONG_ENOUGH_S = 120
 """For a machine with much else to do; nothing here is a measurement."""
 
 
-second_server = contextmanager(run_server)
-
-
 @pytest.fixture(scope="module")
 def other(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A second server on the same machine: it shares database and data folder with the first."""
-    with second_server(server.backend, server.cli, tmp_path_factory.mktemp("other")) as running:
-        yield running
+    with serving(server.cli, tmp_path_factory.mktemp("other") / "server.log") as base_url:
+        yield replace(server, base_url=base_url)
 
 
 def written(response: httpx.Response) -> tuple[dict[str, Any], int]:
@@ -95,7 +92,8 @@ def test_servers_on_two_machines_follow_each_other(server: Server, source: str, 
     if server.backend == "sqlite":
         pytest.skip("SQLite is for one machine")
     environment = server.cli.environment | {"MATCHING_DATA_DIR": str(tmp_path / "data")}
-    with second_server(server.backend, Cli(environment), tmp_path) as elsewhere:
+    with serving(Cli(environment), tmp_path / "server.log") as base_url:
+        elsewhere = replace(server, base_url=base_url)
         assert_followed(server, elsewhere, source)
         assert_followed(elsewhere, server, source)
 

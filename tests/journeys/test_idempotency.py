@@ -1,10 +1,14 @@
 """``Idempotency-Key``: a POST that is repeated, because its answer was lost, does its work once."""
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
-from conftest import Server
+from conftest import Server, serving
 from http_checks import assert_problem, complete, create, finished_run, publish, read_all
 
 
@@ -129,3 +133,67 @@ def test_many_at_the_same_time_have_one_answer(server: Server, source: str, own_
     assert [answer.status_code for answer in answers] == [201] * 8
     assert {answer.json()["id"] for answer in answers} == {record["id"]}
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
+
+
+@pytest.fixture(scope="module")
+def servers(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
+    """Two server processes on one database."""
+    with serving(server.cli, tmp_path_factory.mktemp("second") / "server.log") as base_url:
+        yield server, replace(server, base_url=base_url)
+
+
+# A client of tests would put the least ``min_as_of`` that it knows in front: the bodies must be equal.
+
+
+def _step(http: httpx.Client, source: str) -> tuple[str, Any, str | None]:
+    demand_id = create(http, "demands", source=source)["id"]
+    complete(http, demand_id)
+    path = f"/v1/demands/{demand_id}"
+    return f"{path}/transitions", {"to": "submitted"}, http.get(path).headers["etag"]
+
+
+def _merger(http: httpx.Client, _source: str) -> tuple[str, Any, str | None]:
+    path = f"/v1/organizations/{create(http, 'organizations')['id']}"
+    return f"{path}/merge", {"into": create(http, "organizations")["id"]}, http.get(path).headers["etag"]
+
+
+def _bulk(_http: httpx.Client, source: str) -> tuple[str, Any, str | None]:
+    item = {"kind": "expert", "name": "卓砺川", "source": source}
+    return "/v1/profiles/bulk", {"items": [item | {"external_id": f"{n}"} for n in range(200)]}, None
+
+
+def _stored_list(http: httpx.Client, source: str) -> tuple[str, Any, str | None]:
+    create(http, "profiles", source=source, summary="谐波减速器")
+    demand_id = create(http, "demands", source=source)["id"]
+    return "/v1/matches", {"min_as_of": None, "demand_id": demand_id, "store": True}, None
+
+
+def _explanation(http: httpx.Client, source: str) -> tuple[str, Any, str | None]:
+    profile_id = create(http, "profiles", source=source, summary="谐波减速器")["id"]
+    body = {"min_as_of": None, "query": {"title": "谐波减速器"}, "profile_id": profile_id}
+    return "/v1/matches/explain", body, None
+
+
+def _subscription(_http: httpx.Client, _source: str) -> tuple[str, Any, str | None]:
+    return "/v1/webhooks", {"url": "https://portal.example/hook", "is_active": False}, None
+
+
+@pytest.mark.parametrize("prepare", [_step, _merger, _bulk, _stored_list, _explanation, _subscription])
+def test_equal_requests_to_two_processes_have_one_answer(
+    servers: tuple[Server, Server], source: str, prepare: Callable[..., tuple[str, Any, str | None]]
+) -> None:
+    with ExitStack() as stack:
+        clients = [stack.enter_context(server.client(**_key(source))) for server in servers]
+        with servers[0].client() as http:
+            path, body, etag = prepare(http, source)
+        headers = {"If-Match": etag} if etag is not None else {}
+        pool = stack.enter_context(ThreadPoolExecutor(8))
+        answers = list(pool.map(lambda n: clients[n % 2].post(path, json=body, headers=headers), range(8)))
+        if prepare is _subscription:
+            clients[0].delete(answers[0].headers["location"]).raise_for_status()
+    assert {answer.status_code for answer in answers} <= {200, 201}, [answer.text for answer in answers]
+    first = [answer.json() for answer in answers if "idempotent-replayed" not in answer.headers]
+    again = [answer.json() for answer in answers if "idempotent-replayed" in answer.headers]
+    assert len(first) == 1
+    without_secret = {"secret": None} if "secret" in first[0] else {}
+    assert again == [first[0] | without_secret] * 7

@@ -73,6 +73,8 @@ def _mailable(address: str) -> str:
     return address
 
 
+SHOWN_ONCE = "shown once"
+"""Marks a field of an answer that is shown once: no stored copy of the answer holds it."""
 NotBool = BeforeValidator(_not_bool)
 Clean = (BeforeValidator(_whole_characters), AfterValidator(_printable))
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *Clean]

@@ -253,6 +253,7 @@ _STATUS_TITLES = {
     404: Text("未找到", "Not found"),
     405: Text("不支持的方法", "Method not allowed"),
     409: Text("与当前状态冲突", "Conflict with the present state"),
+    410: Text("已清除", "Erased"),
     412: Text("记录已被他人修改", "Changed by somebody else"),
     413: Text("请求体过大", "Payload too large"),
     415: Text("不支持的内容类型", "Unsupported media type"),

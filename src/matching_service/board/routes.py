@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from matching_service.api.deps import PageDep, ReadSession, names_tag
@@ -35,7 +36,10 @@ async def _found(
     region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
     industry_code: Annotated[IndustryCode | None, Blank, Query(description="GB/T 4754, or its beginning.")] = None,
 ) -> list[Entry]:
-    return list(listing.find(on=today(), q=q, cluster=cluster, region=region, industry_code=industry_code))
+    def find() -> list[Entry]:
+        return list(listing.find(on=today(), q=q, cluster=cluster, region=region, industry_code=industry_code))
+
+    return await to_thread.run_sync(find)  # the public may ask for many words of a long list
 
 
 ListingDep = Annotated[Listing, Depends(_listing)]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import timedelta
 from time import perf_counter
 from typing import Annotated
 
@@ -13,9 +14,11 @@ from matching_service.app import create_engine
 from matching_service.cli.engine import open_engine
 from matching_service.cli.opening import run
 from matching_service.cli.output import AsJson, print_json, print_rows, progress, stderr, stdout
+from matching_service.foundation.clock import now
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
 from matching_service.jobs.processes import MIN_DEMANDS, ranking_processes
+from matching_service.jobs.pruning import prune_answers
 from matching_service.matching.ranking import rank_many
 from matching_service.runs.chunks import RankMany
 from matching_service.runs.service import RESUME_PATIENCE_S, START_PATIENCE_S
@@ -48,6 +51,8 @@ def rerank(
                     rank = stack.enter_context(ranking_processes(Settings(), create_engine)).rank
                 advance = stack.enter_context(progress("rerank", total=begun.n_demands))
                 report = await nightly.rerank(engine, begun, advance, patience_s=patience_s, rank=rank)
+            answers_kept = timedelta(hours=Settings().idempotency_hours)
+            await prune_answers(engine.database, before=now() - answers_kept)
             return report, await nightly.all_changes(engine, begun.id) if as_json else []
 
     report, changes = run(work())

@@ -44,7 +44,7 @@ async def export_labels(database: Database, path: Path) -> int:
     if delimiter is None:
         message = Text(f"标注文件须为 .tsv 或 .csv：{path.name}。", f"Labels are written as .tsv or .csv: {path.name}.")
         raise InvalidInput("unknown_format", message)
-    async with database.reading() as session:
+    async with database.snapshot() as session:
         decisions = {
             (row.demand_id, row.profile_id): row.decision
             for row in await session.execute(

@@ -7,6 +7,7 @@ MatchingError
   NotFound              404
   Conflict              409   true at another time or for another state
     IllegalTransition   409
+  Gone                  410   it was here, and was erased for good
   PreconditionFailed    412   somebody else changed the row first
   PayloadTooLarge       413
   Unavailable           503   try again later
@@ -89,6 +90,11 @@ class IllegalTransition(Conflict):
     def __init__(self, detail: Text, *, legal: Sequence[str]) -> None:
         super().__init__("illegal_transition", detail)
         self.legal = tuple(legal)
+
+
+class Gone(MatchingError):
+    http_status = 410
+    title = Text("已清除", "Erased")
 
 
 class PreconditionFailed(MatchingError):

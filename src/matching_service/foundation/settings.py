@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     webhook_give_up_days: float = Field(
         default=3, ge=1, le=365, description="An event that was not delivered for so long becomes a dead letter."
     )
+    idempotency_hours: int = Field(
+        default=72, ge=1, le=720, description="Hours for which the answer to a POST with an Idempotency-Key is kept."
+    )
     feed_mapping: Path | None = Field(
         default=None, description="TOML file that translates our fields to the names and codes of other systems."
     )

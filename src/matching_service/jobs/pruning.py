@@ -1,4 +1,4 @@
-"""The outbox pruned: an event that a newer one of the same record supersedes is deleted once nobody needs it.
+"""Deleting rows that nobody needs any more: expired answers to keyed requests, and superseded events of the outbox.
 
 The feed, and an index that was long away, need the newest event of each record, which stays for ever; webhooks need
 what they have not sent; and the causes of changes need every event since the lists that open demands have.
@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from matching_service.demands.states import OPEN
 from matching_service.shortlists.queries import IS_VISIBLE
+from matching_service.store.access import IdempotentAnswerRow
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.exchange import DeliveryRow, WebhookStateRow
@@ -23,6 +24,22 @@ logger = logging.getLogger(__name__)
 KEPT = timedelta(days=30)
 """As long as what became of deliveries, so that what happened lately can be looked up."""
 _EVENTS_PER_TRANSACTION = 5_000
+_ANSWERS_PER_TRANSACTION = 1_000
+
+
+async def prune_answers(database: Database, *, before: datetime) -> int:
+    """Delete the answers to keyed requests that were made before that moment; returns how many."""
+    n_deleted = 0
+    expired = select(IdempotentAnswerRow.id).where(IdempotentAnswerRow.created_at < before)
+    while True:
+        async with database.transaction() as session:
+            ids = (await session.scalars(expired.limit(_ANSWERS_PER_TRANSACTION))).all()
+            await session.execute(delete(IdempotentAnswerRow).where(IdempotentAnswerRow.id.in_(ids)))
+        n_deleted += len(ids)
+        if len(ids) < _ANSWERS_PER_TRANSACTION:
+            break
+    logger.info("answers_pruned", extra={"n_answers": n_deleted})
+    return n_deleted
 
 
 async def prune_outbox(database: Database, *, before: datetime) -> int:

@@ -99,7 +99,7 @@ async def update_profile(
 async def delete_profile(
     profile_id: str, session: WriteSession, principal: CanDelete, if_match: IfMatch = None
 ) -> None:
-    """Delete a profile with its works, contact data and places in stored lists."""
+    """Delete a profile with its works, contact data, places in stored lists, and answers kept for repeated requests."""
     row = await queries.get_profile(session, profile_id)
     check_if_match(if_match, row.row_version)
     await service.delete_profile(session, row, principal)

@@ -9,6 +9,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, rejected
+from matching_service.api.idempotency import erase_answers
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import InvalidInput, Text, external_id_taken
@@ -85,9 +86,10 @@ async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate],
 
 
 async def delete_profile(session: AsyncSession, row: ProfileRow, actor: Principal) -> None:
-    """Delete the profile, its works, its contact data and its places in lists."""
+    """Delete the profile, its works, its contact data, its places in lists, and the stored answers that tell of it."""
     await session.delete(row)
     await session.flush()
+    await erase_answers(session, row.id)
     record_audit(session, actor, "delete", entity="profile", entity_id=row.id)
     record_event(session, "profile.deleted", entity="profile", entity_id=row.id)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from matching_service.store.base import Identified, Table
@@ -21,15 +21,27 @@ class ApiKeyRow(Identified, Table):
 
 
 class IdempotentAnswerRow(Identified, Table):
-    """The answer to a POST with an ``Idempotency-Key``, stored in the transaction of the work itself."""
+    """The answer to a POST with an ``Idempotency-Key``, stored in the transaction of the work itself.
+
+    status, headers, body : None where the answer was erased.
+    """
 
     __tablename__ = "idempotent_answers"
-    __table_args__ = (UniqueConstraint("api_key_id", "idempotency_key"),)
+    __table_args__ = (UniqueConstraint("api_key_id", "idempotency_key"), Index(None, "created_at"))
 
     api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
     idempotency_key: Mapped[str] = mapped_column(String(200))
     request_hash: Mapped[str] = mapped_column(String(64))
-    status: Mapped[int]
-    headers: Mapped[dict[str, Any]]
-    body: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int | None]
+    headers: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
+
+
+class AnsweredProfileRow(Table):
+    """A profile that a stored answer tells of. Its deletion erases the answer by this row, hence no foreign key."""
+
+    __tablename__ = "idempotent_answer_profiles"
+
+    answer_id: Mapped[str] = mapped_column(ForeignKey("idempotent_answers.id", ondelete="CASCADE"), primary_key=True)
+    profile_id: Mapped[str] = mapped_column(String(36), primary_key=True, index=True)

@@ -1,6 +1,6 @@
 """Every table, imported once, so that metadata is complete for migrations and mappers."""
 
-from matching_service.store.access import ApiKeyRow, IdempotentAnswerRow
+from matching_service.store.access import AnsweredProfileRow, ApiKeyRow, IdempotentAnswerRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.base import Table
 from matching_service.store.claims import ClaimRow, ClaimScoreRow
@@ -17,6 +17,7 @@ from matching_service.store.projects import MilestoneRow, ProjectPartnerRow, Pro
 from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
 
 __all__ = [
+    "AnsweredProfileRow",
     "ApiKeyRow",
     "AuditRow",
     "ClaimRow",

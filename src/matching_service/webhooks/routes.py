@@ -59,7 +59,9 @@ Checks = Annotated[dict[str, Any], Depends(_checks)]
 async def create_webhook(
     body: WebhookCreate, session: WriteSession, principal: CanManage, checks: Checks, response: Response
 ) -> CreatedWebhook:
-    """Tell a receiver of events from now on. The answer holds the secret, which is shown this once."""
+    """Tell a receiver of events from now on. The answer holds the secret, which is shown this once: a repeated answer
+    to the same `Idempotency-Key` has null there.
+    """
     row = await webhooks.create_webhook(session, body, principal, **checks)
     set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/webhooks/{row.id}"
@@ -103,7 +105,10 @@ async def update_webhook(
 async def change_secret(
     webhook_id: str, session: WriteSession, principal: CanManage, response: Response
 ) -> CreatedWebhook:
-    """Make a new secret, which is shown this once. For a day requests are signed with the one before as well."""
+    """Make a new secret, which is shown this once: a repeated answer to the same `Idempotency-Key` has null there.
+
+    For a day requests are signed with the one before as well.
+    """
     row = await webhooks.change_secret(session, await webhooks.get_webhook(session, webhook_id), principal)
     set_etag(response, row.row_version)
     return CreatedWebhook.model_validate(row)

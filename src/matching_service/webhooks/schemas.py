@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from matching_service.api.fields import Answer, Body, Clean, EntityId
+from matching_service.api.fields import SHOWN_ONCE, Answer, Body, Clean, EntityId
 from matching_service.disclosure.schemas import Audience, MappingName
 
 DeliveryState = Literal["pending", "delivered", "dead", "skipped"]
@@ -68,7 +68,10 @@ class Webhook(Answer):
 
 
 class CreatedWebhook(Webhook):
-    secret: str = Field(description="For checking signatures. It is shown this once.")
+    secret: Annotated[str | None, SHOWN_ONCE] = Field(
+        description="For checking signatures. It is shown this once and kept with no answer: null when the answer is "
+        "repeated by its `Idempotency-Key`. Whoever missed it makes another: `POST /v1/webhooks/{id}/secret`."
+    )
 
 
 class Delivery(Answer):
