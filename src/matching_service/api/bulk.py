@@ -1,19 +1,24 @@
 """Bulk upserts: every item is judged on its own, so one bad item costs nothing but itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
+from anyio import to_thread
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from matching_service.api.fields import Body
 from matching_service.api.problems import ProblemError, field_errors, problem_errors
-from matching_service.foundation.errors import FieldError, Language, MatchingError
+from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Language, MatchingError
+from matching_service.store.base import Identified
+from matching_service.store.batch import Batch, Upsertable
 
 MAX_ITEMS = 1_000
 
 Model = TypeVar("Model", bound=BaseModel)
+Item = TypeVar("Item", bound=Upsertable)
+Row = TypeVar("Row", bound=Identified)
 Status = Literal["created", "updated", "unchanged", "invalid"]
 
 
@@ -84,7 +89,32 @@ def parse_items(items: Sequence[Any], model: type[Model]) -> Parsed[Model]:
     return Parsed(valid, places, invalid)
 
 
-def rejected(error: MatchingError) -> Stored:
+async def upsert_each(
+    items: Sequence[Item], batch: Batch[Row], *, create: Callable[[Item], Row], update: Callable[[Row, Item], bool]
+) -> list[Stored]:
+    """Create or update the row of each item, in order; an item that breaks a rule is refused alone.
+
+    create : makes the row. update : changes it, and returns whether it did. Each raises InvalidInput or Conflict before
+        it has changed anything. They run in a thread: a batch is CPU work.
+    """
+
+    def store(item: Item) -> Stored:
+        row = batch.find(item)
+        try:
+            if row is None:
+                row = create(item)
+                stored = Stored("created", row.id)
+            else:
+                stored = Stored("updated" if update(row, item) else "unchanged", row.id)
+        except (InvalidInput, Conflict) as error:
+            return _rejected(error)
+        batch.add(row)
+        return stored
+
+    return await to_thread.run_sync(lambda: [store(item) for item in items])
+
+
+def _rejected(error: MatchingError) -> Stored:
     """An item that is well-formed but breaks a rule."""
     return Stored("invalid", errors=error.errors or (FieldError(error.code, error.detail, ""),))
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal, Role
-from matching_service.api.bulk import Stored, rejected
+from matching_service.api.bulk import Stored, upsert_each
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import get_contact
 from matching_service.demands.schemas import DemandContact, DemandContactBody, DemandCreate, DemandPatch
@@ -54,23 +53,15 @@ async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], a
     affiliations = await Affiliations.load(session, items)
     transitions: list[DemandTransitionRow] = []
 
-    def judge(item: DemandCreate) -> Stored:
-        row = batch.find(item)
-        try:
-            values = _values(item, affiliations)
-            if row is None:
-                row = _new(session, item, values, actor)
-                transitions.append(_first_transition(row, actor))
-                result = Stored("created", row.id)
-            else:
-                is_changed = _update(session, row, item.sent(values), actor)
-                result = Stored("updated" if is_changed else "unchanged", row.id)
-        except (InvalidInput, Conflict) as error:
-            return rejected(error)
-        batch.add(row)
-        return result
+    def create(item: DemandCreate) -> DemandRow:
+        row = _new(session, item, _values(item, affiliations), actor)
+        transitions.append(_first_transition(row, actor))
+        return row
 
-    results = await to_thread.run_sync(lambda: [judge(item) for item in items])
+    def update(row: DemandRow, item: DemandCreate) -> bool:
+        return _update(session, row, item.sent(_values(item, affiliations)), actor)
+
+    results = await upsert_each(items, batch, create=create, update=update)
     await write_rows(session, DemandRow, batch.rows)
     await write_rows(session, DemandTransitionRow, transitions)
     return results

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
-from matching_service.api.bulk import Stored, rejected
+from matching_service.api.bulk import Stored, upsert_each
 from matching_service.api.problems import count_of_errors
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
@@ -66,32 +66,29 @@ async def upsert_organizations(
     """Create or update by (source, external_id); an item whose credit code belongs to another is refused alone."""
     batch = await Batch.load(session, OrganizationRow, items)
     owners = await _owners_of_codes(session, (item.credit_code for item in items if item.credit_code))
-    results: list[Stored] = []
     changes: dict[str, list[str]] = {}
-    for item in items:
-        row = batch.find(item)
-        if row is not None and row.merged_into is not None:
-            results.append(_merged(row, row.merged_into))
-            continue
-        owner_id = owners.get(item.credit_code) if item.credit_code else None
-        if owner_id is not None and (row is None or row.id != owner_id):
-            results.append(rejected(_as_input(_taken("credit_code", item.credit_code or "", owner_id))))
-            continue
-        values = item.model_dump(exclude={"id"})
-        if row is None:
-            row = new_row(OrganizationRow, values | {"id": item.row_id or new_id()})
-            status = Stored("created", row.id)
-        elif changed := assign(row, item.sent(values)):
+
+    def own_code(code: str | None, row_id: str) -> None:
+        if code is not None and (owner_id := owners.setdefault(code, row_id)) != row_id:
+            raise _taken("credit_code", code, owner_id)
+
+    def create(item: OrganizationCreate) -> OrganizationRow:
+        row = new_row(OrganizationRow, item.model_dump(exclude={"id"}) | {"id": item.row_id or new_id()})
+        own_code(item.credit_code, row.id)
+        record_audit(session, actor, "created", entity="organization", entity_id=row.id)
+        return row
+
+    def update(row: OrganizationRow, item: OrganizationCreate) -> bool:
+        if row.merged_into is not None:
+            raise _merged(row.merged_into)
+        own_code(item.credit_code, row.id)
+        changed = assign(row, item.sent(item.model_dump(exclude={"id"})))
+        if changed:
             changes[row.id] = sorted({*changes.get(row.id, ()), *changed})
-            status = Stored("updated", row.id)
-        else:
-            status = Stored("unchanged", row.id)
-        batch.add(row)
-        if item.credit_code:
-            owners[item.credit_code] = row.id
-        if status.status != "unchanged":
-            record_audit(session, actor, status.status, entity="organization", entity_id=row.id)
-        results.append(status)
+            record_audit(session, actor, "updated", entity="organization", entity_id=row.id)
+        return bool(changed)
+
+    results = await upsert_each(items, batch, create=create, update=update)
     await write_rows(session, OrganizationRow, batch.rows)
     await _tell_of_changes(session, changes)
     return results
@@ -244,10 +241,6 @@ def _taken(field: str, value: str, owner_id: str) -> Conflict:
     return Conflict.at(f"/{field}", f"{field}_taken", message)
 
 
-def _merged(row: OrganizationRow, successor: str) -> Stored:
+def _merged(successor: str) -> Conflict:
     message = Text(f"该机构已并入 {successor}，请更新后者。", f"It was merged into {successor}; update that one.")
-    return Stored("invalid", row.id, (FieldError("organization_merged", message, "/external_id"),))
-
-
-def _as_input(error: Conflict) -> InvalidInput:
-    return InvalidInput(error.code, error.detail, errors=error.errors)
+    return Conflict.at("/external_id", "organization_merged", message)

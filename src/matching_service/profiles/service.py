@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
 from matching_service.access.policies import Principal
-from matching_service.api.bulk import Stored, rejected
+from matching_service.api.bulk import Stored, upsert_each
 from matching_service.api.idempotency import erase_answers
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
@@ -61,23 +60,14 @@ async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate],
     affiliations = await Affiliations.load(session, items)
     present_works = {work.id for row in batch.rows for work in row.works}
 
-    def judge(item: ProfileCreate) -> Stored:
-        try:
-            values = _values(item, affiliations)
-        except InvalidInput as error:
-            return rejected(error)
-        row = batch.find(item)
-        if row is None:
-            row = _new(session, item, values, actor)
-            result = Stored("created", row.id)
-        else:
-            works = item.works if "works" in item.model_fields_set else None
-            is_changed = _update(session, row, item.sent(values), works, actor)
-            result = Stored("updated" if is_changed else "unchanged", row.id)
-        batch.add(row)
-        return result
+    def create(item: ProfileCreate) -> ProfileRow:
+        return _new(session, item, _values(item, affiliations), actor)
 
-    results = await to_thread.run_sync(lambda: [judge(item) for item in items])
+    def update(row: ProfileRow, item: ProfileCreate) -> bool:
+        works = item.works if "works" in item.model_fields_set else None
+        return _update(session, row, item.sent(_values(item, affiliations)), works, actor)
+
+    results = await upsert_each(items, batch, create=create, update=update)
     wanted_works = [work for row in batch.rows for work in row.works]
     await write_rows(session, ProfileRow, batch.rows)
     await delete_rows(session, WorkRow, present_works - {work.id for work in wanted_works})

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
-from matching_service.api.bulk import Stored, rejected
+from matching_service.api.bulk import Stored, upsert_each
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id
 from matching_service.foundation.errors import InvalidInput, Text, external_id_taken, names_nothing
@@ -67,23 +67,16 @@ async def upsert_records(
     batch = await Batch.load(session, ProgrammeRecordRow, items)
     affiliations = await Affiliations.load(session, items)
     known = await _known_profiles(session, [item.profile_id for item in items])
-    results: list[Stored] = []
-    for item in items:
-        row = batch.find(item)
-        try:
-            values = _values(item, affiliations, known)
-            if row is None:
-                row = _new(session, values | {"id": item.row_id or new_id()}, actor)
-                results.append(Stored("created", row.id))
-            else:
-                sent = item.sent(values)
-                _check_days(item.started_on, sent.get("ended_on", row.ended_on))
-                is_changed = _update(session, row, sent, actor)
-                results.append(Stored("updated" if is_changed else "unchanged", row.id))
-        except InvalidInput as error:
-            results.append(rejected(error))
-            continue
-        batch.add(row)
+
+    def create(item: ProgrammeRecordCreate) -> ProgrammeRecordRow:
+        return _new(session, _values(item, affiliations, known) | {"id": item.row_id or new_id()}, actor)
+
+    def update(row: ProgrammeRecordRow, item: ProgrammeRecordCreate) -> bool:
+        sent = item.sent(_values(item, affiliations, known))
+        _check_days(item.started_on, sent.get("ended_on", row.ended_on))
+        return _update(session, row, sent, actor)
+
+    results = await upsert_each(items, batch, create=create, update=update)
     await write_rows(session, ProgrammeRecordRow, batch.rows)
     return results
 
