@@ -1,4 +1,4 @@
-"""What others would use: rankers to be better than. Both see jieba's plain words in lower case, no lexicon of ours."""
+"""Baseline rankers. Both use jieba's plain words in lower case, without our lexicon."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 
 def naive_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, str]) -> Scorer:
-    """Cosine of scikit-learn's TF-IDF vectors, fitted to the profiles; texts by id. What most people write."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  # over a second that only this needs
+    """Score by the cosine of scikit-learn's TF-IDF vectors, fitted to the profiles: the most common implementation.
+
+    Both arguments map an id to a text.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  # takes over a second; only this needs it
 
     vectorizer = TfidfVectorizer(tokenizer=_tokenizer().lcut, token_pattern=None)
     profile_ids = list(profile_texts)
@@ -32,17 +35,18 @@ def naive_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, st
 
 
 def bm25_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, str]) -> Scorer:
-    """BM25 as Lucene has it, by the package bm25s with its k1 = 1.5 and b = 0.75; texts by id.
+    """Score by Lucene's BM25 from the package bm25s, with its defaults k1 = 1.5 and b = 0.75.
 
-    Per word of the demand, as often as it stands there, idf * tf / (tf + k1 * (1 - b + b * length / mean length)) with
-    idf = ln(1 + (n - df + 0.5) / (df + 0.5)) over all profiles. Words that no profile has count nothing.
+    Both arguments map an id to a text. A score is the sum over the demand's words, repeated words included, of
+    idf * tf / (tf + k1 * (1 - b + b * length / mean length)) with idf = ln(1 + (n - df + 0.5) / (df + 0.5)) over all
+    profiles. Words that occur in no profile add nothing.
     """
-    import bm25s  # noqa: PLC0415  # a quarter of a second that only this needs
+    import bm25s  # noqa: PLC0415  # takes 0.25 s; only this needs it
 
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # its import sets DEBUG, and each index would be logged
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # its import sets DEBUG, which logs every index
     index = bm25s.BM25(method="lucene")
     corpus = [_lower_words(text) for text in profile_texts.values()]
-    has_words = any(corpus)  # without a single word bm25s divides by a mean length of 0
+    has_words = any(corpus)  # bm25s divides by a mean length of 0 if there is no word
     if has_words:
         index.index(corpus, show_progress=False)
     row_of = {profile_id: row for row, profile_id in enumerate(profile_texts)}
@@ -58,21 +62,23 @@ def bm25_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, str
 
 
 def _lower_words(text: str) -> list[str]:
-    words: list[str] = _tokenizer().lcut(text.lower())  # TfidfVectorizer lowers by itself; a baseline may not be weaker
+    words: list[str] = _tokenizer().lcut(text.lower())  # as TfidfVectorizer does by itself
     return words
 
 
 @cache
 def _tokenizer() -> "jieba.Tokenizer":
-    """One for both baselines: each would read jieba's dictionary for a second."""
+    """Share one tokenizer between the baselines: reading jieba's dictionary takes a second."""
     return plain_tokenizer()
 
 
 def plain_tokenizer() -> "jieba.Tokenizer":
-    """A jieba as it comes, but without the prefix dictionary that it keeps in the shared folder for temporary files,
-    where another user of the machine could plant one; reading the text costs the same.
+    """Return an unmodified jieba that does not use its cached prefix dictionary.
+
+    jieba keeps that cache in the shared folder for temporary files, where another user of the machine could plant one.
+    Reading the dictionary text takes the same time.
     """
-    import jieba  # noqa: PLC0415  # brings pkg_resources, which a server does without
+    import jieba  # noqa: PLC0415  # imports pkg_resources, which a server does not need
 
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()
