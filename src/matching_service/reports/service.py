@@ -12,7 +12,7 @@ from matching_service.demands.states import REASON_NAMES, STATUS_NAMES, DemandSt
 from matching_service.engagements.schemas import KIND_NAMES as ENGAGEMENT_NAMES
 from matching_service.foundation.clock import now
 from matching_service.profiles.schemas import KIND_NAMES as PROFILE_NAMES
-from matching_service.programme.plan import UNKNOWN, Plan, in_order
+from matching_service.programme.plan import UNKNOWN, Plan, in_plan_order
 from matching_service.programme.schemas import KIND_NAMES as RECORD_NAMES
 from matching_service.programme.schemas import Targets
 from matching_service.programme.targets import count_targets
@@ -87,11 +87,11 @@ async def make_report(session: AsyncSession, plan: Plan, name: str) -> Report:
         funnel=[StageRow(stage=_title(stage), n=getattr(totals, stage)) for stage in _FUNNEL],
         by_cluster=[
             ClusterCounts(cluster=cluster, label=cluster or UNKNOWN, **_sum(by_cluster[cluster]).model_dump())
-            for cluster in in_order(by_cluster, plan.clusters)
+            for cluster in in_plan_order(by_cluster, plan.clusters)
         ],
         by_district=[
             DistrictCounts(region=region, district=plan.district(region), **_sum(by_region[region]).model_dump())
-            for region in in_order(by_region, plan.districts)
+            for region in in_plan_order(by_region, plan.districts)
         ],
         acceptance_by_rank=_by_rank(settled),
         endings=[
