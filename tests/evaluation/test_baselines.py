@@ -1,4 +1,4 @@
-"""Baselines: what is not ours must at least be what it says it is."""
+"""The baselines compute the published formulas they are named after."""
 
 import logging
 import math
@@ -22,11 +22,11 @@ PROFILES = {
 }
 
 
-tokenizer = cache(plain_tokenizer)  # a second to read its dictionary
+tokenizer = cache(plain_tokenizer)  # reading its dictionary takes a second
 
 
 def lucene_bm25(demand: str, profiles: dict[str, str], *, k1: float = 1.5, b: float = 0.75) -> dict[str, float]:
-    """The formula in Kamphuis et al. 2020 (ECIR), "Lucene (accurate)", by plain loops."""
+    """BM25 "Lucene (accurate)" of Kamphuis et al. 2020 (ECIR), in plain loops."""
     cut = tokenizer().lcut
     words = {profile_id: cut(text.lower()) for profile_id, text in profiles.items()}
     mean_length = sum(map(len, words.values())) / len(words)
@@ -65,7 +65,7 @@ def test_bm25_of_unknown_words_is_0(demand: str) -> None:
 
 
 @pytest.mark.parametrize("profiles", [{"a": "", "b": ""}, {"a": "PLC", "b": ""}])
-def test_bm25_bears_profiles_without_words(profiles: dict[str, str]) -> None:
+def test_bm25_accepts_profiles_without_words(profiles: dict[str, str]) -> None:
     assert bm25_scorer({"d": "减速器"}, profiles)("d", ["a", "b"]) == {"a": 0.0, "b": 0.0}
 
 

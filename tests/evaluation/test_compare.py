@@ -1,4 +1,4 @@
-"""Rankers side by side: the same pairs, a stated order of ties, and how sure a difference is."""
+"""Rankers are compared on the same pairs, with ties ordered by id, and a difference has a confidence interval."""
 
 import itertools
 import math
@@ -67,15 +67,15 @@ class TestEvaluate:
         with pytest.raises(ValueError, match="pairwise is not defined"):
             result.mean("pairwise")
 
-    def test_a_scorer_is_asked_for_all_judged_profiles_in_an_order_that_says_nothing(self) -> None:
-        asked: dict[str, list[str]] = {}
+    def test_a_scorer_gets_all_judged_profiles_in_an_order_that_does_not_reveal_grades(self) -> None:
+        requested: dict[str, list[str]] = {}
 
         def scorer(demand_id: str, profile_ids: Sequence[str]) -> Mapping[str, float]:
-            asked[demand_id] = list(profile_ids)
+            requested[demand_id] = list(profile_ids)
             return {}
 
         evaluate("spy", scorer, JUDGEMENTS, k=10)
-        assert asked == {"d1": ["a", "b", "c"], "d2": ["a", "b"]}
+        assert requested == {"d1": ["a", "b", "c"], "d2": ["a", "b"]}
 
     def test_a_score_that_cannot_be_ordered_is_refused(self) -> None:
         with pytest.raises(ValueError, match="bad scored NaN for demand d1"):
@@ -99,7 +99,7 @@ class TestCompare:
             compare(measured("a", []), measured("b", []))
 
     def test_by_hand(self) -> None:
-        """Of two demands one gains 1: the resampled mean is 0, 1/2, 1 with probability 1/4, 1/2, 1/4."""
+        """One of two demands gains 1, so the resampled mean is 0, 1/2 or 1 with probability 1/4, 1/2 or 1/4."""
         difference = compare(measured("a", [0.0, 0.5]), measured("b", [1.0, 0.5]))
         assert (difference.measure, difference.n_demands, difference.mean) == ("ndcg", 2, 0.5)
         assert (difference.low, difference.high) == (0.0, 1.0)
@@ -108,7 +108,7 @@ class TestCompare:
         assert difference.worst == ()
 
     def test_gains_that_cancel_are_not_better(self) -> None:
-        """0.1 + 0.2 - 0.3 is above 0 for a computer."""
+        """0.1 + 0.2 - 0.3 is above 0 in floating point."""
         gains = (0.1, 0.2, -0.3)
         exact = sum(round(sum(drawn), 9) <= 0 for drawn in itertools.product(gains, repeat=3)) / 27
         difference = compare(measured("a", [0.5] * 3), measured("b", [0.5 + gain for gain in gains]))

@@ -1,4 +1,4 @@
-"""``evaluate_files``: the service's ranking and the baselines on files; labels and rows that cannot be used."""
+"""``evaluate_files`` measures the service and the baselines on files, and refuses bad labels and rows."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_labels_that_cannot_be_used_are_refused(tmp_path: Path, labels: str, cod
 
 
 def test_labels_without_a_positive_grade_are_refused(tmp_path: Path) -> None:
-    """There is no mean over no demand; saying so beats a division by zero."""
+    """A clear refusal is better than a division by zero."""
     with pytest.raises(InvalidInput):
         files(tmp_path, "d1\ta\t0\nd1\tb\t0")
 
@@ -52,7 +52,7 @@ def test_files_are_ranked_by_the_service_and_by_baselines(tmp_path: Path) -> Non
     assert [result.name for result in report.results][-1] == "matching_service"
     assert report.results[-1].per_demand["ndcg"] == {"d1": 1.0, "d2": 1.0}
     assert sorted(grade for grades in report.grades_by_level.values() for grade in grades) == [0, 0, 2, 3]
-    assert [result.name for result in report.results][-2] == "lexical only"  # two demands are too few to fit to
+    assert [result.name for result in report.results][-2] == "lexical only"  # no fitted result: two demands are too few
 
 
 def test_labels_that_order_nothing_leave_the_weights_and_are_measured_all_the_same(tmp_path: Path) -> None:

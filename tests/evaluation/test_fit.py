@@ -1,4 +1,4 @@
-"""Weights and floors from judged pairs: they follow what is right, leave the rest, and see no demand they are told of."""
+"""Fitted weights follow the right signals and leave silent ones alone. Cross-validation never sees the held-out demand."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,9 +28,9 @@ START = Weights("start", dict(zip(TOPIC_SIGNALS, (0.5, 0.5), strict=True)) | dic
 def judged(
     *, right: Sequence[str] = (), noise: Sequence[str] = (), n_demands: int = N_DEMANDS, copies: int = 1, seed: int = 0
 ) -> JudgedPairs:
-    """Pairs whose grades follow some signals, while others are noise; a signal that is not named is not known.
+    """Return pairs whose grades follow the signals in ``right``. Signals in ``noise`` are random, all others NaN.
 
-    copies : how many demands in a row have the same text.
+    copies : number of consecutive demands with the same text.
     """
     generator = np.random.default_rng(seed)
     n_pairs = n_demands * N_PROFILES
@@ -51,14 +51,14 @@ def judged(
 
 
 def judgements(pairs: JudgedPairs) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    grades: dict[str, dict[str, int]] = {}
     for demand_id, profile_id, grade in zip(pairs.demand_ids, pairs.profile_ids, pairs.grades.tolist(), strict=True):
-        found.setdefault(demand_id, {})[profile_id] = grade
-    return found
+        grades.setdefault(demand_id, {})[profile_id] = grade
+    return grades
 
 
 def regraded(pairs: JudgedPairs, demand_ids: set[str]) -> JudgedPairs:
-    """The same pairs, but the judges of some demands thought the opposite."""
+    """Return the same pairs with the grades of the given demands reversed."""
     is_theirs = np.isin(pairs.demand_ids, sorted(demand_ids))
     return replace(pairs, grades=np.where(is_theirs, 3 - pairs.grades, pairs.grades))
 
@@ -88,7 +88,7 @@ class TestFitWeights:
         assert fitted.values["nice_to_have"] > START.values["nice_to_have"] + 0.05
         assert fitted.values["recency"] < fitted.values["nice_to_have"]
 
-    def test_what_the_labels_say_nothing_about_stays(self) -> None:
+    def test_a_signal_that_is_silent_in_the_labels_keeps_its_weight(self) -> None:
         fitted = fit_weights(judged(right=["lexical"], noise=["recency"]), START, version="fitted")
         silent = [signal for signal in ADJUSTING_SIGNALS if signal != "recency"]
         assert {signal: fitted.values[signal] for signal in silent} == pytest.approx(
@@ -97,12 +97,12 @@ class TestFitWeights:
         only_words = fit_weights(judged(right=["lexical"]), START, version="fitted")
         assert dict(only_words.values) == pytest.approx(dict(START.values), abs=1e-3)
 
-    def test_what_the_labels_say_nothing_about_stays_when_others_want_all_the_room(self) -> None:
+    def test_a_silent_signal_keeps_its_weight_when_others_would_take_all_of_it(self) -> None:
         full = dict.fromkeys(ADJUSTING_SIGNALS, 0.12)
         start = replace(START, values=dict(START.values) | full)
         fitted = fit_weights(judged(right=["cluster"], noise=["lexical"]), start, version="fitted")
         silent = [signal for signal in ADJUSTING_SIGNALS if signal != "cluster"]
-        assert fitted.values["cluster"] == pytest.approx(1 - 0.12 * len(silent))  # all that they leave
+        assert fitted.values["cluster"] == pytest.approx(1 - 0.12 * len(silent))  # all that the silent ones leave of 1
         assert {signal: fitted.values[signal] for signal in silent} == pytest.approx(
             {signal: start.values[signal] for signal in silent}, abs=1e-3
         )
@@ -117,7 +117,7 @@ class TestFitWeights:
         assert dict(fit_weights(same, START, version="v").values) == pytest.approx(dict(START.values))
 
     def test_a_demand_of_very_many_pairs_has_no_more_say_than_500_of_them(self) -> None:
-        """40 profiles of each of 4 grades make 9600 ordered pairs; drawn ones are the same every time."""
+        """40 profiles with each of 4 grades make 9600 ordered pairs. The sample is deterministic."""
         generator = np.random.default_rng(0)
         grades = np.repeat(np.arange(4), 40)
         topic = np.stack([generator.random(160), grades / 3], axis=1).astype(np.float32)
@@ -168,7 +168,7 @@ class TestCrossValidate:
         assert before.scores[own].tolist() == after.scores[own].tolist()
         assert [before.levels[row] for row in own] == [after.levels[row] for row in own]
         if fitted:
-            assert before.scores.tolist() != after.scores.tolist()  # the others' do see them
+            assert before.scores.tolist() != after.scores.tolist()  # the other demands do see its grades
 
     def test_the_grades_of_a_duplicate_do_not_touch_its_scores_either(self) -> None:
         pairs = judged(right=["semantic"], noise=["lexical"], copies=2)
@@ -179,9 +179,9 @@ class TestCrossValidate:
 
     def test_without_fitting_the_scores_are_those_of_the_start(self) -> None:
         pairs = judged(right=["semantic"], noise=["lexical"])
-        found = cross_validate(pairs, START, fitted=False)
-        assert found.scores.tolist() == pairs.scores(START).tolist()
-        assert set(found.levels) <= set(LEVEL_NAMES)
+        validated = cross_validate(pairs, START, fitted=False)
+        assert validated.scores.tolist() == pairs.scores(START).tolist()
+        assert set(validated.levels) <= set(LEVEL_NAMES)
 
     @pytest.mark.parametrize("fitted", [True, False])
     def test_grades_rise_with_the_levels_of_demands_not_seen(self, *, fitted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Judged pairs: what is wrong with a file is named by its line; what is too little to learn from is refused."""
+"""Files of judged pairs: errors name the line, and labels that are too few to fit to are refused."""
 
 import re
 from pathlib import Path
@@ -60,7 +60,7 @@ FEW = {"d1": {"a": 0, "b": 3}, "d2": {"a": 1, "b": 2}, "d3": {"a": 2, "b": 2}, "
     ("judgements", "code", "words"),
     [
         ({"d1": {"a": 2, "b": 2}, "d2": {"a": 2}}, "one_class", ["2"]),
-        (FEW, "too_few_demands", ["2", "30"]),  # d3 and d4 order nothing
+        (FEW, "too_few_demands", ["2", "30"]),  # d3 and d4 have a single grade each
         ({"d1": {"a": 1}, "d2": {"a": 2}}, "too_few_demands", ["0", "30"]),
         ({}, "too_few_demands", ["0", "30"]),
     ],

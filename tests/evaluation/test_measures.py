@@ -49,7 +49,7 @@ def test_dcg_by_hand(grades: list[int], k: int, expected: float) -> None:
         ([3, 2, 1, 0], 10, 1.0),
         ([0, 1], 10, 0.6309297535714575),  # 1 / log2(3)
         ([1, 3], 10, 0.7098097),  # (1 + 7 / log2(3)) / (7 + 1 / log2(3))
-        ([0, 0, 3], 2, 0.0),  # what is good stands below k
+        ([0, 0, 3], 2, 0.0),  # the only good item is below k
         ([2, 3], 1, 3 / 7),  # the ideal takes the best of ALL judged items
     ],
 )
@@ -92,7 +92,7 @@ def test_without_different_grades_there_is_no_pair(grades: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("grades", "precision", "rank", "found"),
+    ("grades", "precision", "rank", "recalled"),
     [
         ([3], 1.0, 1.0, 1.0),
         ([0, 2, 1, 3], (1 / 2 + 2 / 4) / 2, 1 / 2, 1 / 2),
@@ -100,10 +100,10 @@ def test_without_different_grades_there_is_no_pair(grades: list[int]) -> None:
         ([2, 3, 0, 3, 2], (1 + 1 + 3 / 4 + 4 / 5) / 4, 1.0, 2 / 4),
     ],
 )
-def test_hits_by_hand(grades: list[int], precision: float, rank: float, found: float) -> None:
+def test_hits_by_hand(grades: list[int], precision: float, rank: float, recalled: float) -> None:
     assert average_precision(grades) == pytest.approx(precision)
     assert reciprocal_rank(grades) == rank
-    assert recall(grades, k=3) == found
+    assert recall(grades, k=3) == recalled
 
 
 def test_what_is_relevant_can_be_chosen() -> None:
@@ -151,7 +151,7 @@ def test_swapping_two_misordered_neighbours_helps_the_pairs(grades: list[int], d
 @example([0, 3, 1, 2, 0, 2], 3)
 def test_scikit_learn_agrees(grades: list[int], k: int) -> None:
     scores = [float(-rank) for rank in range(len(grades))]
-    gains = [2.0**grade - 1 for grade in grades]  # its gain is the grade itself
+    gains = [2.0**grade - 1 for grade in grades]  # ndcg_score uses the grade itself as the gain
     assert ndcg(grades, k=k) == pytest.approx(ndcg_score([gains], [scores], k=k))
     assert average_precision(grades) == pytest.approx(average_precision_score([grade >= 2 for grade in grades], scores))
 

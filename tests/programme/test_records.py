@@ -1,4 +1,4 @@
-"""Programme records on both databases: every change has its audit row and event, files are judged row by row."""
+"""Programme records on both databases: every change writes an audit row and an event; files are checked per row."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Targets counted from records: each figure is what lies behind it, at any day, and corrections change the past."""
+"""Each target figure equals the number of items behind it on any day; corrections change past figures."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -40,15 +40,15 @@ async def figures(database: Database, at: date, plan: Plan = PLAN, **within: str
 
 
 async def evidence(session: AsyncSession, name: str, at: date, *, limit: int = 2, **within: str) -> list[Evidence]:
-    """All that a target counts, page by page."""
-    found: list[Evidence] = []
+    """Read all items that a target counts, page by page."""
+    items: list[Evidence] = []
     cursor: str | None = None
     while True:
         page = PageRequest(limit, decode_cursor(cursor) if cursor else None)
-        got = await list_evidence(session, PLAN, PLAN.targets[name], page, at=at, **within)
-        found += got.items
-        if (cursor := got.next_cursor) is None:
-            return found
+        answer = await list_evidence(session, PLAN, PLAN.targets[name], page, at=at, **within)
+        items += answer.items
+        if (cursor := answer.next_cursor) is None:
+            return items
 
 
 async def write(database: Database, work: Callable[[AsyncSession], Awaitable[Any]]) -> Any:
@@ -79,17 +79,17 @@ def profile_row(**fields: Any) -> ProfileRow:
     return ProfileRow(**least | lists | fields)
 
 
-async def test_a_standing_thing_counts_on_its_days_and_a_begun_one_ever_after(database: Database) -> None:
+async def test_a_standing_record_counts_on_its_days_and_a_begun_one_from_its_start_on(database: Database) -> None:
     day = date(2026, 3, 10)
     await record(database, "support", "甲镇技术服务站", day, ended_on=date(2026, 6, 30))
     await record(database, "workstation", "乙厂院士工作站", day, ended_on=date(2026, 6, 30))
-    await record(database, "workstation", "丙厂院士工作站", FIRST - timedelta(days=1))  # is not new
+    await record(database, "workstation", "丙厂院士工作站", FIRST - timedelta(days=1))  # began before the plan
     seen = {at: await figures(database, at) for at in (date(2026, 3, 9), day, date(2026, 6, 30), date(2026, 7, 1))}
-    assert [found["support"] for found in seen.values()] == [0, 1, 1, 0]
-    assert [found["workstations"] for found in seen.values()] == [0, 1, 1, 1]
+    assert [counted["support"] for counted in seen.values()] == [0, 1, 1, 0]
+    assert [counted["workstations"] for counted in seen.values()] == [0, 1, 1, 1]
 
 
-async def test_a_correction_counts_for_the_past_and_what_was_never_true_at_no_date(database: Database) -> None:
+async def test_a_correction_changes_the_past_and_a_deleted_record_counts_at_no_date(database: Database) -> None:
     record_id = await record(database, "alliance", "机器人联盟", date(2026, 5, 1))
 
     async def change(session: AsyncSession, **fields: Any) -> None:
@@ -124,15 +124,15 @@ async def test_one_thing_counts_once_however_often_it_is_written_down(database: 
         await record(database, "cooperation", f"战略合作 {year_day}", year_day, profile_id=profile)
         await record(database, "forum", "佛山国际陶瓷论坛", year_day)
         await record(database, "workstation", "同名工作站", year_day)
-    found = await figures(database, LAST)
-    assert (found["cooperation"], found["forums"], found["workstations"]) == (1, 1, 2)
+    counted = await figures(database, LAST)
+    assert (counted["cooperation"], counted["forums"], counted["workstations"]) == (1, 1, 2)
     async with database.reading() as session:
         (only,) = await evidence(session, "cooperation", LAST)
     assert (only.since, only.profile_id, only.title) == (date(2026, 1, 5), profile, "战略合作 2026-01-05")
 
 
 async def serve(session: AsyncSession) -> dict[str, str]:
-    """Four enterprises and a university, served in different ways; the last enterprise not at all."""
+    """Add four enterprises and a university, served in different ways; one enterprise was served only before the plan."""
     organizations = {
         "visited": OrganizationRow(source="t", name="甲厂", kind="enterprise", region="440605", cluster="泛家居"),
         "met": OrganizationRow(source="t", name="乙厂", kind="enterprise"),
@@ -159,7 +159,7 @@ async def serve(session: AsyncSession) -> dict[str, str]:
             EngagementRow(kind="visit", held_on=date(2025, 2, 2), staff="李", people=[], organization_id=ids["untouched"]),
             SuggestionTransitionRow(
                 suggestion_id=suggestion.id, from_status="accepted", to_status="met", actor_id="cli",
-                at=datetime(2026, 4, 30, 16, 30, tzinfo=UTC),  # half past midnight of the first of May in China
+                at=datetime(2026, 4, 30, 16, 30, tzinfo=UTC),  # 00:30 on 1 May in China
             ),
             ProgrammeRecordRow(
                 source="t", kind="support", title="x", organization_id=ids["stationed"], started_on=date(2026, 6, 1)
@@ -176,14 +176,14 @@ async def test_an_enterprise_is_served_by_a_visit_a_meeting_or_a_record_and_coun
     assert (await figures(database, LAST, region="440605"))["enterprises"] == 1
     assert (await figures(database, LAST, region="4406", cluster="新材料"))["enterprises"] == 1
     async with database.reading() as session:
-        found = {item.organization_id: item for item in await evidence(session, "enterprises", LAST)}
-    assert {name for name, row_id in ids.items() if row_id in found} == {"visited", "met", "stationed"}
-    met = found[ids["met"]]
+        served = {item.organization_id: item for item in await evidence(session, "enterprises", LAST)}
+    assert {name for name, row_id in ids.items() if row_id in served} == {"visited", "met", "stationed"}
+    met = served[ids["met"]]
     assert (met.entity, met.title, met.since, met.region, met.cluster) == (
         "suggestion", "乙厂", date(2026, 5, 1), "440607", "新材料",
     )  # fmt: skip
-    assert found[ids["visited"]].since == date(2026, 2, 2)
-    assert found[ids["stationed"]].region == "440606"
+    assert served[ids["visited"]].since == date(2026, 2, 2)
+    assert served[ids["stationed"]].region == "440606"
 
 
 async def test_districts_and_clusters_add_up_to_the_figure(database: Database) -> None:
@@ -191,17 +191,17 @@ async def test_districts_and_clusters_add_up_to_the_figure(database: Database) -
     await record(database, "support", "乙", FIRST, region="440699", cluster="别的")
     await record(database, "support", "丙", FIRST)
     async with database.snapshot() as session:
-        all_of = (await count_targets(session, PLAN, at=LAST)).items[1]
-    assert all_of.model_dump(include={"name", "plan", "actual", "share"}) == {
+        support = (await count_targets(session, PLAN, at=LAST)).items[1]
+    assert support.model_dump(include={"name", "plan", "actual", "share"}) == {
         "name": "support", "plan": 500, "actual": 3, "share": 0.006,
     }  # fmt: skip
-    assert [(one.district, one.actual) for one in all_of.by_district] == [
+    assert [(part.district, part.actual) for part in support.by_district] == [
         ("禅城区", 0), ("南海区", 1), ("顺德区", 0), ("高明区", 0), ("三水区", 0), ("440699", 1), ("未注明", 1),
     ]  # fmt: skip
-    assert [(one.label, one.actual) for one in all_of.by_cluster if one.actual] == [
+    assert [(part.label, part.actual) for part in support.by_cluster if part.actual] == [
         ("新材料", 1), ("别的", 1), ("未注明", 1),
     ]  # fmt: skip
-    assert [one.label for one in all_of.by_cluster][:8] == PLAN.clusters
+    assert [part.label for part in support.by_cluster][:8] == PLAN.clusters
 
 
 async def test_plans_of_districts_and_clusters_are_compared(database: Database) -> None:
@@ -213,8 +213,8 @@ async def test_plans_of_districts_and_clusters_are_compared(database: Database) 
 
     async def planned(**within: str) -> tuple[int | None, float | None]:
         async with database.snapshot() as session:
-            found: Targets = await count_targets(session, plan, at=LAST, **within)
-        return found.items[0].plan, found.items[0].share
+            targets: Targets = await count_targets(session, plan, at=LAST, **within)
+        return targets.items[0].plan, targets.items[0].share
 
     assert [await planned(), await planned(region="4406"), await planned(region="440605")] == [
         (500, 0.002), (50, 0.02), (40, 0.025),
@@ -255,22 +255,22 @@ def test_a_figure_is_the_number_of_records_behind_it(
             organizations = [OrganizationRow(source="t", name="厂", kind="enterprise", region="440606") for _ in "ab"]
             session.add_all(organizations)
             await session.flush()
-            for one in records:
-                start = FIRST + timedelta(days=one["start"])
+            for drawn in records:
+                start, n, days = FIRST + timedelta(days=drawn["start"]), drawn["organization"], drawn["days"]
                 body = ProgrammeRecordCreate(
-                    kind=one["kind"], title=one["title"], region=one["region"], cluster=one["cluster"],
-                    organization_id=None if one["organization"] is None else organizations[one["organization"]].id,
-                    started_on=start, ended_on=None if one["days"] is None else start + timedelta(days=one["days"]),
+                    kind=drawn["kind"], title=drawn["title"], region=drawn["region"], cluster=drawn["cluster"],
+                    organization_id=None if n is None else organizations[n].id,
+                    started_on=start, ended_on=None if days is None else start + timedelta(days=days),
                 )  # fmt: skip
                 await create_record(session, body, COMMAND_LINE)
         async with database.snapshot() as session:
             for target in (await count_targets(session, PLAN, at=at, **within)).items:
                 behind = await evidence(session, target.name, at, limit=3, **within)
                 assert target.actual == len(behind) == len({item.id for item in behind})
-                assert target.actual == sum(one.actual for one in target.by_district)
-                assert target.actual == sum(one.actual for one in target.by_cluster)
-                for one in target.by_district:
-                    assert one.actual == sum(item.region == one.region for item in behind)
+                assert target.actual == sum(part.actual for part in target.by_district)
+                assert target.actual == sum(part.actual for part in target.by_cluster)
+                for part in target.by_district:
+                    assert part.actual == sum(item.region == part.region for item in behind)
         await database.close()
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""A small city whose history is written down moment by moment, so that its figures can be counted by hand."""
+"""A small city with a known history, so that its figures can be counted by hand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ def noon(day: date) -> datetime:
 
 @dataclass
 class History:
-    """Writes rows as if they had been written on their days."""
+    """Writes rows with the timestamps of the given days."""
 
     session: AsyncSession
     organizations: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ class History:
         return self.profiles[-1]
 
     async def demand(self, *steps: tuple[str, date] | tuple[str, date, str], **fields: Any) -> str:
-        """A demand and the days of its steps; of an ending also its reason."""
+        """Add a demand with its transitions: (state, day), or (state, day, reason) for an ending."""
         lists: Any = {"keywords": [], "must_have": [], "nice_to_have": [], "wanted_partners": []}
         row = DemandRow(source="t", title="某需求", status=steps[-1][0], visibility="public", **lists | fields)
         demand_id = await self._add(row)
@@ -72,14 +72,14 @@ class History:
         return await self._add(EngagementRow(kind=kind, held_on=held_on, staff="李", people=[], **fields))
 
     async def listing(self, demand_id: str, on: date, profiles: Sequence[str], *, state: str = "finished") -> None:
-        """A stored list of a run, in this order."""
+        """Add a run with one stored list of the profiles in this order."""
         run = MatchRunRow(
             scope="open", state=state, created_at=noon(on), finished_at=noon(on), top_k=20, events_as_of=0,
             index_version="v", index_as_of=0, index_profiles=0, lexicon_version="v", encoder_version="v",
             weights_version="v",
         )  # fmt: skip
-        listed = MatchListRow(run_id=await self._add(run), demand_id=demand_id, state="done")
-        list_id = await self._add(listed)
+        match_list = MatchListRow(run_id=await self._add(run), demand_id=demand_id, state="done")
+        list_id = await self._add(match_list)
         for rank, profile_id in enumerate(profiles, start=1):
             await self._add(
                 MatchRow(list_id=list_id, profile_id=profile_id, rank=rank, score=0.5, level="related", explanation={})
@@ -117,7 +117,7 @@ def day(text: str) -> date:
 
 
 async def write_third_quarter(session: AsyncSession) -> None:
-    """What happened before, in and after the third quarter of 2026."""
+    """Write events before, in and after the third quarter of 2026."""
     city = History(session)
     nanhai = await city.organization(region="440605", cluster="新材料")
     shunde = await city.organization(region="440606", cluster="泛家居")
@@ -127,11 +127,11 @@ async def write_third_quarter(session: AsyncSession) -> None:
         await city.profile(day("07-01") if n else day("01-05"), n_works=n, honours=named)
         for n, named in enumerate(honours)
     ]
-    await city.profile(day("10-02"))  # not yet there
+    await city.profile(day("10-02"))  # not in the quarter yet
     await city.profile(day("02-02"), kind="team", country="DE")
     await city.profile(day("02-02"), kind="team", visibility="hidden")
 
-    # taken in, published and contacted within the quarter: after 4 days by an engagement, though there was one before
+    # submitted, published and contacted within the quarter, 4 days after publication; the earlier engagement is ignored
     first = await city.demand(
         ("draft", day("06-20")), ("submitted", day("07-01")), ("returned", day("07-02")), ("submitted", day("07-03")),
         ("reviewed", day("07-04")), ("published", day("07-06")), ("matching", day("07-10")),
@@ -139,27 +139,27 @@ async def write_third_quarter(session: AsyncSession) -> None:
     )  # fmt: skip
     await city.engagement(day("07-05"), demand_id=first)
     await city.engagement(day("07-10"), "contact", demand_id=first)
-    # taken in before; published, contacted after 10 days by a suggestion, contracted and in progress within the quarter
+    # submitted before; published, contacted after 10 days through a suggestion, contracted and begun within the quarter
     second = await city.demand(
         ("draft", day("05-01")), ("submitted", day("05-02")), ("reviewed", day("06-01")), ("published", day("07-01")),
         ("matching", day("07-11")), ("contracted", day("08-01")), ("in_progress", day("08-05")),
         ("accepted", day("10-10")), organization_id=shunde, region="440607", funding_wan=60.5, keywords=["液压"],
     )  # fmt: skip
     await city.project(second, 55.25, (day("07-31"), day("08-02")), (day("09-15"), day("10-05")), (day("12-01"), None))
-    # from a file: published at once, then contracted at once, without an amount
+    # imported: enters as published, skips to contracted, and its contract has no amount
     third = await city.demand(
         ("published", day("08-15")), ("contracted", day("09-30")),
         organization_id=nowhere, cluster="新材料", keywords=["agv", "AGV", "激光"],
     )  # fmt: skip
     await city.project(third, None)
-    # published before, claimed within the quarter after 30 days, given up at its end
+    # published before, claimed within the quarter after 30 days, abandoned on its last day
     fourth = await city.demand(
         ("submitted", day("05-01")), ("published", day("06-15")), ("matching", day("07-20")),
         ("abandoned", day("09-30"), "no_supplier"), organization_id=nanhai,
     )  # fmt: skip
     await city.claim(fourth, day("07-15"))
     await city.claim(fourth, day("07-16"))
-    # open and without a contact at the end of the quarter, contacted afterwards
+    # open and not contacted at the end of the quarter, contacted afterwards
     fifth = await city.demand(("submitted", day("08-30")), ("published", day("09-10")), funding_wan=20)
     await city.engagement(day("10-01"), demand_id=fifth)
     # after the quarter
@@ -167,7 +167,7 @@ async def write_third_quarter(session: AsyncSession) -> None:
     # ended without a contact
     await city.demand(("published", day("06-01")), ("expired", day("07-02")))
 
-    # two lists; the ranks that were seen are those of the newest finished one before the suggestion
+    # a suggestion takes its rank from the newest finished list before it
     await city.listing(first, day("07-06"), [experts[1], experts[0]])
     await city.listing(first, day("07-07"), [experts[0], experts[1], experts[2]])
     await city.listing(first, day("07-08"), [experts[2]], state="cancelled")

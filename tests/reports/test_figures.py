@@ -1,4 +1,4 @@
-"""The figures of a quarter whose history is known, counted by hand; and what a period is."""
+"""The figures of a quarter with a known history equal those counted by hand; periods are parsed."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -56,7 +56,7 @@ async def test_a_quarter_is_counted(quarter: Report, database: Database) -> None
 
 
 async def test_waiting_is_from_publication_to_the_first_contact_since(quarter: Report) -> None:
-    # 4, 10 and 30 days; the fifth demand waits since the 10th of September
+    # contacted after 4, 10 and 30 days; the fifth demand waits since 10 September
     assert quarter.waiting.model_dump() == {
         "n_contacted": 3, "median_days": 10, "p90_days": 26, "n_waiting": 1, "longest_waiting_days": 20,
     }  # fmt: skip
@@ -172,8 +172,8 @@ def test_a_moment_lies_in_one_month_one_quarter_and_one_year(since: timedelta) -
         [f"2026-Q{n}" for n in range(1, 5)],
         ["2025", "2026", "2027"],
     )
-    for those in names:
-        periods = [parse_period(name, at=LATER + timedelta(days=400)) for name in those]
+    for names_of_kind in names:
+        periods = [parse_period(name, at=LATER + timedelta(days=400)) for name in names_of_kind]
         inside = [period for period in periods if period.start <= moment < period.end]
         assert len(inside) == 1
         assert inside[0].first <= day_of(moment) <= inside[0].last

@@ -1,4 +1,4 @@
-"""Files of a report, read back: every figure is that of the API; templates of an office, and their mistakes."""
+"""Report files, read back, show the figures of the API; an office's templates are checked for mistakes."""
 
 import asyncio
 import io
@@ -21,7 +21,7 @@ from reports.cities import write_third_quarter
 from matching_service.foundation.errors import InvalidInput
 from matching_service.programme.plan import load_plan
 from matching_service.reports import files
-from matching_service.reports.content import CHARTS, PLACEHOLDER, in_words, table_columns, value_at, value_names
+from matching_service.reports.content import CHARTS, PLACEHOLDER, as_text, table_columns, value_at, value_names
 from matching_service.reports.documents import mistakes_in_document, write_document
 from matching_service.reports.files import Templates, load_templates, write_report
 from matching_service.reports.schemas import PERCENT, KeywordRow, Report
@@ -55,7 +55,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def words(report: Report, name: str) -> str:
-    return in_words(value_at(report, name), is_share=PERCENT in VALUES[name].metadata)
+    return as_text(value_at(report, name), is_share=PERCENT in VALUES[name].metadata)
 
 
 def workbook(*cells: tuple[str, Any]) -> bytes:
@@ -68,7 +68,7 @@ def workbook(*cells: tuple[str, Any]) -> bytes:
 
 
 def document(*paragraphs: str | list[str], table: str | None = None, header: str | None = None) -> bytes:
-    """A template; a list is one paragraph of several runs."""
+    """Return a template. A list becomes one paragraph of several runs."""
     made = Document()
     for paragraph in paragraphs:
         added = made.add_paragraph()
@@ -93,9 +93,9 @@ def parts(file: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def relations(found: dict[str, bytes]) -> Iterator[tuple[str, str]]:
-    """Owner and target of every relation to another part."""
-    for name, xml in found.items():
+def relations(members: dict[str, bytes]) -> Iterator[tuple[str, str]]:
+    """Yield the owner and target of every relation to another part."""
+    for name, xml in members.items():
         if name.endswith(".rels"):
             folder = Path(name).parent.parent
             for relation in ET.fromstring(xml):
@@ -109,26 +109,26 @@ def relations(found: dict[str, bytes]) -> Iterator[tuple[str, str]]:
 def test_a_file_is_a_package_whose_parts_have_types_and_whose_relations_lead_somewhere(
     report: Report, format_: files.Format
 ) -> None:
-    found = parts(write_report(report, SHIPPED, format_))
-    types = ET.fromstring(found["[Content_Types].xml"])
-    overrides = {one.get("PartName") for one in types if one.tag.endswith("Override")}
-    endings = {one.get("Extension") for one in types if one.tag.endswith("Default")}
-    for name, part in found.items():
+    members = parts(write_report(report, SHIPPED, format_))
+    types = ET.fromstring(members["[Content_Types].xml"])
+    overrides = {element.get("PartName") for element in types if element.tag.endswith("Override")}
+    endings = {element.get("Extension") for element in types if element.tag.endswith("Default")}
+    for name, part in members.items():
         assert f"/{name}" in overrides or name.rsplit(".", 1)[-1] in endings
         if name.endswith((".xml", ".rels")):
             ET.fromstring(part)
-    assert {name[1:] for name in overrides if name} <= found.keys()
-    for owner, target in relations(found):
-        assert target in found, owner
-    assert b"{{" not in b"".join(part for name, part in found.items() if name.endswith(".xml"))
+    assert {name[1:] for name in overrides if name} <= members.keys()
+    for owner, target in relations(members):
+        assert target in members, owner
+    assert b"{{" not in b"".join(part for name, part in members.items() if name.endswith(".xml"))
 
 
 def totals(report: Report, name: str) -> list[list[Any]]:
-    """What stands below the rows of a table."""
+    """The line of totals below the rows of a table, if it has one."""
     named_by = {"by_cluster": "产业集群", "by_district": "地区"}.get(name)
     if named_by is None or not getattr(report, name):
         return []
-    return [["合计" if one.heading == named_by else getattr(report.totals, one.name) for one in COLUMNS[name]]]
+    return [["合计" if column.heading == named_by else getattr(report.totals, column.name) for column in COLUMNS[name]]]
 
 
 def test_a_workbook_shows_the_figures_of_the_report(report: Report) -> None:
@@ -152,8 +152,8 @@ def test_a_workbook_shows_the_figures_of_the_report(report: Report) -> None:
                     )  # fmt: skip
                     expected = [tuple(column.heading for column in COLUMNS[name])]
                     expected += [
-                        tuple(None if (value := getattr(one, column.name)) == "" else value for column in COLUMNS[name])
-                        for one in getattr(report, name)
+                        tuple(None if (value := getattr(row, column.name)) == "" else value for column in COLUMNS[name])
+                        for row in getattr(report, name)
                     ]
                     expected += map(tuple, totals(report, name))
                     assert [row for row in rows if any(cell is not None for cell in row)] == expected
@@ -174,7 +174,7 @@ def test_charts_of_a_workbook_refer_to_its_tables(report: Report) -> None:
     _, clusters = charts["各产业集群需求"]
     sheet, area = clusters.series[0].val.numRef.f.split("!")
     cells = [row[0].value for row in book[sheet.strip("'")][area.replace("$", "")]]
-    assert cells == [row.intake for row in report.by_cluster]  # not the totals
+    assert cells == [row.intake for row in report.by_cluster]  # without the line of totals
 
 
 def test_a_document_shows_the_figures_of_the_report(report: Report) -> None:
@@ -195,16 +195,16 @@ def test_a_document_shows_the_figures_of_the_report(report: Report) -> None:
         shown = [[cell.text for cell in row.cells] for row in table.rows]
         assert shown[0] == [column.heading for column in COLUMNS[name]]
         assert shown[1:] == [
-            [in_words(getattr(row, column.name), is_share=column.is_share) for column in COLUMNS[name]]
+            [as_text(getattr(row, column.name), is_share=column.is_share) for column in COLUMNS[name]]
             for row in getattr(report, name)
-        ] + [[in_words(value) for value in row] for row in totals(report, name)]
+        ] + [[as_text(value) for value in row] for row in totals(report, name)]
     assert made.sections[0].footer.paragraphs[0].text == "2026年第三季度"
 
 
 def test_charts_of_a_document_hold_the_figures_themselves(report: Report) -> None:
-    found = parts(write_report(report, SHIPPED, "docx"))
-    charts = [ET.fromstring(xml) for name, xml in found.items() if name.startswith("word/charts/")]
-    by_title = {"".join(one.find(f".//{C}title").itertext()).strip(): one for one in charts}
+    members = parts(write_report(report, SHIPPED, "docx"))
+    charts = [ET.fromstring(xml) for name, xml in members.items() if name.startswith("word/charts/")]
+    by_title = {"".join(chart.find(f".//{C}title").itertext()).strip(): chart for chart in charts}
     assert set(by_title) == {chart.title for chart in CHARTS.values()}
     for chart in CHARTS.values():
         rows = getattr(report, chart.table)
@@ -240,7 +240,7 @@ def test_any_text_and_amount_is_shown_as_it_is(blank: Report, keyword: str, wan:
 
 @pytest.fixture(scope="module")
 def blank() -> Report:
-    """A report in which nothing happened."""
+    """A report of a period without events."""
     zeros: dict[str, Any] = {}
     for name, field in Report.model_fields.items():
         model: Any = field.annotation

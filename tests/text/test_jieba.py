@@ -1,4 +1,4 @@
-"""Chinese is cut as jieba cuts it, to the token: under the same dictionary, without its hidden Markov model."""
+"""The segmenter cuts Chinese exactly like jieba with the same dictionary and without the hidden Markov model."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ from matching_service.text.segment import Segmenter, han_runs, is_chinese
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 LEXICON = replace(default_lexicon(), stop_words=frozenset())
-"""Stop words are dropped after the cutting; with them there would be less to compare."""
+"""Without stop words: they are dropped after cutting, which would leave less to compare."""
 WORDS = sorted(word for word in {*LEXICON.user_words, *LEXICON.canonical} if is_chinese(word))
 CHINESE = st.lists(
     st.one_of(
@@ -29,7 +29,7 @@ CHINESE = st.lists(
             ("的", "研究", "研究生", "生命", "命", "起源", "测试工具箱", "南京市", "长江大桥", "市长", "江大桥")
         ),
         st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF), max_size=3),
-        st.sampled_from("〇㐀䶵\u9fd5\u9fd6\u9fff"),  # at the borders of what jieba takes for Chinese
+        st.sampled_from("〇㐀䶵\u9fd5\u9fd6\u9fff"),  # at the borders of the range that jieba treats as Chinese
     ),
     max_size=20,
 ).map("".join)
@@ -38,17 +38,17 @@ FEW_CHARACTERS = st.text(st.sampled_from("研究生命大学㐀\u9fd6"), min_siz
 
 @cache
 def jiebas_own():
-    """Its dictionary takes a second to read."""
+    """Load jieba's dictionary once; it takes a second."""
     return plain_tokenizer()
 
 
 def jieba_with(lexicon):
-    """A jieba of one dictionary: its own and the lexicon's words, added by jieba's own code."""
+    """A jieba with its own dictionary and the lexicon's words, added by jieba's own code."""
     tokenizer = jieba.Tokenizer()
     tokenizer.FREQ, tokenizer.total, tokenizer.initialized = dict(jiebas_own().FREQ), jiebas_own().total, True
     for word, frequency in lexicon.user_words.items():
         if is_chinese(word):
-            tokenizer.total -= tokenizer.FREQ.get(word, 0)  # add_word would count what the word had as well
+            tokenizer.total -= tokenizer.FREQ.get(word, 0)  # add_word would count the old frequency as well
             tokenizer.add_word(word, frequency)
     for word in sorted(lexicon.canonical):
         if is_chinese(word) and not tokenizer.FREQ.get(word):
@@ -67,7 +67,7 @@ def theirs():
 
 
 def tokens_of_ours(segmenter, text):
-    """In jieba's search mode: a word after the words inside it, each with its place."""
+    """The tokens in the order of jieba's search mode: inner words first, each with its span."""
     start = 0
     for piece in segmenter.cut(text):
         yield from ((word.text, start + word.start, start + word.end) for word in segmenter.words_in(piece))
@@ -86,7 +86,7 @@ def runs_cut_differently(texts, ours, theirs):
 
 
 def strings(value):
-    """Every string in what JSON gives."""
+    """Every string inside a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
@@ -105,7 +105,7 @@ def test_the_sample_city_is_cut_as_jieba_cuts_it(file, ours, theirs):
 def test_real_texts_are_cut_as_jieba_cuts_them(name, ours, theirs):
     lines = (SHARED / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    titles = ["".join(row.get("title_words", ())) for row in rows]  # those of achievements are cut already
+    titles = ["".join(row.get("title_words", ())) for row in rows]  # the titles of achievements come segmented
     assert runs_cut_differently([*strings(rows), *titles], ours, theirs) == []
 
 

@@ -10,10 +10,10 @@ from matching_service.text.normalise import fold, fold_with_spans
 
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2064\ufeff\x00\x08"
 
-# Without the capital letters of rare scripts: they become small only beside a text that is composed.
+# Without the capital letters of rare scripts: fold lowers them only in a text that NFKC changes.
 STEADY = ANY_TEXT.map(lambda text: "".join(c for c in text if c < "\U00010000" or c.lower() == c))
 
-# Letters that no rule of our own touches: folding them is Unicode's NFKC and lower case, nothing else.
+# Letters that only Unicode's NFKC and lower case change, none of our own rules.
 PLAIN = st.text(
     st.one_of(
         st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="0123456789"),

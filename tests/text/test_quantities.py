@@ -29,10 +29,10 @@ def terms(text):
     ids=lambda spellings: spellings[0],
 )
 def test_equal_quantities_are_one_term(spellings):
-    found = {spelling: terms(spelling) for spelling in spellings}
-    assert len(found[spellings[0]]) == 1
-    assert set(map(tuple, found.values())) == {tuple(found[spellings[0]])}
-    assert all(count_terms(spelling)[found[spelling][0]] == 1 for spelling in spellings)
+    by_spelling = {spelling: terms(spelling) for spelling in spellings}
+    assert len(by_spelling[spellings[0]]) == 1
+    assert set(map(tuple, by_spelling.values())) == {tuple(by_spelling[spellings[0]])}
+    assert all(count_terms(spelling)[by_spelling[spelling][0]] == 1 for spelling in spellings)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,6 @@ def test_the_unit_does_not_matter(number, units):
 
 def test_a_quantity_is_found_as_it_was_written_and_its_pieces_are_no_terms():
     text = "行程 1,000 mm 以上"
-    (found,) = [o for o in find_terms(text) if o.term.startswith("=")]
-    assert text[found.start : found.end] == "1,000 mm"
+    (quantity,) = [o for o in find_terms(text) if o.term.startswith("=")]
+    assert text[quantity.start : quantity.end] == "1,000 mm"
     assert {"mm", "1000mm", "1000"}.isdisjoint(count_terms(text))

@@ -12,8 +12,8 @@ from matching_service.text.segment import Segmenter, Word, han_runs
 SEGMENTER = Segmenter(default_lexicon())
 
 
-def found(folded, segmenter=SEGMENTER):
-    """The words of a text, each with its place in it."""
+def words_with_places(folded, segmenter=SEGMENTER):
+    """The words of a text, each with its span in the text."""
     start = 0
     for piece in segmenter.cut(folded):
         for word in segmenter.words_in(piece):
@@ -22,12 +22,12 @@ def found(folded, segmenter=SEGMENTER):
 
 
 def words(text, segmenter=SEGMENTER):
-    return [word.text for word in found(fold(text), segmenter)]
+    return [word.text for word in words_with_places(fold(text), segmenter)]
 
 
 @pytest.fixture(scope="module")
 def small_segmenter():
-    """A segmenter over a lexicon of our own."""
+    """A segmenter with a small lexicon."""
     return Segmenter(parse_lexicon("谐减器 3 n\n3D打印 3 n\n深度 学习 3 n", "的\nthe", "锟斤拷,KJK\nC++,cpp"))
 
 
@@ -35,7 +35,7 @@ def small_segmenter():
 @given(ANY_TEXT)
 def test_every_word_stands_where_it_says_and_is_no_stop_word(text):
     folded = fold(text)
-    for word in found(folded):
+    for word in words_with_places(folded):
         assert 0 <= word.start < word.end <= len(folded)
         assert folded[word.start : word.end] == word.text
         assert word.text not in default_lexicon().stop_words

@@ -86,7 +86,7 @@ def test_the_places_of_some_terms_are_those_among_all(text, other):
 
 
 def plain_terms(text):
-    """The terms of a folded text by their definition, one after the other: quantities, words outside them, n-grams."""
+    """The terms of a folded text straight from their definition: quantities, words outside them, n-grams."""
     segmenter, lexicon, covered, start = SEGMENTER, default_lexicon(), set(), 0
     quantities = list(find_quantities(text))
     taken = {place for quantity in quantities for place in range(quantity.start, quantity.end)}
@@ -255,10 +255,10 @@ def test_what_is_remembered_changes_nothing_and_is_bounded(monkeypatch):
 
 
 def test_threads_may_share_an_analyzer(monkeypatch):
-    monkeypatch.setattr(terms, "_MAX_KNOWN_PIECES", 500)  # so that it often begins anew
+    monkeypatch.setattr(terms, "_MAX_KNOWN_PIECES", 500)  # small, so that the cache is cleared often
     texts = sample.PROFILES.read_text(encoding="utf-8").splitlines()[:40]
     alone = [default_analyzer().find_terms(text) for text in texts]
     analyzer = Analyzer(default_lexicon())
     with ThreadPoolExecutor(4) as pool:
         rounds = [pool.map(analyzer.find_terms, texts) for _ in range(3)]
-        assert all(list(found) == alone for found in rounds)
+        assert all(list(occurrences) == alone for occurrences in rounds)

@@ -1,1 +1,1 @@
-"""How good is a ranking? Measures over judged pairs. Pure: grades and scores in, numbers out."""
+"""Measure the quality of a ranking on judged pairs. Pure: grades and scores in, numbers out."""

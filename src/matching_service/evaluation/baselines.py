@@ -1,4 +1,4 @@
-"""What others would use: rankers to be better than. Both see jieba's plain words in lower case, no lexicon of ours."""
+"""Baseline rankers. Both use jieba's plain words in lower case, without our lexicon."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,11 @@ _BM25_B = 0.75
 
 
 def naive_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, str]) -> Scorer:
-    """Cosine of scikit-learn's TF-IDF vectors, fitted to the profiles; texts by id. What most people write."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  # over a second that only this needs
+    """Score by the cosine of scikit-learn's TF-IDF vectors, fitted to the profiles: the most common implementation.
+
+    Both arguments map an id to a text.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  # takes over a second; only this needs it
 
     vectorizer = TfidfVectorizer(tokenizer=_tokenizer().lcut, token_pattern=None)
     profile_ids = list(profile_texts)
@@ -37,8 +40,9 @@ def naive_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, st
 def bm25_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, str]) -> Scorer:
     """BM25 as Lucene has it, with k1 = 1.5 and b = 0.75; texts by id. Tests compare it with the package bm25s.
 
-    Per word of the demand, as often as it stands there, idf * tf / (tf + k1 * (1 - b + b * length / mean length)) with
-    idf = ln(1 + (n - df + 0.5) / (df + 0.5)) over all profiles. Words that no profile has count nothing.
+    Both arguments map an id to a text. A score is the sum over the demand's words, repeated words included, of
+    idf * tf / (tf + k1 * (1 - b + b * length / mean length)) with idf = ln(1 + (n - df + 0.5) / (df + 0.5)) over all
+    profiles. Words that occur in no profile add nothing.
     """
     from sklearn.feature_extraction.text import CountVectorizer  # noqa: PLC0415  # over a second that only this needs
 
@@ -65,15 +69,17 @@ def bm25_scorer(demand_texts: Mapping[str, str], profile_texts: Mapping[str, str
 
 @cache
 def _tokenizer() -> "jieba.Tokenizer":
-    """One for both baselines: each would read jieba's dictionary for a second."""
+    """Share one tokenizer between the baselines: reading jieba's dictionary takes a second."""
     return plain_tokenizer()
 
 
 def plain_tokenizer() -> "jieba.Tokenizer":
-    """A jieba as it comes, but without the prefix dictionary that it keeps in the shared folder for temporary files,
-    where another user of the machine could plant one; reading the text costs the same.
+    """Return an unmodified jieba that does not use its cached prefix dictionary.
+
+    jieba keeps that cache in the shared folder for temporary files, where another user of the machine could plant one.
+    Reading the dictionary text takes the same time.
     """
-    import jieba  # noqa: PLC0415  # brings pkg_resources, which a server does without
+    import jieba  # noqa: PLC0415  # imports pkg_resources, which a server does not need
 
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()

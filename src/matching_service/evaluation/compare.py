@@ -1,4 +1,4 @@
-"""Rankers side by side on the same judged pairs: their measures, and whether a difference is more than luck."""
+"""Compare rankers on the same judged pairs: their measures, and whether a difference is more than chance."""
 
 import math
 import random
@@ -19,29 +19,28 @@ from matching_service.evaluation.measures import (
 )
 
 Scorer = Callable[[str, Sequence[str]], Mapping[str, float]]
-"""Scores of the given profile ids for a demand id; an id that is left out scores 0."""
+"""Returns the scores of the given profile ids for a demand id. A missing id scores 0."""
 
 MEASURES = ("ndcg", "map", "mrr", "recall", "pairwise")
-"""The first is the one that decides."""
+"""The first measure decides which ranker is better."""
 CUT_MEASURES = ("ndcg", "recall")
-"""Those that look at the first k only; the others are not cut."""
+"""The measures over the first k items only. The others use the whole list."""
 
 N_WORST = 10
 
 _DIGITS = 12
-"""Differences are rounded to this, so that what cancels is 0 and not the noise of floating point."""
+"""Differences are rounded to this many digits, so that gains that cancel give 0 and not floating-point noise."""
 
 _CHUNK_SIZE = 1 << 21
-"""Draws of the bootstrap that are held at once: 16 MB of indices, however many demands there are."""
+"""Number of bootstrap draws in memory at once: 16 MB of indices, independent of the number of demands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """One ranker's measures: measure -> demand id -> value in [0, 1].
 
-    Every measure of MEASURES is a key. A demand is absent from a measure that is not defined for it: ndcg is over the
-    demands with a positive grade, map, mrr and recall over those with a grade of RELEVANT_FROM or more, pairwise over
-    those with two different grades.
+    Every measure of MEASURES is a key. A demand is absent from a measure that is not defined for it: ndcg needs a
+    positive grade; map, mrr and recall need a grade of RELEVANT_FROM or more; pairwise needs two different grades.
     """
 
     name: str
@@ -49,7 +48,7 @@ class Result:
     per_demand: Mapping[str, Mapping[str, float]]
 
     def mean(self, measure: str) -> float:
-        """Mean over the demands for which the measure is defined; raises ValueError when there are none."""
+        """Return the mean over the demands for which the measure is defined. Raises ValueError if there are none."""
         values = self.per_demand[measure].values()
         if not values:
             raise ValueError(f"{measure} is not defined for any demand")
@@ -58,11 +57,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What ranker b gains over ranker a in one measure, on the same demands.
+    """The gain of ranker b over ranker a in one measure, on the same demands.
 
-    mean : mean of b - a, in [-1, 1]; low and high : its 95 % interval.
-    p_not_better : share of the resampled means that are 0 or less; 0 reads "fewer than one of all resamples".
-    worst : the demands where b loses most and how much (below 0), worst first, at most N_WORST.
+    mean : mean of b - a, in [-1, 1]. low, high : its 95 % confidence interval.
+    p_not_better : share of the resampled means that are 0 or less. 0 means less than 1 / n_resamples.
+    worst : (demand id, gain below 0) of the demands where b loses most, worst first, at most N_WORST.
     """
 
     measure: str
@@ -75,15 +74,15 @@ class Difference:
 
     @property
     def is_better(self) -> bool:
-        """Whether the whole interval lies above 0."""
+        """Tell whether the whole interval is above 0."""
         return self.low > 0
 
 
 def evaluate(name: str, scorer: Scorer, judgements: Judgements, *, k: int) -> Result:
-    """Rank each demand's judged profiles by the scorer, equal scores by id, and measure.
+    """Rank each demand's judged profiles by score, ties by id, and measure the lists.
 
-    Demands without a positive grade are not ranked: no measure is defined for them. Raises ValueError for a score
-    that is NaN, since it has no place in an order.
+    Demands without a positive grade are skipped, because no measure is defined for them. Raises ValueError for a NaN
+    score, which cannot be ordered.
     """
     per_demand: dict[str, dict[str, float]] = {measure: {} for measure in MEASURES}
     for demand_id, grades in judgements.items():
@@ -106,11 +105,11 @@ def evaluate(name: str, scorer: Scorer, judgements: Judgements, *, k: int) -> Re
 
 
 def compare(a: Result, b: Result, *, measure: str = "ndcg", n_resamples: int = 10_000, seed: int = 0) -> Difference:
-    """Paired bootstrap over demands (Efron and Tibshirani 1993, chapter 13, percentile interval) of b - a.
+    """Estimate b - a by a paired bootstrap over demands (percentile interval; Efron and Tibshirani 1993, chapter 13).
 
-    Demands are resampled as if they were independent, so duplicates among them make the interval too narrow, and so
-    do very few demands: for one demand it is a point. Does not depend on the order of demands. Raises ValueError for
-    results that were measured at another k or on other demands, or on none.
+    Demands are resampled as if they were independent. Duplicate demands therefore make the interval too narrow, and so
+    do very few demands: for one demand it is a point. The order of demands does not matter. Raises ValueError if the
+    results have a different k or different demands, or no demand.
     """
     of_a, of_b = a.per_demand[measure], b.per_demand[measure]
     if a.k != b.k or of_a.keys() != of_b.keys():
@@ -134,7 +133,7 @@ def compare(a: Result, b: Result, *, measure: str = "ndcg", n_resamples: int = 1
 
 
 def _resampled_means(values: NDArray[np.float64], n_resamples: int, seed: int) -> NDArray[np.float64]:
-    """float64, shape (n_resamples,): means of as many values as there are, drawn with replacement."""
+    """Return float64, shape (n_resamples,): the mean of each sample of len(values), drawn with replacement."""
     generator = np.random.default_rng(seed)
     means = np.empty(n_resamples)
     step = max(1, _CHUNK_SIZE // len(values))
@@ -145,13 +144,13 @@ def _resampled_means(values: NDArray[np.float64], n_resamples: int, seed: int) -
 
 
 def folds(groups: Mapping[str, str], *, n: int, seed: int) -> list[frozenset[str]]:
-    """Split demand ids into ``n`` folds for cross-validation, the demands of one group always in one fold.
+    """Split demand ids into ``n`` folds for cross-validation. A group is never split.
 
-    groups : demand id -> key of its group, such as its normalised text: the same demand is often posted twice, and a
-    copy in the training folds would give away the answer.
-    Groups are shuffled by the seed and go, the largest first, to the fold that is smallest by then; the sizes of two
-    folds differ by no more than the largest group. Does not depend on the order of ``groups``. Raises ValueError for
-    fewer groups than folds.
+    groups : demand id -> key of its group, such as its normalised text. The same demand is often posted twice, and a
+        copy in the training folds would leak the answer.
+    Groups are shuffled with the seed, then assigned largest first to the smallest fold so far. The sizes of two folds
+    differ by at most the largest group. The order of ``groups`` does not matter. Raises ValueError if there are fewer
+    groups than folds.
     """
     members: dict[str, list[str]] = {}
     for demand_id, group in sorted(groups.items()):
@@ -167,7 +166,7 @@ def folds(groups: Mapping[str, str], *, n: int, seed: int) -> list[frozenset[str
 
 
 def random_scorer(seed: int) -> Scorer:
-    """The floor: any order at all."""
+    """Score at random: the floor for every comparison."""
     generator = random.Random(seed)  # noqa: S311  # not for secrets
 
     def score(_demand_id: str, profile_ids: Sequence[str]) -> Mapping[str, float]:

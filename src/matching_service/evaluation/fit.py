@@ -1,4 +1,4 @@
-"""Weights and level floors from judged pairs. Everything that is reported of them is cross-validated by demand."""
+"""Fit weights and level floors to judged pairs. Every reported figure is cross-validated by demand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from matching_service.ranking.fusion import ADJUSTING_SIGNALS, TOPIC_SIGNALS, Fl
 
 N_FOLDS = 8
 EXPECTED_GRADES = {"weak": 0.5, "related": 1.0, "strong": 1.4}
-"""What a level promises: the mean grade (0 none to 3 strong) that judges give to pairs at its lower end."""
+"""The calibration target of each level: the mean grade (0 none to 3 strong) of pairs at the level's floor."""
 
 _TEMPERATURE = 0.05
-"""A difference of this size in score makes an order likely, not certain."""
+"""Scale of the loss: a score difference of this size makes an order likely (73 %), not certain."""
 _PENALTY = 0.02
-"""Per squared distance from the weights one starts from: what the labels do not speak of stays as it was."""
+"""Penalty per squared distance from the initial weights. Keeps weights in place that the labels do not determine."""
 _MAX_PAIRS_PER_DEMAND = 500
 
 
@@ -26,8 +26,8 @@ _MAX_PAIRS_PER_DEMAND = 500
 class JudgedPairs:
     """Judged pairs of demand and profile with their signals, each array with one row per pair.
 
-    grades : int64, 0 to 3. topic, adjusting, share_missing : as ``fusion.fuse`` takes them.
-    groups : per demand id the key of its group; duplicates of a demand share one.
+    grades : int64, 0 to 3. topic, adjusting, share_missing : see ``fusion.fuse``.
+    groups : demand id -> key of its group. Duplicates of a demand share a group.
     """
 
     demand_ids: Sequence[str]
@@ -39,11 +39,11 @@ class JudgedPairs:
     groups: Mapping[str, str]
 
     def scores(self, weights: Weights) -> Float64Array:
-        """float64, shape (n_pairs,)."""
+        """Return the fused scores: float64, shape (n_pairs,), in [0, 1]."""
         return fuse(self.topic, self.adjusting, self.share_missing, weights).scores
 
     def of(self, demand_ids: frozenset[str]) -> "JudgedPairs":
-        """The pairs of some demands."""
+        """Return the pairs of the given demands."""
         rows = [row for row, demand_id in enumerate(self.demand_ids) if demand_id in demand_ids]
         return JudgedPairs(
             [self.demand_ids[row] for row in rows],
@@ -58,18 +58,19 @@ class JudgedPairs:
 
 @dataclass(frozen=True, slots=True)
 class CrossValidated:
-    """What fitting gives on demands it has not seen: per pair the score, and the level by floors of the same fit."""
+    """Per pair the score and the level, from weights and floors that were fitted without the pair's demand."""
 
     scores: Float64Array
     levels: Sequence[Level]
 
 
 def fit_weights(pairs: JudgedPairs, start: Weights, *, version: str) -> Weights:
-    """Weights that order judged pairs best, near ``start``; and the floors that go with them.
+    """Return the weights near ``start`` that order the judged pairs best, with floors calibrated for them.
 
-    Minimises the mean over pairs of one demand with different grades of gain * log(1 + exp(-difference / 0.05)) with
-    gain = 2^better - 2^worse (RankNet, Burges et al. 2005, weighted by gain), plus a penalty for leaving ``start``.
-    A signal that the labels never show keeps its weight, and the others share what that leaves of the room.
+    Minimises the weighted mean of log(1 + exp(-difference / 0.05)) over pairs of profiles that have different grades
+    for the same demand, with the weight 2^better - 2^worse (RankNet, Burges et al. 2005, weighted by gain), plus a
+    penalty for the distance from ``start``. A silent signal (one that is NaN in all pairs) keeps its weight; the other
+    adjusting weights share the rest of 1.
     """
     better, worse = _ordered_pairs(pairs)
     gain = np.exp2(pairs.grades[better]) - np.exp2(pairs.grades[worse])
@@ -78,40 +79,41 @@ def fit_weights(pairs: JudgedPairs, start: Weights, *, version: str) -> Weights:
     is_silent = np.concatenate([[np.isnan(pairs.topic).any(axis=1).all()], np.isnan(pairs.adjusting).all(axis=0)])
 
     def loss(parameters: Float64Array) -> float:
-        scores = pairs.scores(_weights(_within_room(parameters, is_silent), version))
+        scores = pairs.scores(_weights(_capped(parameters, is_silent), version))
         margin = (scores[better] - scores[worse]) / _TEMPERATURE
         return float(gain @ np.logaddexp(0.0, -margin) + _PENALTY * np.sum((parameters - first) ** 2))
 
     free = [(0.01, 0.99), *((0.0, 1.0) for _ in ADJUSTING_SIGNALS)]
     bounds = [(w, w) if silent else bound for w, silent, bound in zip(first, is_silent, free, strict=True)]
-    from scipy.optimize import minimize  # noqa: PLC0415  # a quarter of a second that only fitting needs
+    from scipy.optimize import minimize  # noqa: PLC0415  # takes 0.25 s; only fitting needs it
 
-    found = minimize(loss, first, method="L-BFGS-B", bounds=bounds)
-    weights = _weights(_within_room(np.clip(found.x, *np.transpose(bounds)), is_silent), version)
+    minimum = minimize(loss, first, method="L-BFGS-B", bounds=bounds)
+    weights = _weights(_capped(np.clip(minimum.x, *np.transpose(bounds)), is_silent), version)
     return replace(weights, floors=fit_floors(pairs.scores(weights), pairs.grades))
 
 
 def fit_floors(scores: Float64Array, grades: IntArray) -> LevelFloors:
-    """The scores from which judges give the mean grades of EXPECTED_GRADES, by isotonic regression of the grades.
+    """Calibrate the floors: the lowest scores whose expected grade reaches EXPECTED_GRADES.
 
-    A level that no score reaches begins half way between the highest score and 1.
+    The expected grade is the isotonic regression of the grades on the scores. The floor of a level that no score
+    reaches is half way between the highest score and 1.
     """
-    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415  # over a second that only fitting needs
+    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415  # takes over a second; only fitting needs it
 
     order = np.argsort(scores, kind="stable")
     expected = IsotonicRegression().fit_transform(scores[order], grades[order])
     floors = {}
     for level, wanted in EXPECTED_GRADES.items():
         first = int(np.searchsorted(expected, wanted))
-        at = float(scores[order][first]) if first < len(order) else (1.0 + float(scores.max())) / 2
-        floors[level] = min(max(at, 1e-3), 1 - 1e-3)
+        floor = float(scores[order][first]) if first < len(order) else (1.0 + float(scores.max())) / 2
+        floors[level] = min(max(floor, 1e-3), 1 - 1e-3)
     return LevelFloors(**floors)
 
 
 def cross_validate(pairs: JudgedPairs, start: Weights, *, fitted: bool, seed: int = 0) -> CrossValidated:
-    """Scores and levels of every pair by weights and floors of the other folds; demands stay whole.
+    """Score every pair with weights and floors that were fitted on the other folds. Demands are never split.
 
-    ``fitted`` False keeps the weights of ``start`` and fits the floors only.
+    ``fitted=False`` keeps the weights of ``start`` and fits only the floors.
     """
     scores = np.zeros(len(pairs.grades))
     levels: list[Level] = ["none"] * len(pairs.grades)
@@ -129,20 +131,20 @@ def cross_validate(pairs: JudgedPairs, start: Weights, *, fitted: bool, seed: in
 
 
 def pair_scorer(pairs: JudgedPairs, scores: Float64Array) -> Scorer:
-    """A scorer that looks its scores up."""
+    """Return a scorer that looks up the given scores."""
     known: dict[str, dict[str, float]] = {}
     for demand_id, profile_id, score in zip(pairs.demand_ids, pairs.profile_ids, scores.tolist(), strict=True):
         known.setdefault(demand_id, {})[profile_id] = score
     return lambda demand_id, _profile_ids: known[demand_id]
 
 
-def _within_room(parameters: Float64Array, is_silent: BoolArray) -> Float64Array:
-    """The parameters with the adjusting weights that are not silent scaled down to what the silent ones leave of 1."""
+def _capped(parameters: Float64Array, is_silent: BoolArray) -> Float64Array:
+    """Scale down the adjusting weights that are not silent, so that all adjusting weights sum to at most 1."""
     fitted = ~is_silent
     fitted[0] = False
-    room = 1.0 - parameters[1:][is_silent[1:]].sum()
+    available = 1.0 - parameters[1:][is_silent[1:]].sum()
     total = parameters[fitted].sum()
-    return np.where(fitted, parameters * (room / total), parameters) if total > room else parameters
+    return np.where(fitted, parameters * (available / total), parameters) if total > available else parameters
 
 
 def _weights(parameters: Float64Array, version: str) -> Weights:
@@ -152,7 +154,7 @@ def _weights(parameters: Float64Array, version: str) -> Weights:
 
 
 def _ordered_pairs(pairs: JudgedPairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the better and of the worse pair, for pairs of one demand with different grades; at most 500 each."""
+    """For two pairs of one demand with different grades, the rows of the better and the worse; at most 500 a demand."""
     generator = np.random.default_rng(0)
     demand_ids = np.array(pairs.demand_ids)
     better: list[NDArray[np.int64]] = []

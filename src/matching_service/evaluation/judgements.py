@@ -1,4 +1,4 @@
-"""Judged pairs: which profile is how relevant for which demand."""
+"""Judged pairs: the relevance grade of a profile for a demand."""
 
 import csv
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ from matching_service.foundation.errors import InvalidInput, Text
 
 MAX_GRADE = 3
 MIN_DEMANDS = 30
-"""With fewer, cross-validation says more about luck than about weights."""
+"""With fewer demands, cross-validation measures chance more than weights."""
 
 Judgements = Mapping[str, Mapping[str, int]]
-"""Per demand id the grade of each judged profile id: 0 none, 1 weak, 2 related, 3 strong."""
+"""Demand id -> judged profile id -> grade: 0 none, 1 weak, 2 related, 3 strong."""
 
 
 def read_judgements(path: Path) -> Judgements:
-    """Read a table with a heading and three columns: demand, profile, grade; tabs in .tsv, commas in .csv.
+    """Read a table with a heading and three columns: demand, profile, grade. Tabs in .tsv, commas otherwise.
 
-    Raises InvalidInput naming the line for a wrong number of columns, a grade outside 0..3, or a pair judged twice
-    with different grades.
+    Raises InvalidInput for a file that is not UTF-8 or has no positive grade. Raises InvalidInput with the line number
+    for a wrong number of columns, a grade outside 0..3, or a pair judged twice with different grades.
     """
     judgements: dict[str, dict[str, int]] = {}
     try:
@@ -36,32 +36,34 @@ def read_judgements(path: Path) -> Judgements:
             demand_id, profile_id, grade = row
             known = judgements.setdefault(demand_id, {}).setdefault(profile_id, int(grade))
             if known != int(grade):
-                raise _bad_line(path, rows.line_num, "同一对有两个不同等级", "the pair has another grade already")
+                raise _bad_line(path, rows.line_num, "同一对有两个不同等级", "the pair already has a different grade")
     if not any(grade for grades in judgements.values() for grade in grades.values()):
-        message = Text(f"{path.name} 中没有等级大于 0 的标注。", f"{path.name} holds no positive judgement.")
+        message = Text(
+            f"{path.name} 中没有等级大于 0 的标注。", f"{path.name} contains no judgement with a grade above 0."
+        )
         raise InvalidInput("no_judgements", message)
     return judgements
 
 
 def require_fittable(judgements: Judgements, *, min_demands: int = MIN_DEMANDS) -> None:
-    """Refuse labels from which nothing can be learned, or so little that the result would be luck.
+    """Refuse labels from which nothing can be learned, or too little to trust.
 
-    Only a demand with two different grades says which profile should stand above which. Raises InvalidInput for
-    labels that all have the same grade (one_class) and for fewer than ``min_demands`` such demands (too_few_demands).
+    Only a demand with two different grades orders its profiles. Raises InvalidInput if all labels have the same grade
+    (one_class) or if fewer than ``min_demands`` demands order their profiles (too_few_demands).
     """
     classes = {grade for grades in judgements.values() for grade in grades.values()}
     if len(classes) == 1:
-        only = classes.pop()
+        grade = classes.pop()
         message = Text(
-            f"所有标注都是等级 {only}，无从学习；请补充其他等级的标注。",
-            f"All judgements have grade {only}, so there is nothing to learn; add pairs of other grades.",
+            f"所有标注都是等级 {grade}，无法用于拟合；请补充其他等级的标注。",
+            f"All judgements have grade {grade}, so nothing can be learned from them. Add pairs with other grades.",
         )
         raise InvalidInput("one_class", message)
     n_demands = sum(len(set(grades.values())) > 1 for grades in judgements.values())
     if n_demands < min_demands:
         message = Text(
             f"只有 {n_demands} 条需求含有两个以上不同等级的标注，至少需要 {min_demands} 条。",
-            f"Only {n_demands} demands have judgements of different grades; at least {min_demands} are needed.",
+            f"Only {n_demands} demands have judgements with different grades; at least {min_demands} are needed.",
         )
         raise InvalidInput("too_few_demands", message)
 

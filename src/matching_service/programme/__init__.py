@@ -1,1 +1,1 @@
-"""The programme: records of what the city's plan is about, and its targets counted from records."""
+"""The programme: records of the results that the city's plan promises, and its targets, counted from records."""

@@ -1,4 +1,4 @@
-"""The plan as an operator writes it, a TOML file: targets, what each counts, and the city's districts and clusters."""
+"""The plan in a TOML file that the operator writes: the targets, their counting rules, and districts and clusters."""
 
 import tomllib
 from collections.abc import Iterable
@@ -31,14 +31,14 @@ class PlannedTarget(_Frozen):
     clusters: dict[Topic, _Number] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _serving_is_no_state(self) -> Self:
+    def _served_enterprises_are_begun(self) -> Self:
         if self.counts == "enterprises_served" and self.how != "begun":
-            raise ValueError('enterprises_served goes with how = "begun"')
+            raise ValueError('enterprises_served requires how = "begun"')
         return self
 
 
 class Plan(_Frozen):
-    """``districts``: region codes with their names. Both lists are shown in their order, others after them."""
+    """``districts`` maps region codes to names. Answers keep the order of districts and clusters."""
 
     first_day: date
     last_day: date
@@ -53,42 +53,42 @@ class Plan(_Frozen):
         return self
 
     def district(self, region: str | None) -> str:
-        """The name of a region code, the code itself where the plan does not name it."""
+        """Return the name of a region code, or the code itself if the plan does not list it."""
         return UNKNOWN if region is None else self.districts.get(region, region)
 
 
-def in_order(found: Iterable[str | None], known: Iterable[str]) -> list[str | None]:
-    """The known ones in their order, then others that were found, then None where it was found."""
-    others = set(found) - set(known := list(known))
-    return [*known, *sorted(one for one in others if one is not None), *([None] if None in others else [])]
+def in_plan_order(keys: Iterable[str | None], known: Iterable[str]) -> list[str | None]:
+    """Return all ``known`` keys in their order, then the other ``keys`` sorted, then None if it is one of them."""
+    others = set(keys) - set(known := list(known))
+    return [*known, *sorted(key for key in others if key is not None), *([None] if None in others else [])]
 
 
 def load_plan(path: Path | None) -> Plan:
-    """The plan of the file, without one that which came with the service; raises InvalidInput naming every mistake."""
+    """Load the plan from ``path``, by default the one that ships. Raises InvalidInput that names every mistake."""
     path = path or _SHIPPED
     try:
         with path.open("rb") as file:
             return Plan.model_validate(tomllib.load(file))
     except ValidationError as error:
-        mistakes = [f"[{'.'.join(str(part) for part in one['loc'])}] {one['msg']}" for one in error.errors()]
+        mistakes = [f"[{'.'.join(str(part) for part in detail['loc'])}] {detail['msg']}" for detail in error.errors()]
         raise _invalid(path, mistakes) from error
-    except (OSError, ValueError) as error:  # tomllib's own error is a ValueError, as is text that is not UTF-8
+    except (OSError, ValueError) as error:  # TOML and UTF-8 errors are ValueErrors
         raise _invalid(path, [str(error)]) from error
 
 
 def find_target(plan: Plan, name: str) -> PlannedTarget:
-    """The target of this name; raises NotFound, listing those that there are."""
+    """Return the target of this name. Raises NotFound that lists the existing targets."""
     if name in plan.targets:
         return plan.targets[name]
     known = ", ".join(plan.targets)
-    message = Text(f"没有名为 {name} 的目标；现有：{known}。", f"There is no target {name}; there are: {known}.")
+    message = Text(f"没有名为 {name} 的目标；现有：{known}。", f"There is no target {name}; the targets are: {known}.")
     raise NotFound("target_not_found", message)
 
 
 def _invalid(path: Path, mistakes: list[str]) -> InvalidInput:
-    listed = "；".join(mistakes)
+    reasons = "；".join(mistakes)
     return InvalidInput(
         "plan_invalid",
-        Text(f"目标文件 {path} 有误：{listed}", f"The plan {path} cannot be used: {listed}"),
+        Text(f"目标文件 {path} 有误：{reasons}", f"The plan {path} is invalid: {reasons}"),
         errors=[FieldError("plan_invalid", Text(mistake, mistake), "") for mistake in mistakes],
     )

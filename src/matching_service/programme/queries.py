@@ -12,7 +12,7 @@ from matching_service.store.programme import ProgrammeRecordRow, holds_on
 
 
 async def get_record(session: AsyncSession, record_id: str) -> ProgrammeRecordRow:
-    """The row; raises NotFound."""
+    """Return the row. Raises NotFound."""
     if (row := await get_row(session, ProgrammeRecordRow, record_id)) is None:
         raise not_found(Text("工作记录", "Programme record"), record_id, code="programme_record_not_found")
     return row
@@ -29,7 +29,7 @@ async def list_records(
     profile_id: str | None = None,
     at: date | None = None,
 ) -> Page[ProgrammeRecordRow]:
-    """``at``: only what held on that day."""
+    """Return one page of records. ``region``: leading digits of the code. ``at``: only records valid on that day."""
     statement = select(ProgrammeRecordRow)
     for column, value in (
         (ProgrammeRecordRow.kind, kind),

@@ -1,4 +1,4 @@
-"""HTTP doors of programme records and targets."""
+"""HTTP routes of programme records and targets."""
 
 from datetime import date
 from typing import Annotated
@@ -39,7 +39,9 @@ CanRead = Depends(Permit(Action.PROGRAMME_READ))
 CanWrite = Annotated[Principal, Depends(Permit(Action.PROGRAMME_WRITE))]
 OfRegion = Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")]
 OfCluster = Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")]
-At = Annotated[date | None, Blank, Query(description="The end of which day, by what is known today; default today.")]
+At = Annotated[
+    date | None, Blank, Query(description="Count at the end of this day, from the data of today. Default: today.")
+]
 
 
 PlanDep = Annotated[Plan, Depends(provided(Plan))]
@@ -49,7 +51,7 @@ PlanDep = Annotated[Plan, Depends(provided(Plan))]
 async def create_record(
     body: ProgrammeRecordCreate, session: WriteSession, principal: CanWrite, response: Response
 ) -> ProgrammeRecord:
-    """Write down a cooperation, a standing support, an alliance, a workstation, a technology spread, a platform."""
+    """Create a record of a cooperation, standing support, alliance, workstation, technology spread or forum."""
     row = await service.create_record(session, body, principal)
     set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/programme-records/{row.id}"
@@ -65,10 +67,10 @@ async def list_records(
     cluster: OfCluster = None,
     organization_id: Annotated[EntityId | None, Blank] = None,
     profile_id: Annotated[EntityId | None, Blank] = None,
-    at: Annotated[date | None, Blank, Query(description="Only what held on that day.")] = None,
+    at: Annotated[date | None, Blank, Query(description="Only records valid on this day.")] = None,
 ) -> ListAnswer[ProgrammeRecord]:
-    """List programme records, newest first; region and cluster are the record's own."""
-    found = await queries.list_records(
+    """List programme records, newest first. The region and cluster filters use the record's own values only."""
+    records = await queries.list_records(
         session,
         page,
         kind=kind,
@@ -78,7 +80,8 @@ async def list_records(
         profile_id=profile_id,
         at=at,
     )
-    return ListAnswer(items=[ProgrammeRecord.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+    items = [ProgrammeRecord.model_validate(row) for row in records.items]
+    return ListAnswer(items=items, next_cursor=records.next_cursor)
 
 
 @router.get("/programme-records/{record_id}", dependencies=[CanRead], responses=problem_responses(404))
@@ -98,7 +101,7 @@ async def update_record(
     response: Response,
     if_match: IfMatch = None,
 ) -> ProgrammeRecord:
-    """Change the fields that are sent; `ended_on` ends it and leaves the past as it was."""
+    """Change the fields that are sent. `ended_on` ends the record and leaves past figures unchanged."""
     row = await queries.get_record(session, record_id)
     check_if_match(if_match, row.row_version)
     row = await service.update_record(session, row, body, principal)
@@ -108,7 +111,7 @@ async def update_record(
 
 @router.delete("/programme-records/{record_id}", status_code=204, responses=problem_responses(404, 412))
 async def remove_record(record_id: str, session: WriteSession, principal: CanWrite, if_match: IfMatch = None) -> None:
-    """Take back a record that was never true: it counts at no date any more. What is over gets `ended_on` instead."""
+    """Delete a record that was entered by mistake; it then counts at no date. Set `ended_on` for one that has ended."""
     row = await queries.get_record(session, record_id)
     check_if_match(if_match, row.row_version)
     await service.remove_record(session, row, principal)
@@ -118,7 +121,7 @@ async def remove_record(record_id: str, session: WriteSession, principal: CanWri
 async def read_targets(
     database: DatabaseDep, plan: PlanDep, at: At = None, region: OfRegion = None, cluster: OfCluster = None
 ) -> Targets:
-    """Plan and actual of every target, per district and cluster, at the end of a day of the past or today."""
+    """Compare plan and actual of every target, per district and cluster, at the end of today or a past day."""
     async with database.snapshot() as session:
         return await count_targets(session, plan, at=check_day(at), region=region, cluster=cluster)
 
@@ -133,7 +136,7 @@ async def list_target_records(
     region: OfRegion = None,
     cluster: OfCluster = None,
 ) -> ListAnswer[Evidence]:
-    """What a figure of a target counts, newest first: as many items as the figure says."""
+    """List the items behind a target's figure, newest first; their number equals the figure."""
     target = find_target(plan, name)
-    found = await list_evidence(session, plan, target, page, at=check_day(at), region=region, cluster=cluster)
-    return ListAnswer(items=list(found.items), next_cursor=found.next_cursor)
+    evidence = await list_evidence(session, plan, target, page, at=check_day(at), region=region, cluster=cluster)
+    return ListAnswer(items=list(evidence.items), next_cursor=evidence.next_cursor)

@@ -1,4 +1,4 @@
-"""Bodies and answers of programme records and targets."""
+"""Request and response bodies of programme records and targets."""
 
 from datetime import date, datetime
 from typing import Literal
@@ -41,11 +41,11 @@ _EXAMPLE: JsonDict = {
 
 
 class ProgrammeRecordFields(Body):
-    organization_id: EntityId | None = Field(default=None, description="The local unit that it is about.")
+    organization_id: EntityId | None = Field(default=None, description="The local organization of the record.")
     profile_id: EntityId | None = Field(default=None, description="The society, expert, team or platform.")
-    region: Region | None = Field(default=None, description="null: that of the organization.")
-    cluster: Topic | None = Field(default=None, description="null: that of the organization.")
-    ended_on: date | None = Field(default=None, description="The last day on which it held; null: it still does.")
+    region: Region | None = Field(default=None, description="null: the organization's region counts.")
+    cluster: Topic | None = Field(default=None, description="null: the organization's cluster counts.")
+    ended_on: date | None = Field(default=None, description="The last valid day, inclusive; null: still valid.")
     note: Text5000 = None
 
 
@@ -54,14 +54,14 @@ class ProgrammeRecordCreate(UpsertBody, ProgrammeRecordFields):
 
     kind: Kind
     title: Title
-    started_on: date = Field(description="The first day; of an event its day.")
+    started_on: date = Field(description="The first valid day; for an event, its day.")
     organization_external_id: ExternalId | None = Field(
         default=None, description="The organization by its external_id within the same source."
     )
 
 
 class ProgrammeRecordImport(ProgrammeRecordCreate):
-    """A row of a file, which may also hold our own id."""
+    """A row of an imported file. It may contain our own id."""
 
     id: RowId | None = None
 
@@ -71,7 +71,7 @@ class ProgrammeRecordImport(ProgrammeRecordCreate):
 
 
 class ProgrammeRecordPatch(ProgrammeRecordFields):
-    """Only the fields that are sent are changed; null empties an optional one."""
+    """Changes only the fields that are sent; null clears an optional field."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ended_on": "2028-03-17"}]})
 
@@ -98,18 +98,18 @@ class ProgrammeRecord(Answer):
 
 
 class Comparison(BaseModel):
-    plan: int | None = Field(description="The number for the last day of the plan; null where none is set.")
+    plan: int | None = Field(description="The number to reach by the last day of the plan; null if the plan sets none.")
     actual: int
-    share: float | None = Field(description="Of the plan, 1 when it is reached.")
+    share: float | None = Field(description="actual / plan; 1 when the plan is reached.")
 
 
 class DistrictComparison(Comparison):
-    region: str | None = Field(description="null: the records name none.")
+    region: str | None = Field(description="null: the records have no region.")
     district: str
 
 
 class ClusterComparison(Comparison):
-    cluster: str | None = Field(description="null: the records name none.")
+    cluster: str | None = Field(description="null: the records have no cluster.")
     label: str
 
 
@@ -121,18 +121,18 @@ class Target(Comparison):
 
 
 class Targets(BaseModel):
-    at: date = Field(description="The figures are those of the end of this day, by what is known today.")
+    at: date = Field(description="The figures are for the end of this day, from the data of today.")
     first_day: date
     last_day: date
     items: list[Target]
 
 
 class Evidence(Answer):
-    """One thing that a target counts, with the record that made it count first."""
+    """One item that a target counts, with the earliest record that makes it count."""
 
     entity: Literal["programme_record", "engagement", "suggestion"]
     id: str
-    title: str = Field(description="Of an enterprise its name.")
+    title: str = Field(description="The record's title; for a served enterprise, its name.")
     organization_id: str | None
     profile_id: str | None
     since: date

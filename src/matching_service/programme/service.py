@@ -1,4 +1,4 @@
-"""The rules of programme records: what they name must exist, and every change has its audit row and its event."""
+"""The rules of programme records: references must exist, and every change writes an audit row and an event."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -26,7 +26,10 @@ _ENTITY = "programme_record"
 
 
 async def create_record(session: AsyncSession, data: ProgrammeRecordCreate, actor: Principal) -> ProgrammeRecordRow:
-    """Raises Conflict for a taken external id, InvalidInput for what does not exist and for days in the wrong order."""
+    """Create a record.
+
+    Raises Conflict for a taken external id, InvalidInput for a missing reference or an end before the start.
+    """
     if data.external_id is not None:
         taken = await rows_by_external_id(session, ProgrammeRecordRow, [(data.source, data.external_id)])
         for row in taken.values():
@@ -41,10 +44,10 @@ async def create_record(session: AsyncSession, data: ProgrammeRecordCreate, acto
 async def update_record(
     session: AsyncSession, row: ProgrammeRecordRow, patch: ProgrammeRecordPatch, actor: Principal
 ) -> ProgrammeRecordRow:
-    """Change the fields that were sent: that it ended, or what was wrong from its first day on."""
+    """Change the fields that were sent. Raises InvalidInput for a missing reference or an end before the start."""
     changes = patch.model_dump(exclude_unset=True)
-    if (named := changes.get("organization_id")) is not None:
-        changes["organization_id"] = await present_organization(session, named)
+    if (organization_id := changes.get("organization_id")) is not None:
+        changes["organization_id"] = await present_organization(session, organization_id)
     _check_profile(changes.get("profile_id"), await _known_profiles(session, [changes.get("profile_id")]))
     _check_days(changes.get("started_on", row.started_on), changes.get("ended_on", row.ended_on))
     _update(session, row, changes, actor)
@@ -53,7 +56,7 @@ async def update_record(
 
 
 async def remove_record(session: AsyncSession, row: ProgrammeRecordRow, actor: Principal) -> None:
-    """Take back a record that was never true; what was true and is over gets its last day instead."""
+    """Delete a record that was entered by mistake. One that has ended gets ``ended_on`` instead."""
     await session.delete(row)
     await session.flush()
     record_audit(session, actor, "delete", entity=_ENTITY, entity_id=row.id, detail={"kind": row.kind})
@@ -63,7 +66,7 @@ async def remove_record(session: AsyncSession, row: ProgrammeRecordRow, actor: P
 async def upsert_records(
     session: AsyncSession, items: Sequence[ProgrammeRecordCreate], actor: Principal
 ) -> list[Stored]:
-    """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
+    """Create or update by (source, external_id), in order. An invalid item is rejected alone."""
     batch = await Batch.load(session, ProgrammeRecordRow, items)
     affiliations = await Affiliations.load(session, items)
     known = await _known_profiles(session, [item.profile_id for item in items])
@@ -106,7 +109,7 @@ def _values(data: ProgrammeRecordCreate, affiliations: Affiliations, known: set[
 
 
 async def _known_profiles(session: AsyncSession, ids: Sequence[str | None]) -> set[str]:
-    return await existing_ids(session, ProfileRow, (one for one in ids if one is not None))
+    return await existing_ids(session, ProfileRow, (profile_id for profile_id in ids if profile_id is not None))
 
 
 def _check_profile(profile_id: str | None, known: set[str]) -> None:
@@ -117,6 +120,6 @@ def _check_profile(profile_id: str | None, known: set[str]) -> None:
 def _check_days(started_on: date, ended_on: date | None) -> None:
     if ended_on is not None and ended_on < started_on:
         message = Text(
-            f"结束日期 {ended_on} 早于开始日期 {started_on}。", f"It would end on {ended_on}, before {started_on}."
+            f"结束日期 {ended_on} 早于开始日期 {started_on}。", f"The end {ended_on} is before the start {started_on}."
         )
         raise InvalidInput.at("/ended_on", "end_before_start", message)

@@ -1,6 +1,7 @@
-"""Targets counted from records, in SQL: what a figure counts and what lies behind it are one and the same query.
+"""Count targets from records, in SQL. A figure and the list of items behind it come from the same query.
 
-At a day: what held on it, or had begun until its end, by what is known today. Decision 0025 says why.
+A figure for a past day counts the records valid on it, or begun by its end, as the database states them today
+(decision 0025).
 """
 
 from collections import Counter
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.foundation.paging import Page, PageRequest, page_of
-from matching_service.programme.plan import UNKNOWN, Plan, PlannedTarget, in_order
+from matching_service.programme.plan import UNKNOWN, Plan, PlannedTarget, in_plan_order
 from matching_service.programme.schemas import (
     ClusterComparison,
     DistrictComparison,
@@ -38,16 +39,16 @@ _SUBJECTS: dict[Kind, Any] = {
     "technology_spread": func.coalesce(Record.profile_id, Record.title),
     "forum": Record.title,
 }
-"""What two records must share to be counted once."""
+"""The key that makes two records count once."""
 _SERVING = ("support", "workstation", "technology_spread")
-"""Kinds of records by which an enterprise was served."""
+"""Kinds of records that make an enterprise a served one."""
 
 
 def check_day(at: date | None) -> date:
-    """The day, today by default; raises InvalidInput for one that has not come."""
+    """Return the day, by default today. Raises InvalidInput for a future day."""
     now = today()
     if at is not None and at > now:
-        message = Text(f"{at} 尚未到来，只能查询今天（{now}）及以前。", f"{at} is still to come; today is {now}.")
+        message = Text(f"{at} 尚未到来，只能查询今天（{now}）及以前。", f"{at} is in the future; today is {now}.")
         raise InvalidInput.at("at", "future_date", message)
     return at or now
 
@@ -55,7 +56,10 @@ def check_day(at: date | None) -> date:
 async def count_targets(
     session: AsyncSession, plan: Plan, *, at: date, region: str | None = None, cluster: str | None = None
 ) -> Targets:
-    """Plan and actual of every target at the end of that day. ``region``: leading digits."""
+    """Compare plan and actual of every target at the end of that day. ``region``: leading digits of the code.
+
+    ``session`` must read from one database snapshot.
+    """
     items = [
         await _count(session, plan, name, target, at=at, region=region, cluster=cluster)
         for name, target in plan.targets.items()
@@ -73,13 +77,13 @@ async def list_evidence(
     region: str | None = None,
     cluster: str | None = None,
 ) -> Page[Evidence]:
-    """One page of what the target counts, newest record first; as many in all as its figure says."""
+    """Return one page of the items behind the target's figure, newest record first."""
     counted = _counted(plan, target, at=at)
     statement = _within(select(counted), counted, region=region, cluster=cluster)
     if page.after is not None:
         statement = statement.where(counted.c.id < page.after)
     rows = (await session.execute(statement.order_by(counted.c.id.desc()).limit(page.limit + 1))).all()
-    return page_of([Evidence.model_validate(row) for row in rows], page.limit, lambda one: one.id)
+    return page_of([Evidence.model_validate(row) for row in rows], page.limit, lambda item: item.id)
 
 
 async def _count(
@@ -96,11 +100,11 @@ async def _count(
     statement = select(counted.c.region, counted.c.cluster, func.count()).group_by(counted.c.region, counted.c.cluster)
     districts: Counter[str | None] = Counter()
     clusters: Counter[str | None] = Counter()
-    for place, branch, n in await session.execute(_within(statement, counted, region=region, cluster=cluster)):
+    for place, cluster_name, n in await session.execute(_within(statement, counted, region=region, cluster=cluster)):
         districts[place] += n
-        clusters[branch] += n
+        clusters[cluster_name] += n
     known = [code for code in {**plan.districts, **target.districts} if code.startswith(region or "")]
-    branches = [cluster] if cluster else dict.fromkeys([*plan.clusters, *target.clusters])
+    cluster_names = [cluster] if cluster else dict.fromkeys([*plan.clusters, *target.clusters])
     of_districts = [number for code, number in target.districts.items() if code.startswith(region or "")]
     if region and cluster:
         planned = None
@@ -118,15 +122,15 @@ async def _count(
                 district=plan.district(code),
                 **_compare(target.districts.get(code or "") if not cluster else None, districts[code]),
             )
-            for code in in_order(districts, known)
+            for code in in_plan_order(districts, known)
         ],
         by_cluster=[
             ClusterComparison(
-                cluster=branch,
-                label=branch or UNKNOWN,
-                **_compare(target.clusters.get(branch or "") if not region else None, clusters[branch]),
+                cluster=cluster_name,
+                label=cluster_name or UNKNOWN,
+                **_compare(target.clusters.get(cluster_name or "") if not region else None, clusters[cluster_name]),
             )
-            for branch in in_order(clusters, branches)
+            for cluster_name in in_plan_order(clusters, cluster_names)
         ],
     )
 
@@ -143,7 +147,7 @@ def _within(statement: Select[Any], counted: Subquery, *, region: str | None, cl
 
 
 def _counted(plan: Plan, target: PlannedTarget, *, at: date) -> Subquery:
-    """What the target counts at that day, each once, with the first record that made it count."""
+    """Select the items that the target counts at that day, once each, with the earliest record of each."""
     facts = _served() if target.counts == "enterprises_served" else _recorded(target.counts)
     if target.how == "begun":
         counts: ColumnElement[bool] = facts.c.since.between(plan.first_day, at)
@@ -176,7 +180,7 @@ def _recorded(kind: Kind) -> Subquery:
 
 
 def _served() -> Subquery:
-    """Enterprises for which something was done: an engagement, an expert met, a record of the programme."""
+    """Select the reasons why an enterprise counts as served: an engagement, a supplier met, a programme record."""
     engagements = select(
         func.coalesce(EngagementRow.organization_id, DemandRow.organization_id).label("organization_id"),
         literal("engagement").label("entity"),

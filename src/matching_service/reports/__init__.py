@@ -1,1 +1,1 @@
-"""Reports to the city government (信息报送): one value per period, and the files that are written from it."""
+"""Reports to the city government (信息报送): the figures of one period as a typed value, and files rendered from it."""

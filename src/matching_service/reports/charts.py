@@ -1,4 +1,4 @@
-"""Native charts of Office: drawn by the program that shows the file, with its fonts, and editable there."""
+"""Native Office charts. The program that opens the file draws them with its own fonts and can edit them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from openpyxl.chart.shapes import GraphicalProperties
 from openpyxl.chart.title import title_maker
 from openpyxl.xml.functions import tostring
 
-from matching_service.reports.content import Cell, in_words
+from matching_service.reports.content import Cell, as_text
 
 WIDTH_CM, HEIGHT_CM = 16, 8
 _COLOURS = ("2F5597", "ED7D31", "70AD47")
 
 
 def bar_chart(title: str, *, is_share: bool) -> BarChart:
-    """Columns with a title and both axes; ``finish`` it when the series are in."""
+    """Return a column chart with a title and both axes. Call ``finish`` after adding the series."""
     chart = BarChart()
     heading = title_maker(title)
-    heading.overlay = False  # Excel would draw it over the bars, and leave the axes out, where nothing is said
+    heading.overlay = False  # by default Excel draws the title over the bars and hides the axes
     chart.type, chart.title, chart.width, chart.height = "col", heading, WIDTH_CM, HEIGHT_CM
     chart.x_axis.delete = chart.y_axis.delete = False
     chart.x_axis.axPos = "b"
@@ -30,7 +30,7 @@ def bar_chart(title: str, *, is_share: bool) -> BarChart:
 
 
 def finish(chart: BarChart) -> BarChart:
-    """Colours of our own, and a legend where there is more than one series."""
+    """Set the colours, and show a legend only if there is more than one series."""
     if len(chart.series) == 1:
         chart.legend = None
     elif chart.legend is not None:
@@ -41,7 +41,7 @@ def finish(chart: BarChart) -> BarChart:
 
 
 def chart_part(chart: BarChart, labels: Sequence[str], series: Sequence[tuple[str, Sequence[Cell]]]) -> bytes:
-    """The XML of a chart that holds its own data, for a document. A value that is not known leaves its place empty."""
+    """Return the XML of a chart with embedded data, for a document. An unknown value leaves a gap."""
     names = StrData(ptCount=len(labels), pt=[StrVal(idx=i, v=label) for i, label in enumerate(labels)])
     for place, (name, values) in enumerate(series):
         known = [NumVal(idx=i, v=str(value)) for i, value in enumerate(values) if value is not None]
@@ -49,10 +49,10 @@ def chart_part(chart: BarChart, labels: Sequence[str], series: Sequence[tuple[st
             Series(
                 idx=place,
                 order=place,
-                tx=SeriesLabel(v=in_words(name)),
+                tx=SeriesLabel(v=as_text(name)),
                 cat=AxDataSource(strLit=names),
                 val=NumDataSource(numLit=NumData(formatCode="General", ptCount=len(values), pt=known)),
             )
         )
-    xml: Any = tostring(finish(chart)._write())  # type: ignore[attr-defined]  # noqa: SLF001  # as into a workbook
+    xml: Any = tostring(finish(chart)._write())  # type: ignore[attr-defined]  # noqa: SLF001  # as openpyxl does when it saves
     return b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n' + bytes(xml)

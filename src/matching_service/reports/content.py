@@ -1,7 +1,7 @@
-"""What a template may ask for: each scalar of a report by its path, each list of rows as a table, charts over tables.
+"""The placeholders of templates: a path for each scalar of a report, a table for each list of rows, charts over tables.
 
-Names come from the classes of ``schemas.py``, so a figure that is added there can be placed at once. Templates write
-``{{totals.intake}}``, ``{{table:by_cluster}}`` and ``{{chart:funnel}}``.
+The names come from the classes in ``schemas.py``, so a new figure there has a placeholder at once. Templates contain
+``{{totals.intake}}``, ``{{table:by_cluster}}`` or ``{{chart:funnel}}``.
 """
 
 import re
@@ -22,7 +22,7 @@ NOTHING = "—"
 NO_DATA = "（本期无数据）"
 TOTAL = "合计"
 _TOTALLED = {"by_cluster": "label", "by_district": "district"}
-"""Tables with a line of totals, and the column in which it is named."""
+"""Table with a line of totals -> the column that holds its label."""
 Cell = str | int | float | bool | date | datetime | None
 
 
@@ -35,7 +35,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars of some columns of a table over its first column of labels."""
+    """A bar chart of the ``values`` columns of a table over its ``labels`` column."""
 
     title: str
     table: str
@@ -55,7 +55,7 @@ CHARTS: Mapping[str, Chart] = MappingProxyType(
 
 
 def value_names(model: type[BaseModel] = Report, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """The paths of all scalars that are in no list, in the order of the report."""
+    """Yield the path and field of every scalar outside lists, in the order of the report."""
     for name, field in model.model_fields.items():
         if (inner := _model(field.annotation)) is not None:
             yield from value_names(inner, f"{prefix}{name}.")
@@ -64,16 +64,16 @@ def value_names(model: type[BaseModel] = Report, prefix: str = "") -> Iterator[t
 
 
 def table_columns() -> dict[str, list[Column]]:
-    """Per table its columns."""
-    found: dict[str, list[Column]] = {}
+    """Return the columns of each table. A field without a title is no column."""
+    tables: dict[str, list[Column]] = {}
     for name, field in Report.model_fields.items():
         if (row := _row_model(field)) is not None:
-            found[name] = [
-                Column(column, one.title, PERCENT in one.metadata)
-                for column, one in row.model_fields.items()
-                if one.title is not None
+            tables[name] = [
+                Column(column, cell.title, PERCENT in cell.metadata)
+                for column, cell in row.model_fields.items()
+                if cell.title is not None
             ]
-    return found
+    return tables
 
 
 def value_at(report: Report, path: str) -> Cell:
@@ -85,15 +85,15 @@ def value_at(report: Report, path: str) -> Cell:
 
 
 def table_rows(report: Report, name: str, columns: Sequence[Column]) -> list[list[Cell]]:
-    """The rows of a table; one that counts demands by place or cluster ends in the totals, which no chart shows."""
+    """Return the rows of a table. Counts by district or cluster end with a line of totals; charts leave it out."""
     rows = [[getattr(row, column.name) for column in columns] for row in getattr(report, name)]
     if rows and (named_by := _TOTALLED.get(name)) is not None:
-        rows.append([TOTAL if one.name == named_by else getattr(report.totals, one.name) for one in columns])
+        rows.append([TOTAL if column.name == named_by else getattr(report.totals, column.name) for column in columns])
     return rows
 
 
-def in_words(value: Cell, *, is_share: bool = False) -> str:
-    """A value as the text of a document."""
+def as_text(value: Cell, *, is_share: bool = False) -> str:
+    """Format a value for a document."""
     if value is None:
         return NOTHING
     if isinstance(value, bool):
@@ -105,11 +105,11 @@ def in_words(value: Cell, *, is_share: bool = False) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def unknown(kind: str | None, name: str) -> str | None:
-    """What is wrong with a placeholder, None when there is such a thing."""
+def placeholder_error(kind: str | None, name: str) -> str | None:
+    """Return the message for a placeholder that does not exist, None for one that does."""
     tables, charts = table_columns().keys(), CHARTS.keys()
     known = tables if kind == "table" else charts if kind == "chart" else dict(value_names()).keys()
-    return None if name in known else f"没有 {name}，见 docs/reports.md there is no such placeholder"
+    return None if name in known else f"没有占位符 {name}，见 docs/reports.md unknown placeholder"
 
 
 def _model(annotation: Any) -> type[BaseModel] | None:

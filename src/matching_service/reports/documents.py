@@ -1,7 +1,7 @@
-"""A report as a Word document: values within sentences, tables and charts in place of paragraphs of a template.
+"""Fill a Word template: values inside sentences, tables and charts in place of paragraphs.
 
-Word cuts a sentence into runs at will, so a placeholder may lie across several: the first of them takes the value, in
-its format.
+Word splits a sentence into runs arbitrarily, so a placeholder may span several runs. The first of them receives the
+value and decides its format.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,10 +26,10 @@ from matching_service.reports.content import (
     PLACEHOLDER,
     Cell,
     Column,
-    in_words,
+    as_text,
+    placeholder_error,
     table_columns,
     table_rows,
-    unknown,
     value_at,
     value_names,
 )
@@ -40,27 +40,28 @@ _TABLE_STYLE = "Table Grid"
 
 
 def mistakes_in_document(template: bytes) -> list[str]:
-    """Everything in a template that could not be filled, with the sentence in which it stands; raises ValueError for
-    what is no document.
+    """Return a message for every placeholder that cannot be filled, with its sentence.
+
+    Raises ValueError if the file is not a Word document.
     """
     try:
         document = Document(BytesIO(template))
     except PackageNotFoundError as error:
         raise ValueError(str(error)) from error
-    found: list[str] = []
+    mistakes: list[str] = []
     for paragraph, is_body in _paragraphs(document):
         text = _text(paragraph)
         for kind, name in PLACEHOLDER.findall(text):
             where = f"“{text.strip()[:80]}”"
-            if (wrong := unknown(kind or None, name)) is not None:
-                found.append(f"{where}: {wrong}")
+            if (error_message := placeholder_error(kind or None, name)) is not None:
+                mistakes.append(f"{where}: {error_message}")
             elif kind and not (is_body and PLACEHOLDER.fullmatch(text.strip())):
-                found.append(f"{where}: 须在正文中独占一段 must be a paragraph of the body, alone")
-    return found
+                mistakes.append(f"{where}: 须在正文中独占一段 must be a paragraph of its own in the body")
+    return mistakes
 
 
 def write_document(template: bytes, report: Report) -> bytes:
-    """The template with the report's figures in it; CPU work. The template has no mistakes."""
+    """Fill the template with the report. CPU work. Requires a template without mistakes."""
     document = Document(BytesIO(template))
     columns = table_columns()
     n_charts = 0
@@ -70,7 +71,7 @@ def write_document(template: bytes, report: Report) -> bytes:
         if kind == "table":
             if rows := table_rows(report, name, columns[name]):
                 paragraph.addprevious(_add_table(document, paragraph, columns[name], rows)._tbl)  # noqa: SLF001
-            words = "" if rows else NO_DATA  # an empty line keeps two tables apart
+            words = "" if rows else NO_DATA  # the empty paragraph keeps two adjacent tables apart
             _fill(paragraph, [((0, len(_text(paragraph))), words)])
         elif kind == "chart":
             n_charts += 1
@@ -84,8 +85,9 @@ def write_document(template: bytes, report: Report) -> bytes:
 
 
 def _paragraphs(document: WordDocument) -> Iterator[tuple[Any, bool]]:
-    """All paragraphs with placeholders, also those in tables and text boxes, headers and footers; and whether one
-    stands in the body itself.
+    """Yield every paragraph with a placeholder, and whether it is directly in the body.
+
+    Includes paragraphs in tables, text boxes, headers and footers.
     """
     body = document.element.body
     margins = [
@@ -101,7 +103,7 @@ def _paragraphs(document: WordDocument) -> Iterator[tuple[Any, bool]]:
 
 
 def _runs(paragraph: Any) -> list[Any]:
-    """The pieces of text of a paragraph, not those of a paragraph within it, as in a text box."""
+    """Return the text elements of a paragraph, without those of nested paragraphs (text boxes)."""
     own = qn("w:p")
     return [text for text in paragraph.iter(qn("w:t")) if next(text.iterancestors(own)) is paragraph]
 
@@ -114,11 +116,11 @@ def _values(text: str, report: Report) -> Iterator[tuple[tuple[int, int], str]]:
     fields = dict(value_names())
     for match in PLACEHOLDER.finditer(text):
         name = match[2]
-        yield match.span(), in_words(value_at(report, name), is_share=PERCENT in fields[name].metadata)
+        yield match.span(), as_text(value_at(report, name), is_share=PERCENT in fields[name].metadata)
 
 
 def _fill(paragraph: Any, replacements: Sequence[tuple[tuple[int, int], str]]) -> None:
-    """Replace parts of the paragraph's text, the last one first, so that the places of the others stay true."""
+    """Replace spans of the paragraph's text, last span first, so that the earlier spans stay valid."""
     runs = _runs(paragraph)
     for (start, end), words in reversed(replacements):
         position = 0
@@ -135,12 +137,12 @@ def _fill(paragraph: Any, replacements: Sequence[tuple[tuple[int, int], str]]) -
 def _add_table(
     document: WordDocument, paragraph: Any, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]
 ) -> Any:
-    """A table whose texts are formatted as the placeholder is."""
+    """Add a table. Its text has the format of the placeholder."""
     has_style = any(style.name == _TABLE_STYLE for style in document.styles)
     table = document.add_table(rows=len(rows) + 1, cols=len(columns), style=_TABLE_STYLE if has_style else None)
     table.rows[0]._tr.get_or_add_trPr().append(parse_xml(f"<w:tblHeader {nsdecls('w')}/>"))  # noqa: SLF001
     texts = [[column.heading for column in columns]]
-    texts += [[in_words(v, is_share=c.is_share) for c, v in zip(columns, row, strict=True)] for row in rows]
+    texts += [[as_text(v, is_share=c.is_share) for c, v in zip(columns, row, strict=True)] for row in rows]
     text_format = paragraph.find(f"{qn('w:r')}/{qn('w:rPr')}")
     for row, words in zip(table.rows, texts, strict=True):
         for cell, word in zip(row.cells, words, strict=True):
@@ -157,7 +159,7 @@ def _draw(
     spec = CHARTS[name]
     by_name = {column.name: column for column in columns}
     rows = getattr(report, spec.table)
-    labels = [in_words(getattr(row, spec.labels)) for row in rows]
+    labels = [as_text(getattr(row, spec.labels)) for row in rows]
     series = [(by_name[value].heading, [getattr(row, value) for row in rows]) for value in spec.values]
     chart = bar_chart(spec.title, is_share=by_name[spec.values[0]].is_share)
     uri = PackURI(f"/word/charts/report{number}.xml")

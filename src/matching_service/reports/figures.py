@@ -1,7 +1,7 @@
-"""The figures of a report, each one query over all records: what happened within the period, by the histories.
+"""The queries behind the figures of a report. Each counts events of the period in the histories of all records.
 
-A history is only added to, so what a past period tells does not change with what happens later; places, clusters and
-amounts are those that the records have today.
+Histories are append-only, so later events do not change the report of a past period. Districts, clusters and amounts
+have no history; they are the current values.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from matching_service.shortlists.queries import IS_VISIBLE
 from matching_service.store.claims import ClaimRow
 from matching_service.store.days import sql_day_of
 from matching_service.store.demands import UNDER_CONTRACT, DemandRow
-from matching_service.store.demands import DemandTransitionRow as Step
+from matching_service.store.demands import DemandTransitionRow as Transition
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.matching import ListState, MatchListRow, MatchRow, MatchRunRow, RunState
 from matching_service.store.organizations import OrganizationRow
@@ -35,12 +35,14 @@ STAGES: dict[str, Iterable[str]] = {
     "abandoned": {DemandStatus.ABANDONED},
     "expired": {DemandStatus.EXPIRED},
 }
-"""Per count the states of which the first one reached is the moment; an import may skip those between."""
+"""Stage -> the states dominated by it. A demand reaches the stage when it first enters any of them, because an import
+may skip states.
+"""
 _ENDED = (DemandStatus.ABANDONED, DemandStatus.TERMINATED, DemandStatus.FAILED)
 
 
 async def count_stages(session: AsyncSession, period: Period) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Per region and cluster the counts of ``STAGES`` and the money, by the names of ``schemas.Counts``."""
+    """Count ``STAGES`` and sum the money per region and cluster. Columns are named as in ``schemas.Counts``."""
     life = _life(period)
     region = func.coalesce(DemandRow.region, OrganizationRow.region).label("region")
     cluster = func.coalesce(DemandRow.cluster, OrganizationRow.cluster).label("cluster")
@@ -63,18 +65,18 @@ async def count_stages(session: AsyncSession, period: Period) -> Sequence[Row[*t
 
 
 class Wait(NamedTuple):
-    """A demand's day of publication and that of its first contact since, None while it is open and waits for one."""
+    """The days of a demand's publication and of its first contact since. None: the demand is open and still waits."""
 
     published_on: date
     contacted_on: date | None
 
 
 async def list_waits(session: AsyncSession, period: Period) -> list[Wait]:
-    """First contacts within the period, and open demands that wait for theirs at its end."""
+    """List the first contacts within the period, and the open demands that still wait at its end."""
     published = (
-        select(Step.demand_id, sql_day_of(func.min(Step.at)).label("day"))
-        .where(Step.to_status.in_(sorted(STAGES["published"])), Step.at < period.end)
-        .group_by(Step.demand_id)
+        select(Transition.demand_id, sql_day_of(func.min(Transition.at)).label("day"))
+        .where(Transition.to_status.in_(sorted(STAGES["published"])), Transition.at < period.end)
+        .group_by(Transition.demand_id)
         .subquery()
     )
     contacts = union_all(
@@ -99,15 +101,15 @@ async def list_waits(session: AsyncSession, period: Period) -> list[Wait]:
 
 
 async def count_suggested(session: AsyncSession, period: Period) -> int:
-    made = SuggestionTransitionRow.from_status.is_(None)
-    statement = select(func.count()).where(made, _within(SuggestionTransitionRow.at, period))
+    is_first = SuggestionTransitionRow.from_status.is_(None)
+    statement = select(func.count()).where(is_first, _within(SuggestionTransitionRow.at, period))
     return int(await session.scalar(statement) or 0)
 
 
 async def count_settled(session: AsyncSession, period: Period) -> Sequence[Row[int | None, int, int]]:
-    """Per rank how many suggestions were settled within the period, and how many of these by acceptance.
+    """Per rank, count the suggestions settled within the period and those of them that were accepted.
 
-    The rank is that on the newest list that showed the profile before it was suggested, None when there was none.
+    The rank is the profile's rank on the newest list that held it before it was suggested; None if no list did.
     """
     history = SuggestionTransitionRow
     answers = (
@@ -153,26 +155,26 @@ async def count_settled(session: AsyncSession, period: Period) -> Sequence[Row[i
 
 
 async def count_endings(session: AsyncSession, period: Period) -> Sequence[Row[str, str | None, int]]:
-    """Per state and reason how many demands were given up, contracts ended early and projects failed."""
+    """Per state and reason, count abandoned demands, terminated contracts and failed projects."""
     statement = (
-        select(Step.to_status, Step.reason, func.count())
-        .where(Step.to_status.in_(_ENDED), _within(Step.at, period))
-        .group_by(Step.to_status, Step.reason)
-        .order_by(Step.to_status, func.count().desc(), Step.reason)
+        select(Transition.to_status, Transition.reason, func.count())
+        .where(Transition.to_status.in_(_ENDED), _within(Transition.at, period))
+        .group_by(Transition.to_status, Transition.reason)
+        .order_by(Transition.to_status, func.count().desc(), Transition.reason)
     )
     return (await session.execute(statement)).all()
 
 
-class Asked(NamedTuple):
-    """What an enterprise asked for, by its own keywords."""
+class DemandKeywords(NamedTuple):
+    """The keywords of one demand, with its organization and cluster."""
 
     organization_id: str
     keywords: list[str]
     cluster: str | None
 
 
-async def list_keywords(session: AsyncSession, period: Period) -> list[Asked]:
-    """The keywords of every demand that was taken in within the period and whose organization is known."""
+async def list_keywords(session: AsyncSession, period: Period) -> list[DemandKeywords]:
+    """List the keywords of every demand that was submitted within the period and has an organization."""
     life = _life(period)
     statement = (
         select(DemandRow.organization_id, DemandRow.keywords, DemandRow.cluster)
@@ -181,22 +183,26 @@ async def list_keywords(session: AsyncSession, period: Period) -> list[Asked]:
         .order_by(DemandRow.id)
     )
     rows = await session.execute(statement)
-    return [Asked(asker, keywords, cluster) for asker, keywords, cluster in rows if asker is not None]
+    return [
+        DemandKeywords(organization_id, keywords, cluster)
+        for organization_id, keywords, cluster in rows
+        if organization_id is not None
+    ]
 
 
 async def count_engagements(session: AsyncSession, period: Period) -> dict[str, int]:
-    """Per kind how many were held."""
+    """Count the engagements held within the period per kind."""
     statement = (
         select(EngagementRow.kind, func.count())
         .where(EngagementRow.held_on.between(period.first, period.until))
         .group_by(EngagementRow.kind)
     )
-    return {kind: n for kind, n in await session.execute(statement)}  # noqa: C416  # a row is no pair to dict()
+    return {kind: n for kind, n in await session.execute(statement)}  # noqa: C416  # dict() does not accept rows
 
 
 async def count_supply(session: AsyncSession, period: Period) -> dict[str, dict[str, int]]:
-    """Per kind of profile the numbers of ``schemas.SupplyRow``."""
-    is_there = and_(ProfileRow.created_at < period.end, ProfileRow.visibility.not_in(sorted(NEVER_MATCHED)))
+    """Count profiles per kind. Columns are named as in ``schemas.SupplyRow``."""
+    is_counted = and_(ProfileRow.created_at < period.end, ProfileRow.visibility.not_in(sorted(NEVER_MATCHED)))
     works = select(WorkRow.profile_id, func.count().label("n")).group_by(WorkRow.profile_id).subquery()
     statement = (
         select(
@@ -208,7 +214,7 @@ async def count_supply(session: AsyncSession, period: Period) -> dict[str, dict[
             func.coalesce(func.sum(works.c.n), 0).label("n_works"),
         )
         .outerjoin(works, works.c.profile_id == ProfileRow.id)
-        .where(is_there)
+        .where(is_counted)
         .group_by(ProfileRow.kind)
     )
     rows = (await session.execute(statement)).mappings()
@@ -216,7 +222,7 @@ async def count_supply(session: AsyncSession, period: Period) -> dict[str, dict[
 
 
 async def count_programme(session: AsyncSession, period: Period) -> dict[str, tuple[int, int]]:
-    """Per kind of programme record how many began within the period, and how many held on its last day."""
+    """Per kind of programme record, count those that began within the period and those valid on its last day."""
     record = ProgrammeRecordRow
     began = record.started_on.between(period.first, period.until)
     holds = holds_on(period.until, record.started_on, record.ended_on)
@@ -225,14 +231,14 @@ async def count_programme(session: AsyncSession, period: Period) -> dict[str, tu
 
 
 async def count_claims(session: AsyncSession, period: Period) -> tuple[int, int]:
-    """How many were offered, and for how many demands."""
+    """Count the claims offered within the period, and their demands."""
     statement = select(func.count(), func.count(ClaimRow.demand_id.distinct()))
     row = (await session.execute(statement.where(_within(ClaimRow.created_at, period)))).one()
     return row[0], row[1]
 
 
 async def count_runs(session: AsyncSession, period: Period) -> tuple[int, int]:
-    """How many match runs were finished, and for how many demands a list was made in them."""
+    """Count the match runs finished within the period, and the demands with a list in one of them."""
     statement = (
         select(func.count(MatchRunRow.id.distinct()), func.count(MatchListRow.demand_id.distinct()))
         .outerjoin(MatchListRow, and_(MatchListRow.run_id == MatchRunRow.id, MatchListRow.state == ListState.DONE))
@@ -243,7 +249,7 @@ async def count_runs(session: AsyncSession, period: Period) -> tuple[int, int]:
 
 
 async def count_projects(session: AsyncSession, period: Period) -> dict[str, int]:
-    """The numbers of ``schemas.Projects``."""
+    """Count projects and milestones. Columns are named as in ``schemas.Projects``."""
     state = _state_at_the_end(period)
     is_under_way = state.c.to_status.in_(UNDER_CONTRACT)
     was_done = and_(MilestoneRow.done_on.is_not(None), MilestoneRow.done_on <= period.until)
@@ -263,17 +269,27 @@ async def count_projects(session: AsyncSession, period: Period) -> dict[str, int
 
 
 def _life(period: Period) -> Subquery:
-    """Per demand the moments at which it first came to each of ``STAGES`` before the end, null where it did not."""
+    """Per demand, the first moment before the period's end at which it reached each of ``STAGES``, else null."""
     firsts = [
-        func.min(case((Step.to_status.in_(sorted(states)), Step.at))).label(name) for name, states in STAGES.items()
+        func.min(case((Transition.to_status.in_(sorted(states)), Transition.at))).label(name)
+        for name, states in STAGES.items()
     ]
-    return select(Step.demand_id, *firsts).where(Step.at < period.end).group_by(Step.demand_id).subquery()
+    return (
+        select(Transition.demand_id, *firsts)
+        .where(Transition.at < period.end)
+        .group_by(Transition.demand_id)
+        .subquery()
+    )
 
 
 def _state_at_the_end(period: Period) -> Subquery:
-    """Per demand the state in which it was when the period ended."""
-    newest = func.row_number().over(partition_by=Step.demand_id, order_by=(Step.at.desc(), Step.id.desc())).label("n")
-    steps = select(Step.demand_id, Step.to_status, newest).where(Step.at < period.end).subquery()
+    """Per demand, its state at the end of the period."""
+    newest = (
+        func.row_number()
+        .over(partition_by=Transition.demand_id, order_by=(Transition.at.desc(), Transition.id.desc()))
+        .label("n")
+    )
+    steps = select(Transition.demand_id, Transition.to_status, newest).where(Transition.at < period.end).subquery()
     return select(steps.c.demand_id, steps.c.to_status).where(steps.c.n == 1).subquery()
 
 

@@ -1,4 +1,4 @@
-"""The formats of a report, and the templates of the two that people read: shipped with the service, or the office's."""
+"""The file formats of a report. xlsx and docx are filled from templates: the office's own, or those shipped with us."""
 
 import zipfile
 from collections.abc import Callable, Mapping
@@ -23,26 +23,26 @@ _UNREADABLE = (
     OSError,
     KeyError,
     ValueError,
-    SyntaxError,  # XML that is not well-formed, by either parser
+    SyntaxError,  # malformed XML, in either parser
     zipfile.BadZipFile,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """Both templates as they are in their files, free of mistakes."""
+    """The contents of both template files, checked for mistakes."""
 
     xlsx: bytes
     docx: bytes
 
 
 def load_templates(folder: Path | None) -> Templates:
-    """The templates of a folder; what it does not have, or without a folder, comes from those of the service.
+    """Load the templates from a folder. A template that is missing there comes from the service.
 
-    Raises InvalidInput naming every placeholder that cannot be filled.
+    Raises InvalidInput that names every placeholder that cannot be filled.
     """
     if folder is not None and not folder.is_dir():
-        raise _invalid(folder, ["没有这个文件夹 there is no such folder"])
+        raise _invalid(folder, ["文件夹不存在 the folder does not exist"])
     return Templates(
         xlsx=_load(folder, "report.xlsx", _mistakes_in_workbook),
         docx=_load(folder, "report.docx", _mistakes_in_document),
@@ -50,7 +50,7 @@ def load_templates(folder: Path | None) -> Templates:
 
 
 def write_report(report: Report, templates: Templates, format_: Format) -> bytes:
-    """The report as a file; CPU work, so callers on the event loop run it in a thread."""
+    """Render the report as a file. CPU work: on the event loop, call it in a thread."""
     if format_ == "xlsx":
         from matching_service.reports.workbooks import write_workbook  # noqa: PLC0415  # see _mistakes_in_workbook
 
@@ -64,7 +64,7 @@ def write_report(report: Report, templates: Templates, format_: Format) -> bytes
 
 def _load(folder: Path | None, name: str, mistakes_in: Callable[[bytes], list[str]]) -> bytes:
     if folder is None or not (path := folder / name).exists():
-        return (_SHIPPED / name).read_bytes()  # the tests know that they have no mistakes
+        return (_SHIPPED / name).read_bytes()  # a test checks these for mistakes
     try:
         template = path.read_bytes()
         mistakes = mistakes_in(template)
@@ -88,9 +88,9 @@ def _mistakes_in_document(template: bytes) -> list[str]:
 
 
 def _invalid(path: Path, mistakes: list[str]) -> InvalidInput:
-    listed = "；".join(mistakes)
+    reasons = "；".join(mistakes)
     return InvalidInput(
         "template_invalid",
-        Text(f"报告模板 {path} 有误：{listed}", f"The template {path} cannot be used: {listed}"),
+        Text(f"报告模板 {path} 有误：{reasons}", f"The report template {path} is invalid: {reasons}"),
         errors=[FieldError("template_invalid", Text(mistake, mistake), "") for mistake in mistakes],
     )

@@ -1,4 +1,4 @@
-"""Periods of reports: a year, a quarter or a month, with its days and moments in China."""
+"""The period of a report: a year, a quarter or a month in China's time zone (UTC+8)."""
 
 import re
 from calendar import monthrange
@@ -14,9 +14,9 @@ _QUARTERS = "一二三四"
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What is reported on: the days ``first`` to ``until``, the moments from ``start`` to before ``end``.
+    """The days ``first`` to ``until``, both included, or the half-open time span from ``start`` to ``end``.
 
-    ``last`` is the period's own last day; while it is still to come the report is of what happened so far.
+    ``last`` is the period's last day. While it lies in the future, ``until`` and ``end`` are today and now.
     """
 
     name: str
@@ -33,9 +33,9 @@ class Period:
 
 
 def parse_period(name: str, *, at: datetime) -> Period:
-    """The period that a name such as 2026, 2026-Q3 or 2026-09 stands for, as far as it has gone at that moment.
+    """Parse a name such as 2026, 2026-Q3 or 2026-09. A running period ends at the moment ``at``.
 
-    Raises InvalidInput for other names, and for a period that has not begun.
+    Raises InvalidInput for any other name and for a period that has not begun.
     """
     if (match := _NAME.fullmatch(name)) is None:
         raise InvalidInput.at("period", "invalid_period", _INVALID)
@@ -47,7 +47,7 @@ def parse_period(name: str, *, at: datetime) -> Period:
     if first > day_of(at):
         message = Text(
             f"{name} 从 {first} 开始，尚未到来，没有可报告的内容。",
-            f"{name} begins on {first}, which is still to come; there is nothing to report.",
+            f"{name} begins on {first}, so there is nothing to report yet.",
         )
         raise InvalidInput.at("period", "future_period", message)
     part = f"第{_QUARTERS[quarter - 1]}季度" if quarter else f"{month}月" if month else ""
@@ -65,5 +65,5 @@ def parse_period(name: str, *, at: datetime) -> Period:
 
 _INVALID = Text(
     "报告期应写作 2026（年）、2026-Q3（季）或 2026-09（月）。",
-    "A period is written 2026 (a year), 2026-Q3 (a quarter) or 2026-09 (a month).",
+    "Write a period as 2026 (a year), 2026-Q3 (a quarter) or 2026-09 (a month).",
 )

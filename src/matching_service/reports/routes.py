@@ -1,4 +1,4 @@
-"""The HTTP door of reports."""
+"""The HTTP routes of reports."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from matching_service.reports.service import make_report
 router = APIRouter(prefix="/v1", tags=["reports"])
 
 _FILES = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in MEDIA_TYPES.values()}
-_WANTED = Query(alias="format", description="By default what `Accept` names, else json.")
+_FORMAT = Query(alias="format", description="Default: the format in `Accept`, else json.")
 
 
 @router.get(
@@ -32,11 +32,11 @@ async def read_report(
     database: DatabaseDep,
     plan: PlanDep,
     turn: RankingTurn,
-    wanted: Annotated[Format | None, _WANTED] = None,
+    format_: Annotated[Format | None, _FORMAT] = None,
     accept: Annotated[str, Header()] = "",
 ) -> Response:
-    """The report of a year (2026), quarter (2026-Q3) or month (2026-09); of a running one what happened so far."""
-    chosen = wanted or _format_in(accept)
+    """Return the report of a year (2026), quarter (2026-Q3) or month (2026-09). A running period counts up to now."""
+    chosen = format_ or _format_in(accept)
     async with turn:
         async with database.snapshot() as session:
             report = await make_report(session, plan, period)

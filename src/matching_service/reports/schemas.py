@@ -1,5 +1,5 @@
-"""A report as a typed value. Files are rendered from it: each scalar has a placeholder by its path, each list of rows
-is a table whose columns are the fields with a title (``content.py``).
+"""A report as a typed value. Files are rendered from it: the path of a scalar is its placeholder, and a list of rows is
+a table whose columns are the fields with a title (see ``content.py``).
 """
 
 from datetime import date, datetime
@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 PERCENT = "percent"
-"""Marks a share, 0 to 1 and beyond, that files show as a percentage."""
+"""Marks a share (1.0 = 100 %, may exceed 1) that files show as a percentage."""
 _Share = Annotated[float | None, PERCENT]
 
 
@@ -17,22 +17,22 @@ class ReportPeriod(BaseModel):
     label: str
     first: date
     last: date
-    until: date = Field(description="The last day that is counted.")
+    until: date = Field(description="The last day counted.")
     is_complete: bool
-    note: str = Field(description="Says so in words while the period is still running; empty afterwards.")
+    note: str = Field(description="A sentence that says the period is still running; empty once it is complete.")
 
 
 class Counts(BaseModel):
-    """Demands that first came to a point of their life within the period, whatever became of them since."""
+    """Demands that first reached a stage within the period, whatever their state is now."""
 
     intake: int = Field(title="征集", description="Submitted.")
     published: int = Field(title="发布")
-    matched: int = Field(title="对接", description="Somebody was contacted.")
+    matched: int = Field(title="对接", description="A supplier was contacted.")
     contracted: int = Field(title="签约")
     accepted: int = Field(title="验收")
     abandoned: int = Field(title="放弃")
     expired: int = Field(title="过期")
-    funding_wan: float = Field(title="投入意向（万元）", description="Of what was taken in.")
+    funding_wan: float = Field(title="投入意向（万元）", description="Funding of the demands counted in intake.")
     contracted_wan: float = Field(title="合同金额（万元）")
     contracts_without_amount: int = Field(title="未填金额合同")
 
@@ -66,19 +66,21 @@ class Waiting(BaseModel):
     n_contacted: int
     median_days: float | None
     p90_days: float | None = Field(description="90th percentile, interpolated as numpy does by default.")
-    n_waiting: int = Field(description="Open demands that nobody was contacted about until the end.")
+    n_waiting: int = Field(description="Open demands without any contact at the end of the period.")
     longest_waiting_days: int | None
 
 
 class Suggestions(BaseModel):
     n_suggested: int
-    n_settled: int = Field(description="Accepted, declined, without an answer or not suitable for the first time.")
+    n_settled: int = Field(
+        description="First settled within the period: accepted, declined, no answer or not suitable."
+    )
     n_accepted: int
-    rate: _Share = Field(description="Of those settled.")
+    rate: _Share = Field(description="Accepted, as a share of the settled.")
 
 
 class RankRow(BaseModel):
-    """By the place on the newest list that showed the profile before it was suggested."""
+    """Grouped by the profile's rank on the newest list that held it before it was suggested."""
 
     rank: str = Field(title="推荐名次")
     n_settled: int = Field(title="有结果")
@@ -108,14 +110,14 @@ class KindRow(BaseModel):
 
 
 class SupplyRow(BaseModel):
-    """Profiles that are there today and were at the end of the period; those deleted since are in no figure."""
+    """Profiles that existed at the end of the period and still exist. Profiles deleted since are not counted."""
 
     kind: str
     label: str = Field(title="类别")
     n: int = Field(title="总数")
     n_added: int = Field(title="本期新增")
-    n_academicians: int = Field(title="其中院士", description="With an honour that names an academician.")
-    n_overseas: int = Field(title="其中海智", description="Of another country than CN.")
+    n_academicians: int = Field(title="其中院士", description="Profiles with an academician's honour (院士).")
+    n_overseas: int = Field(title="其中海智", description="Profiles with a country other than CN.")
     n_works: int = Field(title="论文专利项目")
 
 
@@ -133,14 +135,14 @@ class Claims(BaseModel):
 
 class Matching(BaseModel):
     n_runs: int
-    n_demands: int = Field(description="Demands that a list was made for.")
+    n_demands: int = Field(description="Demands with at least one list.")
 
 
 class Projects(BaseModel):
-    n_under_way: int = Field(description="Contracted or in progress at the end.")
-    milestones_due: int = Field(description="With their day within the period.")
-    milestones_done: int = Field(description="Of these done by its end.")
-    milestones_overdue: int = Field(description="Of all projects under way, at the end.")
+    n_under_way: int = Field(description="Contracted or in progress at the end of the period.")
+    milestones_due: int = Field(description="Milestones due within the period.")
+    milestones_done: int = Field(description="Of these, done by the end of the period.")
+    milestones_overdue: int = Field(description="Overdue at the end of the period, in all projects under way.")
 
 
 class _Compared(BaseModel):
@@ -186,9 +188,11 @@ class Report(BaseModel):
     by_cluster: list[ClusterCounts]
     by_district: list[DistrictCounts]
     acceptance_by_rank: list[RankRow]
-    endings: list[EndingRow] = Field(description="Demands given up, contracts ended and projects failed, by reason.")
+    endings: list[EndingRow] = Field(
+        description="Abandoned demands, terminated contracts and failed projects, by reason."
+    )
     common_keywords: list[KeywordRow] = Field(
-        description="Keywords that demands of several enterprises have in common: hints, not yet named problems."
+        description="Keywords shared by demands of several enterprises: hints at common problems, not judged by anyone."
     )
     engagements: list[KindRow]
     supply: list[SupplyRow]

@@ -1,4 +1,4 @@
-"""Making a report: the figures of a period put together as one value."""
+"""Assemble the figures of a period into one report."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,12 +12,12 @@ from matching_service.demands.states import REASON_NAMES, STATUS_NAMES, DemandSt
 from matching_service.engagements.schemas import KIND_NAMES as ENGAGEMENT_NAMES
 from matching_service.foundation.clock import now
 from matching_service.profiles.schemas import KIND_NAMES as PROFILE_NAMES
-from matching_service.programme.plan import UNKNOWN, Plan, in_order
+from matching_service.programme.plan import UNKNOWN, Plan, in_plan_order
 from matching_service.programme.schemas import KIND_NAMES as RECORD_NAMES
 from matching_service.programme.schemas import Targets
 from matching_service.programme.targets import count_targets
 from matching_service.reports import figures
-from matching_service.reports.figures import Asked, Wait
+from matching_service.reports.figures import DemandKeywords, Wait
 from matching_service.reports.periods import Period, parse_period
 from matching_service.reports.schemas import (
     Claims,
@@ -50,9 +50,10 @@ _UNLISTED = "未列入名单"
 
 
 async def make_report(session: AsyncSession, plan: Plan, name: str) -> Report:
-    """The report of a period as far as it has gone. ``session``: one that sees a snapshot, so that all figures agree.
+    """Make the report of a period, up to now if it is still running.
 
-    Raises InvalidInput for a name that is none, and for a period that has not begun.
+    ``session`` must read from one database snapshot, so that all figures agree. Raises InvalidInput for an invalid
+    name and for a period that has not begun.
     """
     made_at = now()
     period = parse_period(name, at=made_at)
@@ -68,9 +69,9 @@ async def make_report(session: AsyncSession, plan: Plan, name: str) -> Report:
     supply = await figures.count_supply(session, period)
     programme = await figures.count_programme(session, period)
     targets = await count_targets(session, plan, at=period.until)
-    asked = await figures.list_keywords(session, period)
+    keywords = await figures.list_keywords(session, period)
     return Report(
-        period=_described(period),
+        period=_period_schema(period),
         made_at=made_at,
         totals=totals,
         waiting=_waiting(await figures.list_waits(session, period), period),
@@ -86,11 +87,11 @@ async def make_report(session: AsyncSession, plan: Plan, name: str) -> Report:
         funnel=[StageRow(stage=_title(stage), n=getattr(totals, stage)) for stage in _FUNNEL],
         by_cluster=[
             ClusterCounts(cluster=cluster, label=cluster or UNKNOWN, **_sum(by_cluster[cluster]).model_dump())
-            for cluster in in_order(by_cluster, plan.clusters)
+            for cluster in in_plan_order(by_cluster, plan.clusters)
         ],
         by_district=[
             DistrictCounts(region=region, district=plan.district(region), **_sum(by_region[region]).model_dump())
-            for region in in_order(by_region, plan.districts)
+            for region in in_plan_order(by_region, plan.districts)
         ],
         acceptance_by_rank=_by_rank(settled),
         endings=[
@@ -103,7 +104,7 @@ async def make_report(session: AsyncSession, plan: Plan, name: str) -> Report:
             )
             for status, reason, n in await figures.count_endings(session, period)
         ],
-        common_keywords=await to_thread.run_sync(_common, asked),
+        common_keywords=await to_thread.run_sync(_common_keywords, keywords),
         engagements=[
             KindRow(kind=kind, label=label, n=engagements.get(kind, 0)) for kind, label in ENGAGEMENT_NAMES.items()
         ],
@@ -123,7 +124,7 @@ async def make_report(session: AsyncSession, plan: Plan, name: str) -> Report:
 _NO_SUPPLY = {"n": 0, "n_added": 0, "n_academicians": 0, "n_overseas": 0, "n_works": 0}
 
 
-def _described(period: Period) -> ReportPeriod:
+def _period_schema(period: Period) -> ReportPeriod:
     note = "" if period.is_complete else f"本期尚未结束，数据截至 {period.until:%Y年%m月%d日}。"
     names = ("name", "label", "first", "last", "until", "is_complete")
     return ReportPeriod(note=note, **{name: getattr(period, name) for name in names})
@@ -134,7 +135,7 @@ def _title(name: str) -> str:
 
 
 def _sum(cells: Iterable[Any]) -> Counts:
-    """Cells of the table by region and cluster, added up; money to the cent of 万元."""
+    """Sum rows of counts per region and cluster. Amounts are rounded to 0.01 万元."""
     counts: dict[str, float] = dict.fromkeys(Counts.model_fields, 0)
     for cell in cells:
         for name in counts:
@@ -154,13 +155,13 @@ def _grouped(cells: Iterable[Any], name: str) -> defaultdict[str | None, list[An
 def _waiting(waits: Sequence[Wait], period: Period) -> Waiting:
     days = [(wait.contacted_on - wait.published_on).days for wait in waits if wait.contacted_on is not None]
     median, p90 = np.percentile(days, [50, 90]).round(1).tolist() if days else (None, None)
-    still = [(period.until - wait.published_on).days for wait in waits if wait.contacted_on is None]
+    still_waiting = [(period.until - wait.published_on).days for wait in waits if wait.contacted_on is None]
     return Waiting(
         n_contacted=len(days),
         median_days=median,
         p90_days=p90,
-        n_waiting=len(still),
-        longest_waiting_days=max(still, default=None),
+        n_waiting=len(still_waiting),
+        longest_waiting_days=max(still_waiting, default=None),
     )
 
 
@@ -175,29 +176,29 @@ def _by_rank(settled: Iterable[Any]) -> list[RankRow]:
     ]
 
 
-def _common(asked: Iterable[Asked]) -> list[KeywordRow]:
-    """Keywords that demands of several organizations share, however they are written; those of most of them first."""
+def _common_keywords(demands: Iterable[DemandKeywords]) -> list[KeywordRow]:
+    """Return the folded keywords that demands of several organizations share, most organizations first."""
     names: dict[str, str] = {}
-    found: defaultdict[str, list[Asked]] = defaultdict(list)
-    for one in asked:
-        for keyword, written in {fold(word): word for word in one.keywords}.items():
+    demands_with: defaultdict[str, list[DemandKeywords]] = defaultdict(list)
+    for demand in demands:
+        for keyword, written in {fold(word): word for word in demand.keywords}.items():
             names.setdefault(keyword, written)
-            found[keyword].append(one)
+            demands_with[keyword].append(demand)
     rows = [
         KeywordRow(
             keyword=names[keyword],
-            n_enterprises=len({one.organization_id for one in those}),
-            n_demands=len(those),
-            clusters="、".join(sorted({one.cluster for one in those if one.cluster})),
+            n_enterprises=len({demand.organization_id for demand in sharing}),
+            n_demands=len(sharing),
+            clusters="、".join(sorted({demand.cluster for demand in sharing if demand.cluster})),
         )
-        for keyword, those in found.items()
+        for keyword, sharing in demands_with.items()
     ]
     common = [row for row in rows if row.n_enterprises > 1]
     return sorted(common, key=lambda row: (-row.n_enterprises, -row.n_demands, row.keyword))[:MAX_KEYWORDS]
 
 
 def _target_rows(targets: Targets) -> dict[str, Any]:
-    """The three tables of targets; of districts and clusters only those with a plan or something counted."""
+    """Return the three tables of targets. Districts and clusters without a plan and without a count are left out."""
     compared = ("plan", "actual", "share")
     return {
         "targets": [TargetRow(**target.model_dump(include={"name", "label", *compared})) for target in targets.items],

@@ -1,7 +1,7 @@
-"""A report as a workbook: figures, tables and charts where a template has its placeholders.
+"""Fill an Excel template with figures, tables and charts.
 
-A cell that holds nothing but a placeholder becomes a number; a table grows down from its cell, headings in the style
-of that cell, rows in the style of the cell below; a chart is anchored at its cell and refers to the table in the same
+A cell that holds only a placeholder becomes a number. A table grows down from its cell; its headings take the style of
+that cell, its rows the style of the cell below. A chart is anchored at its cell and refers to its table in the same
 workbook.
 """
 
@@ -25,10 +25,10 @@ from matching_service.reports.content import (
     PLACEHOLDER,
     Cell,
     Column,
-    in_words,
+    as_text,
+    placeholder_error,
     table_columns,
     table_rows,
-    unknown,
     value_at,
     value_names,
 )
@@ -37,7 +37,7 @@ from matching_service.reports.schemas import PERCENT, Report
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A cell with placeholders. ``kind``: table or chart where it holds nothing else, None for values in a text."""
+    """A cell with placeholders. ``kind`` is table or chart if the cell holds only that, else None: values in a text."""
 
     sheet: Worksheet
     cell: SheetCell
@@ -46,26 +46,26 @@ class _Place:
 
 
 def mistakes_in_workbook(template: bytes) -> list[str]:
-    """Everything in a template that could not be filled, with its cell."""
+    """Return a message for every placeholder that cannot be filled, with its cell."""
     places = list(_places(load_workbook(BytesIO(template))))
     tables = {place.name for place in places if place.kind == "table"}
-    found: list[str] = []
+    mistakes: list[str] = []
     for place in places:
         for kind, name in PLACEHOLDER.findall(str(place.cell.value)):
             where = f"{place.sheet.title}!{place.cell.coordinate} {{{{{kind}{':' if kind else ''}{name}}}}}"
-            if (wrong := unknown(kind or None, name)) is not None:
-                found.append(f"{where}: {wrong}")
+            if (error_message := placeholder_error(kind or None, name)) is not None:
+                mistakes.append(f"{where}: {error_message}")
             elif kind and place.kind is None:
-                found.append(f"{where}: 须独占一个单元格 must be alone in its cell")
-            elif kind == "table" and (taken := _taken(place)) is not None:
-                found.append(f"{where}: 下方 {taken} 须为空 below it {taken} must be empty")
+                mistakes.append(f"{where}: 须独占一个单元格 must be alone in its cell")
+            elif kind == "table" and (occupied := _occupied_cell(place)) is not None:
+                mistakes.append(f"{where}: 单元格 {occupied} 须为空 cell {occupied} must be empty")
             elif kind == "chart" and CHARTS[name].table not in tables:
-                found.append(f"{where}: 缺少 needs {{{{table:{CHARTS[name].table}}}}}")
-    return found
+                mistakes.append(f"{where}: 缺少 needs {{{{table:{CHARTS[name].table}}}}}")
+    return mistakes
 
 
 def write_workbook(template: bytes, report: Report) -> bytes:
-    """The template with the report's figures in it; CPU work. The template has no mistakes."""
+    """Fill the template with the report. CPU work. Requires a template without mistakes."""
     book = load_workbook(BytesIO(template))
     columns = table_columns()
     places = list(_places(book))
@@ -95,8 +95,8 @@ def _places(book: Workbook) -> Iterator[_Place]:
                     yield _Place(sheet, cell, kind, name)
 
 
-def _taken(place: _Place) -> str | None:
-    """A cell that is filled where the table may come to stand."""
+def _occupied_cell(place: _Place) -> str | None:
+    """Return the first cell with a value in the columns of the table, from its row down."""
     width = len(table_columns()[place.name])
     area = place.sheet.iter_rows(
         min_row=place.cell.row, min_col=place.cell.column, max_col=place.cell.column + width - 1
@@ -115,7 +115,7 @@ def _write_values(cell: SheetCell, report: Report) -> None:
         return
 
     def words(match: Any) -> str:
-        return in_words(value_at(report, match[2]), is_share=PERCENT in fields[match[2]].metadata)
+        return as_text(value_at(report, match[2]), is_share=PERCENT in fields[match[2]].metadata)
 
     _set(cell, PLACEHOLDER.sub(words, text), is_share=False)
 
@@ -132,11 +132,11 @@ def _write_table(place: _Place, columns: list[Column], rows: list[list[Cell]]) -
 
 
 def _set(cell: SheetCell, value: Cell, *, is_share: bool) -> None:
-    """A number stays one; a text is never a formula, whatever it begins with."""
+    """Write a value. A number stays a number; a text never becomes a formula, whatever it begins with."""
     if isinstance(value, datetime):
         value = in_china(value).replace(tzinfo=None)
     elif isinstance(value, bool):
-        value = in_words(value)
+        value = as_text(value)
     cell.value = value
     if isinstance(value, str):
         cell.data_type = "s"

@@ -1,1 +1,1 @@
-"""From a text to its terms. Pure: strings in, counts and offsets out; no database, no HTTP."""
+"""Turn a text into terms. Pure: strings in, counts and offsets out; no database, no HTTP."""

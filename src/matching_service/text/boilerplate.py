@@ -1,6 +1,7 @@
-"""Sentences of a demand that introduce the company or hope for income, but say nothing of the problem.
+"""Remove the sentences of a demand that introduce the company or promise income.
 
-Two demands of one author, or of two companies with the same past, share them without being alike.
+They say nothing about the problem. Two demands of one author, or of two companies with a similar history, share such
+sentences without being alike.
 """
 
 import re
@@ -19,7 +20,7 @@ _INCOME = re.compile(r"经济效益|社会效益|利润|新增产值|投资回�
 
 
 def without_boilerplate(text: str) -> str:
-    """The text without such sentences; empty when it has no others."""
+    """Return the text without its boilerplate sentences; empty if it has no other sentence."""
     sentences = (match.group() for match in _SENTENCE.finditer(text))
     return "".join(sentence for sentence in sentences if not _is_boilerplate(sentence))
 

@@ -1,4 +1,4 @@
-"""Which language a text is in: told by its script, and where that does not decide, by what was declared."""
+"""Detect the language of a text from its script. Where the script does not decide, the declared language does."""
 
 import re
 import unicodedata
@@ -8,20 +8,20 @@ _HANGUL = re.compile("[\uac00-\ud7af\u1100-\u11ff]")
 _HAN = re.compile("[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
 _LATIN_WORD = re.compile("(?<![A-Za-z0-9\u00c0-\u024f])[A-Z]?[a-z\u00df-\u024f]{3,}(?![A-Za-z0-9])")
-"""A word as prose has it; not PLC, MES, LiFePO4 or HPLC-MS, which every language writes alike."""
+"""A word of prose. Excludes PLC, MES, LiFePO4 and HPLC-MS, which look the same in every language."""
 _OTHER_LATIN = frozenset({"de", "fr", "es", "it", "pt"})
 _MIN_SHARE_OF_HAN = 0.1
 _MIN_LETTERS = 6
-"""Fewer letters in words are no sentence of any language."""
+"""Fewer letters than this in Latin words do not decide the language."""
 
 
 def language_of(text: str, declared: str = "zh") -> str:
-    """ISO 639-1 code of a text's main language.
+    """Return the ISO 639-1 code of the text's main language.
 
-    Japanese by its kana, Korean by Hangul, Russian by Cyrillic, Chinese by its characters, English for Latin letters
-    unless another language of these was declared. A Chinese text with Latin abbreviations, chemical formulas or
-    a model number is Chinese; a Latin text with a Chinese name in it is not. Without words (PLC alone, a number):
-    what was declared.
+    Kana means Japanese, Hangul Korean, Cyrillic Russian, Chinese characters Chinese. Latin letters mean English unless
+    ``declared`` is another language with Latin letters. A Chinese text stays Chinese when it holds abbreviations,
+    formulas or model numbers; a Latin text stays Latin when it holds a Chinese name. A text without words (PLC alone,
+    a number) has the declared language.
     """
     text = unicodedata.normalize("NFKC", text)
     if _KANA.search(text):

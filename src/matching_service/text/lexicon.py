@@ -1,8 +1,8 @@
 """The words we add to general Chinese: domain terms, stop words, synonyms. Read once, immutable, versioned.
 
-Files in ``data/``: ``userdict.txt`` (word, frequency, part of speech), ``stopwords.txt`` (a word a line; with a +
-before it a word that still counts as one, but without its characters),
-``synonyms.txt`` (a group a line, separated by commas). Lines that start with # are comments.
+Files in ``data/``: ``userdict.txt`` (one word a line with its frequency and part of speech), ``stopwords.txt`` (one
+word a line; a leading + marks a bare word), ``synonyms.txt`` (one group a line, separated by commas). Lines that start
+with # are comments.
 """
 
 import hashlib
@@ -19,9 +19,12 @@ _BARE = "+"
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """``user_words``: frequency per word. ``stop_words``: words without a topic. ``bare_words``: words that people
-    search for (公司) but whose characters say nothing. ``canonical``: per synonym, the term that stands for its whole
-    group. All folded. ``version`` changes when any of them does.
+    """The added words, all folded. ``version`` changes when any of them changes.
+
+    user_words : word -> frequency for the segmenter.
+    stop_words : words that carry no topic; they are dropped.
+    bare_words : words that people search for (公司) but whose single characters say nothing; they get no n-grams.
+    canonical : synonym -> the member that stands for its group.
     """
 
     user_words: Mapping[str, int]
@@ -40,7 +43,7 @@ def default_lexicon() -> Lexicon:
 
 
 def parse_lexicon(user_dictionary: str, stop_words: str, synonyms: str) -> Lexicon:
-    """Build a lexicon from the texts of the three files; raises ValueError naming a bad line."""
+    """Build a lexicon from the contents of the three files. Raises ValueError that quotes a bad line."""
     digest = hashlib.sha256()
     for part in (_FORMAT_VERSION, user_dictionary, stop_words, synonyms):
         digest.update(part.encode() + b"\0")
@@ -67,7 +70,7 @@ def _parse_user_words(content: str) -> Iterator[tuple[str, int]]:
     for line in _lines(content):
         word, frequency, *_ = [*line.rsplit(maxsplit=2), ""]
         if not frequency.isdecimal() or int(frequency) == 0:
-            raise ValueError(f"user dictionary: expected 'word frequency tag' with a frequency above 0, found {line!r}")
+            raise ValueError(f"user dictionary: expected 'word frequency tag' with a frequency above 0, got {line!r}")
         yield fold(word), int(frequency)
 
 
@@ -77,5 +80,5 @@ def _parse_synonyms(content: str) -> Iterator[tuple[str, str]]:
         members = [fold(member.strip()) for member in line.split(",") if member.strip()]
         for member in members:
             if seen.setdefault(member, members[0]) != members[0]:
-                raise ValueError(f"synonyms: {member!r} stands in two groups, the second is {line!r}")
+                raise ValueError(f"synonyms: {member!r} is in two groups, the second is {line!r}")
             yield member, members[0]

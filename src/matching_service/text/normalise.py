@@ -1,8 +1,8 @@
-"""Folding: the many ways to write one text become one, and every folded character knows where it came from.
+"""Fold the many spellings of a text into one, and map every folded character to its place in the original.
 
-Folded are: compatibility forms (NFKC: full-width letters, ㎡, ligatures), case, traditional characters,
-dashes, invisible characters, thousands separators, and the space between a number and its unit.
-Cutting a text into words is not done here.
+Folding normalises compatibility forms (NFKC: full-width letters, ㎡, ligatures), case, traditional characters and
+dashes. It drops invisible characters, thousands separators and the space between a number and its unit.
+Segmentation into words is in ``segment.py``.
 """
 
 import re
@@ -22,33 +22,33 @@ _UNITS = (
 )
 _INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]")
 _SEPARATORS = re.compile(
-    rf"[, \t](?<=\d.)(?:(?<=,)(?=\d{{3}}(?!\d))|(?<=[ \t])[ \t]*(?=(?:{_UNITS})(?![a-z])))"  # first what is rare
+    rf"[, \t](?<=\d.)(?:(?<=,)(?=\d{{3}}(?!\d))|(?<=[ \t])[ \t]*(?=(?:{_UNITS})(?![a-z])))"  # rarest part first
 )
 _STEADY = re.compile(r"[ -~\u4e00-\u9fff]+(?=[ -~\u4e00-\u9fff]|\Z)")
-"""Characters that composing leaves as they are; without the last one where another may join it."""
+"""A run of characters that NFKC does not change. Excludes its last character if a combining one may follow."""
 
 Spans = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A folded text and, per folded character, the half-open span of the original text that it stands for.
+    """A folded text and, per folded character, the half-open span of the original text behind it.
 
-    ``spans`` is None when every character maps to itself, which is the common case.
+    ``spans`` is None in the common case, when every character maps to the same position.
     """
 
     text: str
     spans: Spans | None
 
     def original_span(self, start: int, end: int) -> tuple[int, int]:
-        """The span of the original text behind ``text[start:end]``; needs start < end."""
+        """Return the span of the original text behind ``text[start:end]``. Requires start < end."""
         if self.spans is None:
             return start, end
         return self.spans[start][0], self.spans[end - 1][1]
 
 
 def fold(text: str) -> str:
-    """The folded text alone, some two times faster. Folding twice changes nothing."""
+    """Return the folded text without spans, about twice as fast. Idempotent."""
     folded = _INVISIBLE.sub("", _fold_single_characters(text))
     if not unicodedata.is_normalized("NFKC", folded):
         folded, _ = _compose(folded, None)
@@ -56,7 +56,7 @@ def fold(text: str) -> str:
 
 
 def fold_with_spans(text: str) -> Folded:
-    """Fold ``text`` and keep, for each folded character, where it stood in ``text``."""
+    """Fold ``text`` and keep the original span of each folded character."""
     folded, spans = _delete(_INVISIBLE, _fold_single_characters(text), None)
     if not unicodedata.is_normalized("NFKC", folded):
         folded, spans = _compose(folded, spans)
@@ -64,8 +64,9 @@ def fold_with_spans(text: str) -> Folded:
 
 
 def simplify(text: str) -> str:
-    """Compatibility forms and traditional characters made ordinary; case and everything else stays. For readers that
-    know only one spelling.
+    """Replace compatibility forms and traditional characters; keep case and the rest.
+
+    For models that were trained on simplified Chinese only.
     """
     return str(_simplifier().convert(unicodedata.normalize("NFKC", text)))
 
@@ -77,7 +78,7 @@ def _simplifier() -> OpenCC:
 
 @cache
 def _single_characters() -> dict[int, str]:
-    """Characters whose folding is one character and does not depend on their neighbours."""
+    """Map code points to their folded character, for characters that fold to one, independent of their neighbours."""
     convert = _simplifier().convert
     han = "".join(
         map(
@@ -91,21 +92,21 @@ def _single_characters() -> dict[int, str]:
         character = chr(code)
         if unicodedata.combining(character) or 0xD800 <= code <= 0xDFFF:
             continue
-        one, before = character, ""
-        while one != before:  # some need two rounds: a superscript minus is a minus, and that is a dash
-            before = one
-            one = unicodedata.normalize("NFKC", one)
-            one = one.lower() if len(one.lower()) == 1 else one
-            one = _DASHES.get(one, simplified.get(one, one))
-        if len(one) == 1 and one != character and not unicodedata.combining(one):
-            table[code] = one
-    table[ord("İ")] = "i"  # the one letter whose lower case is two characters
+        folded, before = character, ""
+        while folded != before:  # some need two rounds: a superscript minus becomes a minus, then a dash
+            before = folded
+            folded = unicodedata.normalize("NFKC", folded)
+            folded = folded.lower() if len(folded.lower()) == 1 else folded
+            folded = _DASHES.get(folded, simplified.get(folded, folded))
+        if len(folded) == 1 and folded != character and not unicodedata.combining(folded):
+            table[code] = folded
+    table[ord("İ")] = "i"  # the only letter whose lower case is two characters
     table[ord("µ")] = "μ"
     return table
 
 
 def _fold_single_characters(text: str) -> str:
-    """What ``translate`` does with the table, some four times faster on a text of which little changes."""
+    """Do the same as ``str.translate``, about four times faster on a text with few changes."""
     table = _single_characters()
     return _single_character().sub(lambda match: table[ord(match[0])], text)
 
@@ -116,8 +117,8 @@ def _single_character() -> re.Pattern[str]:
 
 
 def _compose(text: str, spans: Spans | None) -> tuple[str, Spans]:
-    """NFKC cluster by cluster (a base character and what combines with it), so that positions are known."""
-    before = _known(text, spans)
+    """Apply NFKC to each cluster (a base character and its combining ones), so that every position stays known."""
+    before = _spans_or_identity(text, spans)
     characters: list[str] = []
     after: Spans = []
     start = 0
@@ -146,11 +147,11 @@ def _joins_previous(character: str) -> bool:
 
 
 def _delete(pattern: re.Pattern[str], text: str, spans: Spans | None) -> tuple[str, Spans | None]:
-    """The text without what the pattern matches; the same objects when that is nothing."""
+    """Delete the matches of the pattern. Returns the given objects if there are none."""
     matches = list(pattern.finditer(text))
     if not matches:
         return text, spans
-    before = _known(text, spans)
+    before = _spans_or_identity(text, spans)
     kept: list[str] = []
     after: Spans = []
     position = 0
@@ -161,5 +162,5 @@ def _delete(pattern: re.Pattern[str], text: str, spans: Spans | None) -> tuple[s
     return "".join([*kept, text[position:]]), after + before[position:]
 
 
-def _known(text: str, spans: Spans | None) -> Spans:
+def _spans_or_identity(text: str, spans: Spans | None) -> Spans:
     return spans if spans is not None else [(i, i + 1) for i in range(len(text))]

@@ -1,7 +1,7 @@
 """Numbers with units: 1000mm, 1 m, 1米 and 100厘米 are one length, so they become one term.
 
-Works on folded text, where case is gone. So a prefix is read only where it has one meaning for that unit
-(mPa is rare beside MPa, but mW and MW are both common: they stay apart from W).
+Works on folded text, which has lost its case. A prefix is therefore converted only where it has one common meaning for
+the unit: mPa is rare beside MPa, but mW and MW are both common, so neither is converted to W.
 """
 
 import re
@@ -53,11 +53,11 @@ _PATTERN = re.compile(
     + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
     + r")(?![a-z0-9])(?!(?<=[\u4e00-\u9fff])(?![以或的至到左不内上下长宽高厚深远])[\u4e00-\u9fff])"
 )
-"""A unit in Chinese characters is none where the next character may make another word of it: 4.0升级, 10米线."""
+"""A Chinese unit does not count if the next character may form another word with it: 4.0升级, 10米线."""
 
 
 class Quantity(NamedTuple):
-    """``term`` is the same for equal quantities and begins with =, which no word does."""
+    """A quantity and its half-open span. Equal quantities have the same ``term``; it begins with =, as no word does."""
 
     term: str
     start: int
@@ -65,7 +65,7 @@ class Quantity(NamedTuple):
 
 
 def find_quantities(folded: str) -> Iterator[Quantity]:
-    """The quantities of a folded text, from left to right."""
+    """Yield the quantities of a folded text from left to right."""
     for match in _PATTERN.finditer(folded):
         factor, base = _UNITS[match[2]]
         yield Quantity(f"={float(match[1]) * factor:.6g}{base}", *match.span())

@@ -1,8 +1,8 @@
-"""Cutting a folded text into pieces, and a piece into words.
+"""Cut a folded text into pieces, and a piece into words.
 
-Chinese goes to rjieba, which is jieba's algorithm and dictionary, without the hidden Markov model, so that every word
-comes from a dictionary that a reader can open. Everything else (Latin, digits, other scripts) is cut by
-one regular expression, because jieba breaks 0.45mm and HPLC-MS apart.
+rjieba cuts the Chinese: it has jieba's algorithm and dictionary. Its hidden Markov model is off, so that every word
+comes from a dictionary that people can read. One regular expression cuts the rest (Latin, digits, other scripts),
+because jieba breaks 0.45mm and HPLC-MS apart.
 """
 
 import re
@@ -18,7 +18,7 @@ from matching_service.text.lexicon import Lexicon
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff"
 _HAN_RUN = re.compile(f"[{_HAN}]+")
 _JIEBA_HAN = ("\u4e00", "\u9fd5")
-"""First and last of the characters that jieba makes words of. It gives rarer ones one by one; rjieba need not."""
+"""The range of characters that jieba joins into words. jieba returns rarer ones one by one; rjieba may join them."""
 _OTHER_RUN = rf"[^\W_{_HAN}]+(?:[.\-+/][^\W_{_HAN}]+)*%?"
 _OTHER = re.compile(_OTHER_RUN)
 _CONNECTOR = re.compile(r"[.\-+/]")
@@ -27,7 +27,7 @@ _MIN_FREQUENCY = 3
 
 
 class Word(NamedTuple):
-    """A word and its half-open span in the piece that holds it. Words may overlap: a compound and its parts."""
+    """A word and its half-open span in its piece. Words may overlap: a compound and its parts."""
 
     text: str
     start: int
@@ -35,7 +35,7 @@ class Word(NamedTuple):
 
 
 class Segmenter:
-    """Cuts texts by one lexicon. Immutable once built, so for any number of threads; built in a tenth of a second."""
+    """Cuts texts with one lexicon. Immutable, so threads may share it. Building one takes 0.1 s."""
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._stop_words = lexicon.stop_words
@@ -44,11 +44,11 @@ class Segmenter:
         self._pieces = re.compile(_pieces(self._mixed))
 
     def cut(self, folded: str) -> list[str]:
-        """The text in pieces, which joined are the text again.
+        """Split the text into pieces. Joined, they give the text again.
 
         A piece is a Chinese word, a word of the lexicon that is not all Chinese (3d打印), a run of other letters and
-        digits with what connects them (hplc-esi-ms), or any other character. What words a piece holds depends on
-        nothing beside it.
+        digits with their connectors (hplc-esi-ms), or any other single character. The words in a piece do not depend
+        on its neighbours.
         """
         pieces: list[str] = []
         for chinese, other in self._pieces.findall(folded):
@@ -59,7 +59,7 @@ class Segmenter:
         return pieces
 
     def words_in(self, piece: str) -> list[Word]:
-        """The words of a piece, inner ones before the whole, without stop words and the words inside them."""
+        """Return the words of a piece, inner ones before the whole, without stop words and the words inside them."""
         if piece in self._mixed:
             words = [Word(piece, 0, len(piece))]
         elif is_chinese(piece):
@@ -72,7 +72,7 @@ class Segmenter:
         return _outside(words, stops) if stops else words
 
     def _inner_words(self, word: str) -> Iterator[Word]:
-        """The words of two and three characters inside a longer one, as jieba's search mode gives them."""
+        """Yield the words of two and three characters inside a longer one, like jieba's search mode."""
         for length in (2, 3):
             for start in range(len(word) - length + 1 if len(word) > length else 0):
                 if self._jieba.has_word(word[start : start + length]):
@@ -80,11 +80,11 @@ class Segmenter:
 
 
 def jieba_with(lexicon: Lexicon) -> rjieba.Jieba:
-    """The dictionary of jieba and the Chinese words of the lexicon.
+    """Build a segmenter from jieba's dictionary and the Chinese words of the lexicon.
 
-    A synonym or stop word must come out as one word to be of use, so one that is in no dictionary gets the frequency
-    that makes it so. For a word that jieba knows, the lexicon's frequency replaces its own, in the total as well;
-    jieba's add_word would count both, and cut some texts otherwise (docs/decisions/0012).
+    A synonym or stop word takes effect only if it is cut as one word. One that is in no dictionary therefore gets a
+    frequency high enough for that. For a word that jieba knows, the lexicon's frequency replaces jieba's, in the total
+    as well. jieba's own add_word counts both in the total and so cuts some texts differently (docs/decisions/0012).
     """
     jieba = rjieba.Jieba()
     for word, frequency in lexicon.user_words.items():
@@ -97,17 +97,17 @@ def jieba_with(lexicon: Lexicon) -> rjieba.Jieba:
 
 
 def is_chinese(text: str) -> bool:
-    """Whether the text is of Chinese characters alone."""
+    """Tell whether the text consists of Chinese characters only."""
     return _HAN_RUN.fullmatch(text) is not None
 
 
 def han_runs(folded: str) -> Iterator[re.Match[str]]:
-    """The maximal runs of Chinese characters."""
+    """Yield the maximal runs of Chinese characters."""
     return _HAN_RUN.finditer(folded)
 
 
 def _parts(run: str) -> Iterator[Word]:
-    """The pieces of a joined run such as hplc-esi-ms; a quantity such as 0.45mm is one piece."""
+    """Yield the parts of a joined run such as hplc-esi-ms. A quantity such as 0.45mm has none."""
     start = 0
     pieces = _CONNECTOR.split(run)
     if len(pieces) == 1 or _QUANTITY.fullmatch(run):
@@ -119,7 +119,7 @@ def _parts(run: str) -> Iterator[Word]:
 
 
 def _outside(words: list[Word], stops: list[Word]) -> list[Word]:
-    """The words that do not lie in a stretch of overlapping stop words."""
+    """Return the words that do not lie inside a stretch of overlapping stop words."""
     stretches: list[tuple[int, int]] = []
     for _, start, end in sorted(stops, key=lambda word: word.start):
         if stretches and start < stretches[-1][1]:
@@ -129,16 +129,17 @@ def _outside(words: list[Word], stops: list[Word]) -> list[Word]:
     starts = [start for start, _ in stretches]
 
     def is_outside(word: Word) -> bool:
-        before = bisect_right(starts, word.start) - 1  # the last stretch that begins by then
+        before = bisect_right(starts, word.start) - 1  # the last stretch that starts at or before the word
         return before < 0 or stretches[before][1] < word.end
 
     return [word for word in words if is_outside(word)]
 
 
 def _pieces(mixed: Collection[str]) -> str:
-    """A pattern of two groups, one of which matches at any character: a run for jieba, or another piece.
+    """Return a pattern of two groups: a run for jieba, or any other piece. One of them matches at any position.
 
-    A run ends where a mixed word begins. Few Chinese characters begin one, and only at those it is looked for.
+    A run ends where a mixed word begins. Few Chinese characters begin a mixed word, so the pattern looks ahead only
+    at those.
     """
     first, last = _JIEBA_HAN
     beginnings = {word[0] for word in mixed}
@@ -150,7 +151,7 @@ def _pieces(mixed: Collection[str]) -> str:
 
 
 def _alternatives(words: Collection[str]) -> str:
-    """A pattern for literal words, longest first, that does not match inside a longer Latin word."""
+    """Return a pattern for literal words, longest first. It does not match inside a longer Latin word."""
     if not words:
         return r"(?!)"
     by_first = groupby(sorted(set(words), key=lambda word: (word[0], -len(word), word)), key=lambda word: word[0])

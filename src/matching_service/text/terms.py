@@ -1,7 +1,7 @@
-"""Terms are what the index counts: words (synonyms folded into one), quantities, and character 1- and 2-grams.
+"""The terms that the index counts: words (synonyms folded into one), quantities, and character 1- and 2-grams.
 
-Character n-grams find what segmentation misses (测试 inside 测试工具箱, a term in no dictionary); words
-tell which n-grams belong together. N-grams do not cross a stop word or a bare one (公司), and carry a mark, so that the
+Character n-grams match where segmentation fails (测试 inside 测试工具箱, a word in no dictionary); words tell which
+n-grams belong together. N-grams do not cross stop words or bare words (公司). They carry a mark, so that the
 character 泵 and the word 泵 are different terms. A group of synonyms is one term with a mark of its own.
 """
 
@@ -38,11 +38,15 @@ class Occurrence(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """What a piece of a text says, whatever stands beside it.
+    """The terms of one piece of a text, independent of its neighbours.
 
-    ``places``: its terms with their spans in it, in the order of ``find_terms``; the ``n_at_last`` last ones start at
-    its last character. ``first`` and ``last``: the characters at its ends that make a bigram with a neighbour's, the
-    last one marked; empty where none may. ``words``: those of its terms that are words of two characters or more.
+    terms : all terms of the piece.
+    words : those that are words of two characters or more, each once.
+    places : the terms with their spans in the piece, in the order of ``find_terms``.
+    n_at_last : number of places at the end of ``places`` that start at the piece's last character.
+    first, last : the first and last character if it may form a bigram with the neighbour's, else empty. ``last``
+        carries the n-gram mark.
+    length : number of characters.
     """
 
     terms: tuple[str, ...]
@@ -56,9 +60,7 @@ class _Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """A text as it was read. It is small, and the places of some terms are found in it in a fifth of the time that
-    reading takes, so it pays to keep it.
-    """
+    """The analysed form of a text. It is small, and looking up terms in it is five times faster than the analysis."""
 
     readings: Sequence[_Reading]
     quantities: Sequence[Quantity]
@@ -66,18 +68,18 @@ class ReadText:
 
     @property
     def words(self) -> set[str]:
-        """Its different words of two characters or more."""
+        """The distinct words of two characters or more."""
         return {word for reading in self.readings for word in reading.words}
 
     def places(self) -> list[Place]:
-        """Every term with its span in the text as it was written, in order of their start."""
+        """Return every term with its span in the original text, in order of start."""
         places = _places(self.readings)
         for quantity in self.quantities:
             insort(places, quantity, key=_order)
-        return self._as_written(places)
+        return self._in_original(places)
 
     def places_of(self, wanted: AbstractSet[str]) -> list[Place]:
-        """``places`` of these terms alone."""
+        """Return the places of the wanted terms only, in the same order."""
         places: list[Place] = [quantity for quantity in self.quantities if quantity.term in wanted]
         offset, left = 0, ""
         for terms, _, inside, _, first, last, length in self.readings:
@@ -87,9 +89,9 @@ class ReadText:
                 places += [(term, offset + start, offset + end) for term, start, end in inside if term in wanted]
             offset, left = offset + length, last
         places.sort(key=_order)
-        return self._as_written(places)
+        return self._in_original(places)
 
-    def _as_written(self, places: list[Place]) -> list[Place]:
+    def _in_original(self, places: list[Place]) -> list[Place]:
         return places if self.spans is None else _original(places, self.spans)
 
 
@@ -98,10 +100,10 @@ def is_ngram(term: str) -> bool:
 
 
 class Analyzer:
-    """Texts to terms, by one lexicon, for any number of threads; building takes a fifth of a second.
+    """Turns texts into terms with one lexicon. Threads may share it. Building one takes 0.2 s.
 
-    A text is cut into pieces that can be read one by one, and what was read once is remembered: a text of new
-    combinations has hardly any new words.
+    A text is cut into pieces that are analysed one by one. The reading of each piece is cached, because a new text
+    has hardly any new words.
     """
 
     def __init__(self, lexicon: Lexicon) -> None:
@@ -111,7 +113,7 @@ class Analyzer:
         self._known = _Memory(lambda piece: self._read(piece, self._segmenter.words_in(piece)))
 
     def count_terms(self, text: str) -> Counter[str]:
-        """How often each term occurs in ``text``. Empty for a text without letters or digits."""
+        """Count each term of ``text``. Empty for a text without letters or digits."""
         readings, quantities = self._analyse(fold(text))
         terms = [quantity.term for quantity in quantities]
         left = ""
@@ -123,16 +125,16 @@ class Analyzer:
         return Counter(terms)
 
     def find_terms(self, text: str) -> list[Occurrence]:
-        """The same terms with their positions in ``text`` as it was written, in order of their start."""
+        """Return the same terms with their positions in the original ``text``, in order of start."""
         return list(map(Occurrence._make, self.read(text).places()))
 
     def read(self, text: str) -> ReadText:
-        """The text as it is read, from which the places of all terms or of some are taken."""
+        """Analyse the text once, to look up the places of all its terms or of some."""
         folded = fold_with_spans(text)
         return ReadText(*self._analyse(folded.text), folded.spans)
 
     def _analyse(self, folded: str) -> tuple[list[_Reading], list[Quantity]]:
-        """The text as readings of its pieces, one after the other, without words that start in a quantity."""
+        """Return the readings of the pieces, without words that start inside a quantity, and the quantities."""
         pieces = self._segmenter.cut(folded)
         readings = list(map(self._known.__getitem__, pieces))
         quantities = list(find_quantities(folded))
@@ -152,7 +154,7 @@ class Analyzer:
             return _Reading((), (), (), 0, "", "", length)
         places = [(self._term_of(word), start, end) for word, start, end in words]
         covered = _marked(piece, [(start, end) for word, start, end in words if word not in self._bare_words])
-        marked = [""] * length  # its characters as terms
+        marked = [""] * length  # each character as a term
         for run in han_runs(piece):
             for place in range(run.start(), run.end()):
                 if covered[place]:
@@ -173,7 +175,7 @@ class Analyzer:
 
 
 class _Memory(dict[str, _Reading]):
-    """Readings of pieces by piece. When it is full it begins anew, so that it keeps up with what texts are about."""
+    """A cache of readings by piece. It is cleared when full, so that it follows the topics of current texts."""
 
     def __init__(self, read: Callable[[str], _Reading]) -> None:
         super().__init__()
@@ -210,7 +212,7 @@ def find_terms(text: str) -> list[Occurrence]:
 
 
 def _places(readings: Sequence[_Reading]) -> list[Place]:
-    """The terms of pieces that follow one another, and the bigrams across their borders, in the order of find_terms."""
+    """Return the terms of consecutive pieces and the bigrams across their borders, in the order of ``find_terms``."""
     places: list[Place] = []
     offset, left, n_after_left = 0, "", 0
     for _, _, inside, n_at_last, first, last, length in readings:
@@ -223,10 +225,10 @@ def _places(readings: Sequence[_Reading]) -> list[Place]:
 
 
 def _original(places: Sequence[Place], spans: Spans) -> list[Place]:
-    """The places of a folded text in the text as it was written."""
+    """Map places in the folded text to places in the original text."""
     starts, ends = zip(*spans, strict=True) if spans else ((), ())
     original = [(term, starts[start], ends[end - 1]) for term, start, end in places]
-    keeps_order = len(set(starts)) == len(starts)  # otherwise several folded characters stand for one, as in ℃
+    keeps_order = len(set(starts)) == len(starts)  # else one character became several, such as ℃
     return original if keeps_order else sorted(original, key=_order)
 
 
@@ -236,7 +238,7 @@ def _order(place: Place) -> tuple[int, int, str]:
 
 
 def _marked(text: str, spans: list[tuple[int, int]]) -> bytearray:
-    """A byte per character of ``text``: 1 inside any of the half-open spans."""
+    """Return one byte per character of ``text``: 1 inside any of the half-open spans."""
     marked = bytearray(len(text))
     for start, end in spans:
         marked[start:end] = b"\1" * (end - start)
