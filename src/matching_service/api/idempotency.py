@@ -83,7 +83,7 @@ class _KeyedRequest:
         The insertion waits for an equal request that has inserted the row and has not ended.
         """
         row = IdempotentAnswerRow
-        claimed = {"id": self.row_id, "api_key_id": self.api_key_id, "idempotency_key": self.key}
+        claimed: dict[str, Any] = {"id": self.row_id, "api_key_id": self.api_key_id, "idempotency_key": self.key}
         claimed |= {"request_hash": self.request_hash, "created_at": now()}
         insert_new = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(row).values(claimed)
         same_key = (row.api_key_id == self.api_key_id, row.idempotency_key == self.key)
