@@ -27,8 +27,8 @@ from matching_service.shortlists.schemas import DemandChanges, MatchItem
 from matching_service.shortlists.service import latest_matches
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.matching import MatchRunRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import MatchRunRow
 
 WORDS = ["谐波减速器", "陶瓷窑炉", "心肌标志物", "注塑机液压", "铝型材挤压", "光伏逆变器"]
 N_DEMANDS = 6

@@ -34,10 +34,10 @@ from matching_service.runs import service as runs
 from matching_service.store.access import AnsweredProfileRow, IdempotentAnswerRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.database import Database
-from matching_service.store.exchange import DeliveryRow
-from matching_service.store.matching import MatchRunRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import MatchRunRow
+from matching_service.store.webhooks import DeliveryRow
 from matching_service.webhooks.schemas import CreatedWebhook
 
 NAME = "卓砺川"

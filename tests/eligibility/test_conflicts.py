@@ -20,8 +20,8 @@ from matching_service.organizations.service import create_organization, replace_
 from matching_service.profiles.schemas import ProfileCreate
 from matching_service.profiles.service import create_profile
 from matching_service.store.database import Database
-from matching_service.store.matching import DecisionRow
 from matching_service.store.profiles import NEVER_MATCHED
+from matching_service.store.shortlists import DecisionRow
 
 TODAY = date(2026, 11, 23)
 DAY = timedelta(days=1)

@@ -30,8 +30,8 @@ from matching_service.ranking.ranker import rank
 from matching_service.ranking.structured import Circumstances
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.matching import DecisionRow
 from matching_service.store.profiles import NEVER_MATCHED, ProfileRow
+from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import SuggestionRow
 
 N_PROFILES, N_DEMANDS = 40, 6

@@ -32,7 +32,7 @@ from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePat
 from matching_service.profiles.service import create_profile, delete_profile, update_profile, write_contact
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.exchange import FeedRejectionRow, FeedRow
+from matching_service.store.feeds import FeedRejectionRow, FeedRow
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileContactRow, ProfileRow

@@ -19,7 +19,7 @@ from matching_service.profiles.queries import get_profile
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import delete_profile, upsert_profiles
 from matching_service.store.database import Database
-from matching_service.store.matching import DecisionRow
+from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import SuggestionRow
 from matching_service.suggestions.states import RefusalReason, SuggestionStatus
 

@@ -28,8 +28,8 @@ from matching_service.profiles.service import upsert_profiles
 from matching_service.runs.service import DEMANDS_PER_CHUNK
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.ownership import owning
+from matching_service.store.shortlists import MatchListRow, MatchRow, MatchRunRow
 
 WORDS = ["谐波减速器", "陶瓷窑炉", "心肌标志物", "注塑机液压", "铝型材挤压", "光伏逆变器", "柔轮疲劳", "机器视觉"]
 N_DEMANDS = 3 * DEMANDS_PER_CHUNK + 7

@@ -34,8 +34,8 @@ from matching_service.shortlists.schemas import DecisionBody
 from matching_service.shortlists.service import decide, latest_matches
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.matching import MatchListRow, MatchRunRow
 from matching_service.store.outbox import OutboxRow
+from matching_service.store.shortlists import MatchListRow, MatchRunRow
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from matching_service.profiles.service import create_profile, delete_profile, up
 from matching_service.ranking.encoder import NoEncoder
 from matching_service.store.access import AnsweredProfileRow, IdempotentAnswerRow
 from matching_service.store.database import Database
-from matching_service.store.exchange import DeliveryRow, WebhookRow
 from matching_service.store.outbox import OutboxRow, last_seq
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.webhooks import DeliveryRow, WebhookRow
 from matching_service.webhooks import service as webhooks
 from matching_service.webhooks.deliveries import queue_events
 from matching_service.webhooks.schemas import WebhookCreate

@@ -20,7 +20,7 @@ from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
 from matching_service.store.database import Database
-from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
+from matching_service.store.webhooks import DeliveryRow, WebhookRow, WebhookStateRow
 from matching_service.webhooks import service as webhooks
 from matching_service.webhooks.schemas import WebhookCreate
 

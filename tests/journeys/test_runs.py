@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.clock import now
 from matching_service.runs.queries import get_run
-from matching_service.store.matching import MatchListRow, MatchRunRow
+from matching_service.store.shortlists import MatchListRow, MatchRunRow
 
 
 def _run(http: httpx.Client) -> dict[str, Any]:

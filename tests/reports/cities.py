@@ -11,11 +11,11 @@ from matching_service.foundation.clock import start_of
 from matching_service.store.claims import ClaimRow
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.engagements import EngagementRow
-from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import ProfileRow, WorkRow
 from matching_service.store.programme import ProgrammeRecordRow
 from matching_service.store.projects import MilestoneRow, ProjectRow
+from matching_service.store.shortlists import MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
 
 

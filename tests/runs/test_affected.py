@@ -33,8 +33,8 @@ from matching_service.shortlists.schemas import DecisionBody
 from matching_service.shortlists.service import decide
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.matching import MatchListRow, MatchRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import MatchListRow, MatchRow
 
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 TOP_K = 5

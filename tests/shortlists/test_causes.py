@@ -35,9 +35,9 @@ from matching_service.shortlists.schemas import DecisionBody, DemandChanges, Mov
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
-from matching_service.store.matching import MatchListRow
 from matching_service.store.outbox import events_after, last_seq
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import MatchListRow
 
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 TOP_K = 5

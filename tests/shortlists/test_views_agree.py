@@ -33,9 +33,9 @@ from matching_service.shortlists.schemas import MatchAnswer
 from matching_service.shortlists.service import latest_matches
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.matching import DecisionRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import SuggestionRow
 from matching_service.suggestions.schemas import SuggestionCreate, SuggestionStep
 from matching_service.suggestions.service import create_suggestion, transition_suggestion

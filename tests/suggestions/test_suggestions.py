@@ -27,8 +27,8 @@ from matching_service.profiles.service import create_profile
 from matching_service.ranking.structured import Standing
 from matching_service.shortlists.queries import get_matches, newest_lists
 from matching_service.store.database import Database
-from matching_service.store.matching import DecisionRow
 from matching_service.store.outbox import OutboxRow, last_seqs
+from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import SuggestionRow
 from matching_service.suggestions.queries import get_suggestion, list_transitions
 from matching_service.suggestions.schemas import SuggestionCreate, SuggestionStep

@@ -34,11 +34,11 @@ from matching_service.projects.schemas import ProjectPatch
 from matching_service.projects.service import update_project
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.exchange import DeliveryRow, WebhookRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.projects import ProjectRow
+from matching_service.store.webhooks import DeliveryRow, WebhookRow
 from matching_service.webhooks import service as webhooks
 from matching_service.webhooks.deliveries import delay_after
 from matching_service.webhooks.schemas import WebhookCreate, WebhookPatch

@@ -23,7 +23,7 @@ from matching_service.matching.ranking import rank_many
 from matching_service.runs.chunks import RankMany
 from matching_service.runs.service import RESUME_PATIENCE_S, START_PATIENCE_S
 from matching_service.shortlists.schemas import DemandChanges
-from matching_service.store.matching import RunScope, RunState
+from matching_service.store.shortlists import RunScope, RunState
 
 
 def rerank(

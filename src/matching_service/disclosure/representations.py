@@ -20,10 +20,10 @@ from matching_service.shortlists.queries import get_decisions
 from matching_service.shortlists.visible import visible_lists
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
-from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import NEVER_MATCHED, ProfileRow
+from matching_service.store.shortlists import DecisionRow, MatchListRow, MatchRow
 
 _ORGANIZATION = ("id", "source", "external_id", "name", "kind", "credit_code", "region", "introduction")
 _DEMAND = (

@@ -17,8 +17,8 @@ from matching_service.foundation.clock import is_id
 from matching_service.foundation.errors import Text
 from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.store.demands import DemandRow
-from matching_service.store.matching import DecisionRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import SuggestionRow
 
 _NOT_FOUND = Text("没有该编号的画像。", "There is no profile with this id.")

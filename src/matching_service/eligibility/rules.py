@@ -18,9 +18,9 @@ from matching_service.eligibility.schemas import Code
 from matching_service.foundation.errors import Text
 from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.store.demands import DemandRow
-from matching_service.store.matching import DecisionRow
 from matching_service.store.organizations import ExclusionRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import REFUSED, SuggestionRow
 
 ExclusionOfProfile = aliased(ExclusionRow)

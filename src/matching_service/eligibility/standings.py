@@ -15,7 +15,7 @@ from matching_service.eligibility.schemas import Decision
 from matching_service.ranking.structured import Standing
 from matching_service.store.demands import UNDER_CONTRACT, DemandRow
 from matching_service.store.lookup import id_batches
-from matching_service.store.matching import DecisionRow
+from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import ACCEPTED, REFUSED, SuggestionRow
 
 _KEPT = ("pinned", "shortlisted")

@@ -34,7 +34,7 @@ from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.schemas import ProfileImport, ProfilePatch, Work
 from matching_service.profiles.service import update_profile, upsert_profiles
 from matching_service.store.demands import DemandRow
-from matching_service.store.exchange import FeedRejectionRow, FeedRow
+from matching_service.store.feeds import FeedRejectionRow, FeedRow
 from matching_service.store.lookup import get_by_ids, rows_by_external_id
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import NEVER_MATCHED, ProfileRow

@@ -21,7 +21,7 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, Text, Unavailable
 from matching_service.foundation.outgoing import new_client
 from matching_service.store.database import Database
-from matching_service.store.exchange import FeedRejectionRow, FeedRow
+from matching_service.store.feeds import FeedRejectionRow, FeedRow
 
 _TIMEOUT_S = 60.0
 _MAX_PAGE_BYTES = 64 * 1024 * 1024

@@ -12,8 +12,8 @@ from matching_service.files.formats import replacing
 from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.matching import DecisionRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import SuggestionRow
 
 _DELIMITERS = {".tsv": "\t", ".csv": ","}

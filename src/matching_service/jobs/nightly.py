@@ -15,7 +15,7 @@ from matching_service.runs import service as runs
 from matching_service.runs.chunks import Progress, RankMany
 from matching_service.runs.queries import ClusterChanges
 from matching_service.shortlists.schemas import DemandChanges
-from matching_service.store.matching import MatchListRow, MatchRunRow, RunScope, RunState
+from matching_service.store.shortlists import MatchListRow, MatchRunRow, RunScope, RunState
 
 _MAX_FAILURES = 20
 

@@ -15,10 +15,10 @@ from matching_service.shortlists.queries import IS_VISIBLE
 from matching_service.store.access import IdempotentAnswerRow
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.exchange import DeliveryRow, WebhookStateRow
 from matching_service.store.lookup import in_parts
-from matching_service.store.matching import MatchListRow, MatchRunRow
 from matching_service.store.outbox import OutboxRow
+from matching_service.store.shortlists import MatchListRow, MatchRunRow
+from matching_service.store.webhooks import DeliveryRow, WebhookStateRow
 
 logger = logging.getLogger(__name__)
 KEPT = timedelta(days=30)

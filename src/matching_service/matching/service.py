@@ -48,8 +48,8 @@ from matching_service.shortlists.schemas import ExplanationAnswer, IndexAnswer, 
 from matching_service.shortlists.service import keep_single_list
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_by_ids
-from matching_service.store.matching import RunScope
 from matching_service.store.outbox import last_seqs
+from matching_service.store.shortlists import RunScope
 
 _N_EARLIER = 5
 _N_REVERSE_CANDIDATES = 100

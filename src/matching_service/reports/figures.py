@@ -19,11 +19,11 @@ from matching_service.store.days import sql_day_of
 from matching_service.store.demands import UNDER_CONTRACT, DemandRow
 from matching_service.store.demands import DemandTransitionRow as Transition
 from matching_service.store.engagements import EngagementRow
-from matching_service.store.matching import ListState, MatchListRow, MatchRow, MatchRunRow, RunState
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import HOME, NEVER_MATCHED, ProfileRow, WorkRow
 from matching_service.store.programme import ProgrammeRecordRow, holds_on
 from matching_service.store.projects import MilestoneRow, ProjectRow
+from matching_service.store.shortlists import ListState, MatchListRow, MatchRow, MatchRunRow, RunState
 from matching_service.store.suggestions import ACCEPTED, REFUSED, SuggestionRow, SuggestionTransitionRow
 
 STAGES: dict[str, Iterable[str]] = {

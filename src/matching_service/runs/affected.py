@@ -21,9 +21,9 @@ from matching_service.shortlists.lists import ListEntry
 from matching_service.shortlists.queries import PreviousList
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import id_batches
-from matching_service.store.matching import DecisionRow, ListState, MatchListRow, MatchRow, MatchRunRow, RunScope
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import DecisionRow, ListState, MatchListRow, MatchRow, MatchRunRow, RunScope
 from matching_service.store.suggestions import SuggestionRow
 
 _ROUNDING = 1e-6

@@ -21,8 +21,8 @@ from matching_service.shortlists.causes import changes_of, is_demand_changed
 from matching_service.shortlists.lists import ListEntry, NewList, store_lists
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
-from matching_service.store.matching import MatchRunRow, RunScope, RunState
 from matching_service.store.outbox import events_about
+from matching_service.store.shortlists import MatchRunRow, RunScope, RunState
 
 logger = logging.getLogger(__name__)
 _ATTEMPTS = 3

@@ -9,7 +9,7 @@ from matching_service.foundation.errors import Text, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_page, get_row
-from matching_service.store.matching import NIGHT_SCOPES, ListState, MatchListRow, MatchRunRow, RunState
+from matching_service.store.shortlists import NIGHT_SCOPES, ListState, MatchListRow, MatchRunRow, RunState
 
 
 @dataclass(frozen=True, slots=True)

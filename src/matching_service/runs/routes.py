@@ -16,7 +16,7 @@ from matching_service.runs import service as runs
 from matching_service.runs.background import BackgroundRuns
 from matching_service.runs.schemas import FailedDemand, Run, RunBody
 from matching_service.shortlists.schemas import DemandChanges
-from matching_service.store.matching import RunScope
+from matching_service.store.shortlists import RunScope
 
 router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
 

@@ -32,9 +32,9 @@ from matching_service.shortlists.lists import finish_run, new_run
 from matching_service.shortlists.schemas import DemandChanges
 from matching_service.store.database import Database
 from matching_service.store.lookup import in_parts
-from matching_service.store.matching import MatchListRow, MatchRunRow, RunScope, RunState
 from matching_service.store.outbox import last_seq
 from matching_service.store.ownership import is_owned, owning
+from matching_service.store.shortlists import MatchListRow, MatchRunRow, RunScope, RunState
 
 logger = logging.getLogger(__name__)
 DEMANDS_PER_CHUNK = 50

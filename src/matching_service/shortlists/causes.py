@@ -24,9 +24,9 @@ from matching_service.shortlists.lists import ListEntry
 from matching_service.shortlists.queries import PreviousList
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids, id_batches
-from matching_service.store.matching import DecisionRow, MatchRunRow, RunScope
 from matching_service.store.outbox import OutboxRow, events_about
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import DecisionRow, MatchRunRow, RunScope
 from matching_service.store.suggestions import REFUSED, SuggestionRow
 
 _RANKED_DEMAND_FIELDS = frozenset(field.name for field in fields(Query)) | {"organization_id"}

@@ -15,7 +15,8 @@ from matching_service.ranking.explain import Explanation
 from matching_service.ranking.fusion import Weights
 from matching_service.ranking.ranker import RankedProfile
 from matching_service.shortlists.schemas import explanation_body
-from matching_service.store.matching import (
+from matching_service.store.outbox import record_event
+from matching_service.store.shortlists import (
     NIGHT_SCOPES,
     ListState,
     MatchListRow,
@@ -24,7 +25,6 @@ from matching_service.store.matching import (
     RunScope,
     RunState,
 )
-from matching_service.store.outbox import record_event
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.errors import Text, not_found
 from matching_service.store.lookup import get_row, id_batches
-from matching_service.store.matching import DecisionRow, ListState, MatchListRow, MatchRow, MatchRunRow, RunState
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import DecisionRow, ListState, MatchListRow, MatchRow, MatchRunRow, RunState
 
 IS_VISIBLE = and_(MatchListRow.state == ListState.DONE, MatchRunRow.state == RunState.FINISHED)
 """A condition over lists joined with their runs: the list was made, and its run has finished."""

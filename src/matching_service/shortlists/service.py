@@ -17,8 +17,8 @@ from matching_service.shortlists.causes import changes_of
 from matching_service.shortlists.lists import ListEntry, NewList, finish_run, store_lists
 from matching_service.shortlists.schemas import DecisionBody, ExplanationAnswer, IndexAnswer, MatchAnswer, MatchItem
 from matching_service.shortlists.visible import VisibleMatch, visible_lists
-from matching_service.store.matching import DecisionRow, MatchRunRow
 from matching_service.store.outbox import record_event
+from matching_service.store.shortlists import DecisionRow, MatchRunRow
 
 
 async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:

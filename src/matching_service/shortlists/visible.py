@@ -11,8 +11,8 @@ from matching_service.foundation.clock import today
 from matching_service.shortlists.queries import get_decisions, get_matches, newest_lists
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
-from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.shortlists import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,15 @@ from matching_service.store.claims import ClaimRow, ClaimScoreRow
 from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.embeddings import EmbeddingRow
 from matching_service.store.engagements import EngagementRow
-from matching_service.store.exchange import DeliveryRow, FeedRejectionRow, FeedRow, WebhookRow, WebhookStateRow
-from matching_service.store.matching import DecisionRow, MatchListRow, MatchRow, MatchRunRow
+from matching_service.store.feeds import FeedRejectionRow, FeedRow
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
 from matching_service.store.programme import ProgrammeRecordRow
 from matching_service.store.projects import MilestoneRow, ProjectPartnerRow, ProjectRow
+from matching_service.store.shortlists import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
+from matching_service.store.webhooks import DeliveryRow, WebhookRow, WebhookStateRow
 
 __all__ = [
     "AnsweredProfileRow",

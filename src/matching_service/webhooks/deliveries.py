@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from matching_service.foundation.outgoing import Outcome
-from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
 from matching_service.store.lookup import get_by_ids
-from matching_service.store.matching import MatchListRow, MatchRow
 from matching_service.store.outbox import OutboxRow
+from matching_service.store.shortlists import MatchListRow, MatchRow
+from matching_service.store.webhooks import DeliveryRow, WebhookRow, WebhookStateRow
 
 LEASE = timedelta(seconds=60)
 """Renewed at every attempt, which is shorter; whoever was killed is followed by another process after it."""

@@ -22,7 +22,7 @@ from matching_service.api.problems import problem_responses
 from matching_service.api.services import provided, services_of
 from matching_service.disclosure.mapping import Mappings
 from matching_service.foundation.settings import Settings
-from matching_service.store.exchange import DeliveryRow
+from matching_service.store.webhooks import DeliveryRow
 from matching_service.webhooks import service as webhooks
 from matching_service.webhooks.schemas import (
     ChangedDeliveries,

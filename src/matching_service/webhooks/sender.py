@@ -25,7 +25,7 @@ from matching_service.foundation.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DELIVE
 from matching_service.foundation.outgoing import Outcome, new_client, post
 from matching_service.foundation.settings import Settings
 from matching_service.store.database import Database
-from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
+from matching_service.store.webhooks import DeliveryRow, WebhookRow, WebhookStateRow
 from matching_service.webhooks import deliveries
 from matching_service.webhooks.schemas import TrialAnswer
 from matching_service.webhooks.service import secrets_of

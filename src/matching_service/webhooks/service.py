@@ -15,9 +15,9 @@ from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, FieldError, Text, not_found
 from matching_service.foundation.outgoing import check_url
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.store.exchange import DeliveryRow, WebhookRow, WebhookStateRow
 from matching_service.store.lookup import get_page, get_row
 from matching_service.store.outbox import OutboxRow
+from matching_service.store.webhooks import DeliveryRow, WebhookRow, WebhookStateRow
 from matching_service.webhooks.schemas import DeliveryState, WebhookCreate, WebhookPatch
 from matching_service.webhooks.signing import new_secret
 

@@ -1,9 +1,8 @@
-"""Who is told of events and what became of each telling; which feeds of other services are imported."""
+"""Webhook subscriptions, where the sender stands with each, and the deliveries of events."""
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table, Versioned
@@ -71,28 +70,3 @@ class DeliveryRow(Identified, Table):
     next_attempt_at: Mapped[datetime]
     last_status: Mapped[int | None]
     last_error: Mapped[str | None] = mapped_column(String(500))
-
-
-class FeedRow(Identified, Table):
-    """Another service whose feed is imported, and how far it was read."""
-
-    __tablename__ = "feeds"
-
-    name: Mapped[str] = mapped_column(String(30), unique=True)
-    url: Mapped[str] = mapped_column(String(2000))
-    cursor: Mapped[str | None] = mapped_column(String(500))
-    imported_at: Mapped[datetime | None]
-
-
-class FeedRejectionRow(Identified, Table):
-    """An item of a feed that could not be stored; it is kept, and tried again at each import."""
-
-    __tablename__ = "feed_rejections"
-    __table_args__ = (UniqueConstraint("feed_id", "entity", "entity_id"),)
-
-    feed_id: Mapped[str] = mapped_column(ForeignKey("feeds.id", ondelete="CASCADE"))
-    entity: Mapped[str] = mapped_column(String(50))
-    entity_id: Mapped[str] = mapped_column(String(100))
-    item: Mapped[Any] = mapped_column(JSON)
-    errors: Mapped[Any] = mapped_column(JSON)
-    at: Mapped[datetime]
