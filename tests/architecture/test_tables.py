@@ -19,6 +19,7 @@ SOURCE = Path(matching_service.__file__).parent
 BULK = {"insert", "update", "delete", "new_row", "write_rows", "delete_rows", "append", "merge"}
 
 MAY_WRITE = {
+    "AnsweredProfileRow": {"api"},
     "ApiKeyRow": {"access"},
     "AuditRow": {"audit"},
     "ClaimRow": {"claims", "demands"},  # demands: a demand that leaves the list ends what is still offered (0022)
@@ -34,7 +35,7 @@ MAY_WRITE = {
     "ExclusionRow": {"organizations"},
     "FeedRejectionRow": {"feeds"},
     "FeedRow": {"feeds"},
-    "IdempotentAnswerRow": {"api"},
+    "IdempotentAnswerRow": {"api", "jobs"},  # jobs: deletes expired answers
     "MatchListRow": {"shortlists", "runs"},  # runs: a run that begins anew deletes its lists
     "MatchRow": {"shortlists"},
     "MatchRunRow": {"shortlists", "runs"},
@@ -70,9 +71,9 @@ MAY_READ = {
     "MatchRunRow": {"jobs", "reports"},
     "MilestoneRow": {"reports"},
     "OrganizationRow": {"claims", "demands", "disclosure", "feeds", "files", "programme", "reports"},
-    "OutboxRow": {"disclosure", "feeds", "runs", "shortlists", "webhooks"},
+    "OutboxRow": {"api", "disclosure", "feeds", "runs", "shortlists", "webhooks"},
     "ProfileRow": {
-        "claims", "disclosure", "eligibility", "engagements", "feeds", "files", "live_index", "matching", "organizations",
+        "api", "claims", "disclosure", "eligibility", "engagements", "feeds", "files", "live_index", "matching", "organizations",
         "programme", "projects", "reports", "runs", "shortlists", "suggestions",
     },
     "ProgrammeRecordRow": {"files", "reports"},
