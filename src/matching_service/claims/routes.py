@@ -19,7 +19,7 @@ from matching_service.api.deps import (
 )
 from matching_service.api.fields import Blank, EntityId
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer
+from matching_service.api.pages import ListAnswer, answer_all
 from matching_service.api.problems import problem_responses
 from matching_service.claims import queries, service
 from matching_service.claims.schemas import Claim, ClaimCreate, ClaimStep, JudgedClaim, Score, ScoreBody
@@ -97,7 +97,7 @@ async def read_scores(claim_id: str, session: ReadSession) -> ListAnswer[Score]:
     """The score sheets of a claim, oldest first."""
     await queries.get_claim(session, claim_id)
     rows = await queries.list_scores(session, claim_id)
-    return ListAnswer(items=[Score.model_validate(row) for row in rows], next_cursor=None)
+    return answer_all(rows, Score)
 
 
 async def _judged(session: AsyncSession, rows: Sequence[ClaimRow]) -> list[JudgedClaim]:

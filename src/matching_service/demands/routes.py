@@ -21,7 +21,7 @@ from matching_service.api.deps import (
 )
 from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer
+from matching_service.api.pages import ListAnswer, answer_all, answer_page
 from matching_service.api.problems import problem_responses
 from matching_service.demands import queries, service, transitions
 from matching_service.demands.schemas import (
@@ -64,7 +64,7 @@ async def list_demands(
 ) -> ListAnswer[Demand]:
     """List demands, newest first."""
     found = await queries.list_demands(session, page, status=status, cluster=cluster, region=region, q=q)
-    return ListAnswer(items=[Demand.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+    return answer_page(found, Demand)
 
 
 @router.post("/bulk", dependencies=[Idempotent], response_model=BulkAnswer)
@@ -134,7 +134,7 @@ async def read_history(demand_id: str, session: ReadSession) -> ListAnswer[Trans
     """Every transition of a demand, oldest first: who, when, why."""
     await queries.get_demand(session, demand_id)
     rows = await queries.list_transitions(session, demand_id)
-    return ListAnswer(items=[Transition.model_validate(row) for row in rows], next_cursor=None)
+    return answer_all(rows, Transition)
 
 
 @router.get("/{demand_id}/notices", dependencies=[CanRead], responses=problem_responses(404))
@@ -142,7 +142,7 @@ async def read_notices(demand_id: str, session: ReadSession) -> ListAnswer[Deadl
     """Reminders that nobody was contacted about this demand for long, oldest first."""
     await queries.get_demand(session, demand_id)
     rows = await queries.list_notices(session, demand_id)
-    return ListAnswer(items=[DeadlineNotice.model_validate(row) for row in rows], next_cursor=None)
+    return answer_all(rows, DeadlineNotice)
 
 
 @router.get("/{demand_id}/contact", responses=problem_responses(404))

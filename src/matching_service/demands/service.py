@@ -12,12 +12,12 @@ from matching_service.demands.queries import get_contact
 from matching_service.demands.schemas import DemandContact, DemandContactBody, DemandCreate, DemandPatch
 from matching_service.demands.states import EDITABLE, LIFE, DemandStatus
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text, external_id_taken
+from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
 from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.base import assign, changed_fields
 from matching_service.store.batch import Batch, new_row, write_rows
 from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
-from matching_service.store.lookup import rows_by_external_id
+from matching_service.store.lookup import refuse_taken
 from matching_service.store.outbox import record_event
 
 _DEMAND = Text("需求", "Demand")
@@ -27,9 +27,7 @@ _TEXTS = frozenset({"title", "problem", "key_technology", "expected_goal", "keyw
 
 async def create_demand(session: AsyncSession, data: DemandCreate, actor: Principal) -> DemandRow:
     """Store a draft. Raises Conflict for a taken external id, InvalidInput for years in the wrong order."""
-    if data.external_id is not None:
-        for row in (await rows_by_external_id(session, DemandRow, [(data.source, data.external_id)])).values():
-            raise external_id_taken(_DEMAND, data.external_id, row.id)
+    await refuse_taken(session, DemandRow, data.source, data.external_id, what=_DEMAND)
     row = _new(session, data, _values(data, await Affiliations.load(session, [data])), actor)
     session.add_all((row, _first_transition(row, actor)))
     await session.flush()

@@ -10,7 +10,7 @@ from matching_service.access.policies import Action, Principal
 from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match, set_etag
 from matching_service.api.fields import Blank, EntityId
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer
+from matching_service.api.pages import ListAnswer, answer_page
 from matching_service.api.problems import problem_responses
 from matching_service.engagements import queries, service
 from matching_service.engagements.calendar import MAX_DAYS, entries, icalendar, week_of
@@ -71,7 +71,7 @@ async def list_engagements(
         first=first,
         last=last,
     )
-    return ListAnswer(items=[Engagement.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+    return answer_page(found, Engagement)
 
 
 @router.get("/engagements/{engagement_id}", dependencies=[CanRead], responses=problem_responses(404))

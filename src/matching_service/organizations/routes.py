@@ -8,7 +8,7 @@ from matching_service.access.policies import Action, Principal
 from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match, set_etag
 from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer
+from matching_service.api.pages import ListAnswer, answer_all, answer_page
 from matching_service.api.problems import problem_responses
 from matching_service.foundation.paging import DEFAULT_LIMIT, MAX_LIMIT
 from matching_service.organizations import merging, queries, service
@@ -53,7 +53,7 @@ async def list_organizations(
 ) -> ListAnswer[Organization]:
     """List organizations, newest first, without those that were merged into others."""
     found = await queries.list_organizations(session, page, region=region, kind=kind, cluster=cluster, q=q)
-    return ListAnswer(items=[Organization.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+    return answer_page(found, Organization)
 
 
 @router.get("/duplicates", dependencies=[CanRead])
@@ -126,7 +126,7 @@ async def read_exclusions(organization_id: str, session: ReadSession) -> ListAns
     """Whom the organization never wants proposed: the whole list, oldest entry first."""
     await queries.get_organization(session, organization_id)
     rows = await queries.list_exclusions(session, organization_id)
-    return ListAnswer(items=[Exclusion.model_validate(row) for row in rows], next_cursor=None)
+    return answer_all(rows, Exclusion)
 
 
 @router.put("/{organization_id}/exclusions", responses=problem_responses(404, 409))
@@ -137,4 +137,4 @@ async def replace_exclusions(
     organization = await queries.get_organization(session, organization_id, for_update=True)
     queries.refuse_merged(organization)
     rows = await service.replace_exclusions(session, organization, body.items, principal)
-    return ListAnswer(items=[Exclusion.model_validate(row) for row in rows], next_cursor=None)
+    return answer_all(rows, Exclusion)

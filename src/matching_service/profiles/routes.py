@@ -20,7 +20,7 @@ from matching_service.api.deps import (
 )
 from matching_service.api.fields import Blank, RegionPrefix, Search
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer
+from matching_service.api.pages import ListAnswer, answer_page
 from matching_service.api.problems import problem_responses
 from matching_service.profiles import queries, service
 from matching_service.profiles.schemas import Contact, Kind, Profile, ProfileCreate, ProfilePatch
@@ -56,7 +56,7 @@ async def list_profiles(
 ) -> ListAnswer[Profile]:
     """List profiles, newest first."""
     found = await queries.list_profiles(session, page, kind=kind, region=region, overseas=overseas, q=q)
-    return ListAnswer(items=[Profile.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+    return answer_page(found, Profile)
 
 
 @router.post("/bulk", dependencies=[Idempotent], response_model=BulkAnswer)

@@ -11,13 +11,13 @@ from matching_service.api.bulk import Stored, upsert_each
 from matching_service.api.idempotency import erase_answers
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import InvalidInput, Text, external_id_taken
+from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.profiles.queries import attach_works, get_contact
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
 from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.base import assign
 from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
-from matching_service.store.lookup import rows_by_external_id
+from matching_service.store.lookup import refuse_taken
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
 
@@ -28,9 +28,7 @@ _WORK_FIELDS = ("external_id", "kind", "title", "abstract", "year")
 
 async def create_profile(session: AsyncSession, data: ProfileCreate, actor: Principal) -> ProfileRow:
     """Raises Conflict for a taken external id, InvalidInput for works that share one."""
-    if data.external_id is not None:
-        for row in (await rows_by_external_id(session, ProfileRow, [(data.source, data.external_id)])).values():
-            raise external_id_taken(_PROFILE, data.external_id, row.id)
+    await refuse_taken(session, ProfileRow, data.source, data.external_id, what=_PROFILE)
     row = _new(session, data, _values(data, await Affiliations.load(session, [data])), actor)
     session.add(row)
     await session.flush()

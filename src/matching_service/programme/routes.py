@@ -18,7 +18,7 @@ from matching_service.api.deps import (
 )
 from matching_service.api.fields import Blank, EntityId, RegionPrefix, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer
+from matching_service.api.pages import ListAnswer, answer_page
 from matching_service.api.problems import problem_responses
 from matching_service.api.services import provided
 from matching_service.programme import queries, service
@@ -80,8 +80,7 @@ async def list_records(
         profile_id=profile_id,
         at=at,
     )
-    items = [ProgrammeRecord.model_validate(row) for row in records.items]
-    return ListAnswer(items=items, next_cursor=records.next_cursor)
+    return answer_page(records, ProgrammeRecord)
 
 
 @router.get("/programme-records/{record_id}", dependencies=[CanRead], responses=problem_responses(404))

@@ -10,12 +10,12 @@ from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, upsert_each
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id
-from matching_service.foundation.errors import InvalidInput, Text, external_id_taken, names_nothing
+from matching_service.foundation.errors import InvalidInput, Text, names_nothing
 from matching_service.programme.schemas import ProgrammeRecordCreate, ProgrammeRecordPatch
 from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.base import assign
 from matching_service.store.batch import Batch, new_row, write_rows
-from matching_service.store.lookup import existing_ids, rows_by_external_id
+from matching_service.store.lookup import existing_ids, refuse_taken
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.programme import ProgrammeRecordRow
@@ -30,10 +30,7 @@ async def create_record(session: AsyncSession, data: ProgrammeRecordCreate, acto
 
     Raises Conflict for a taken external id, InvalidInput for a missing reference or an end before the start.
     """
-    if data.external_id is not None:
-        taken = await rows_by_external_id(session, ProgrammeRecordRow, [(data.source, data.external_id)])
-        for row in taken.values():
-            raise external_id_taken(_RECORD, data.external_id, row.id)
+    await refuse_taken(session, ProgrammeRecordRow, data.source, data.external_id, what=_RECORD)
     known = await _known_profiles(session, [data.profile_id])
     row = _new(session, _values(data, await Affiliations.load(session, [data]), known), actor)
     session.add(row)

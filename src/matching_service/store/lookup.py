@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.interfaces import ORMOption
 
 from matching_service.foundation.clock import is_id
+from matching_service.foundation.errors import Text, external_id_taken
 from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.store.base import Identified
 
@@ -80,6 +81,15 @@ async def rows_by_external_id(
         for row in await session.scalars(select(table).where(condition).options(*options)):
             found[row.source, row.external_id] = row  # type: ignore[attr-defined]
     return found
+
+
+async def refuse_taken(
+    session: AsyncSession, table: type[Row], source: str, external_id: str | None, *, what: Text
+) -> None:
+    """Raise Conflict when the external id belongs to a row already."""
+    if external_id is not None:
+        for row in (await rows_by_external_id(session, table, [(source, external_id)])).values():
+            raise external_id_taken(what, external_id, row.id)
 
 
 def external_id_conditions(table: type[Row], keys: Iterable[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:

@@ -8,7 +8,7 @@ from matching_service.access.policies import Action, Principal
 from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match, set_etag
 from matching_service.api.fields import Blank, EntityId
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer
+from matching_service.api.pages import ListAnswer, answer_all, answer_page
 from matching_service.api.problems import problem_responses
 from matching_service.suggestions import queries, service
 from matching_service.suggestions.schemas import Suggestion, SuggestionCreate, SuggestionStep, SuggestionTransition
@@ -41,7 +41,7 @@ async def list_suggestions(
 ) -> ListAnswer[Suggestion]:
     """List suggestions, newest first."""
     found = await queries.list_suggestions(session, page, demand_id=demand_id, profile_id=profile_id, status=status)
-    return ListAnswer(items=[Suggestion.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+    return answer_page(found, Suggestion)
 
 
 @router.get("/{suggestion_id}", dependencies=[CanRead], responses=problem_responses(404))
@@ -74,4 +74,4 @@ async def read_history(suggestion_id: str, session: ReadSession) -> ListAnswer[S
     """Every step of a suggestion, oldest first."""
     await queries.get_suggestion(session, suggestion_id)
     rows = await queries.list_transitions(session, suggestion_id)
-    return ListAnswer(items=[SuggestionTransition.model_validate(row) for row in rows], next_cursor=None)
+    return answer_all(rows, SuggestionTransition)
