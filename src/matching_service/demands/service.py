@@ -1,4 +1,4 @@
-"""The rules of demands: every change is written with its audit row and its outbox event."""
+"""The rules of demands. Every change writes an audit row and an outbox event in the same transaction."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ _TEXTS = frozenset({"title", "problem", "key_technology", "expected_goal", "keyw
 
 
 async def create_demand(session: AsyncSession, data: DemandCreate, actor: Principal) -> DemandRow:
-    """Store a draft. Raises Conflict for a taken external id, InvalidInput for years in the wrong order."""
+    """Create a draft. Raises Conflict for a taken external id, InvalidInput for an end before the start."""
     if data.external_id is not None:
         for row in (await rows_by_external_id(session, DemandRow, [(data.source, data.external_id)])).values():
             raise external_id_taken(_DEMAND, data.external_id, row.id)
@@ -37,10 +37,13 @@ async def create_demand(session: AsyncSession, data: DemandCreate, actor: Princi
 
 
 async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatch, actor: Principal) -> DemandRow:
-    """Change the fields that were sent."""
+    """Change the fields that were sent.
+
+    Raises Conflict if the portal changes frozen text, InvalidInput if the end year is before the start year.
+    """
     changes = patch.model_dump(exclude_unset=True)
-    if (named := changes.get("organization_id")) is not None:
-        changes["organization_id"] = await present_organization(session, named)
+    if (organization_id := changes.get("organization_id")) is not None:
+        changes["organization_id"] = await present_organization(session, organization_id)
     _check_years(changes.get("start_year", row.start_year), changes.get("end_year", row.end_year))
     _update(session, row, changes, actor)
     await session.flush()
@@ -48,12 +51,12 @@ async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatc
 
 
 async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], actor: Principal) -> list[Stored]:
-    """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
+    """Create or update by (source, external_id), in order. An invalid item is rejected alone."""
     batch = await Batch.load(session, DemandRow, items)
     affiliations = await Affiliations.load(session, items)
     transitions: list[DemandTransitionRow] = []
 
-    def judge(item: DemandCreate) -> Stored:
+    def upsert(item: DemandCreate) -> Stored:
         row = batch.find(item)
         try:
             values = _values(item, affiliations)
@@ -69,21 +72,21 @@ async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], a
         batch.add(row)
         return result
 
-    results = await to_thread.run_sync(lambda: [judge(item) for item in items])
+    results = await to_thread.run_sync(lambda: [upsert(item) for item in items])
     await write_rows(session, DemandRow, batch.rows)
     await write_rows(session, DemandTransitionRow, transitions)
     return results
 
 
 async def read_contact(session: AsyncSession, row: DemandRow, actor: Principal) -> DemandContact:
-    """Whom to reach about the demand, all null when nobody is stored; who asked is recorded."""
+    """Return the contact data, all null if none is stored, and write an audit row."""
     record_audit(session, actor, "read_contact", entity="demand", entity_id=row.id)
     stored = await get_contact(session, row.id)
     return DemandContact() if stored is None else DemandContact.model_validate(stored)
 
 
 async def write_contact(session: AsyncSession, row: DemandRow, contact: DemandContact, actor: Principal) -> None:
-    """Replace the contact data as a whole."""
+    """Replace the contact data completely."""
     await session.merge(DemandContactRow(demand_id=row.id, **contact.model_dump()))
     row.updated_at = now()  # the demand's version covers its contact data too
     await session.flush()
@@ -121,7 +124,7 @@ def _values(data: DemandCreate, affiliations: Affiliations) -> dict[str, Any]:
 
 
 def _check_editable(row: DemandRow, changed: Sequence[str], actor: Principal) -> None:
-    """What is under review or published stays as it was submitted, except by the office's own hand."""
+    """Raise Conflict if the portal changes text outside ``EDITABLE`` states. Staff may change it at any time."""
     if actor.role is not Role.PORTAL or row.status in EDITABLE:
         return
     if frozen := [name for name in changed if name in _TEXTS]:
