@@ -1,4 +1,4 @@
-"""Audit rows say who did what, inside the transaction, without the texts."""
+"""Audit rows name actor and action, commit with the action, and hold no texts."""
 
 from collections.abc import Sequence
 

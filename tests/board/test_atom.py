@@ -1,4 +1,4 @@
-"""The feed is well-formed Atom, whatever the texts hold."""
+"""The feed is well-formed Atom for any text."""
 
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
@@ -27,7 +27,9 @@ def test_any_text_comes_out_as_it_was(title: str, problem: str, keyword: str) ->
     feed = ET.fromstring(atom_feed([demand(0, title=title, problem=problem, keywords=[keyword])], url=URL))
     assert (feed.findtext("a:entry/a:title", namespaces=ATOM) or "") == title
     assert (feed.findtext("a:entry/a:summary", namespaces=ATOM) or "") == (problem or title)
-    assert [one.get("term") for one in feed.findall("a:entry/a:category", ATOM)] == ([keyword] if keyword else [])
+    assert [category.get("term") for category in feed.findall("a:entry/a:category", ATOM)] == (
+        [keyword] if keyword else []
+    )
 
 
 def test_entries_have_what_readers_need() -> None:
@@ -35,7 +37,7 @@ def test_entries_have_what_readers_need() -> None:
     assert feed.findtext("a:id", namespaces=ATOM) == f"{URL}.atom"
     assert feed.findtext("a:updated", namespaces=ATOM) == "2026-11-06T00:00:00Z"
     assert feed.findtext("a:author/a:name", namespaces=ATOM)
-    assert [one.text for one in feed.findall("a:entry/a:id", ATOM)] == ["urn:uuid:id-5", "urn:uuid:id-2"]
+    assert [entry.text for entry in feed.findall("a:entry/a:id", ATOM)] == ["urn:uuid:id-5", "urn:uuid:id-2"]
     link = feed.find("a:entry/a:link", ATOM)
     assert link is not None
     assert link.get("href") == f"{URL}/id-5"

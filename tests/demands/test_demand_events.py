@@ -1,4 +1,4 @@
-"""What the outbox tells of a demand: which fields changed, and from which state it went to which."""
+"""Outbox events of a demand name the changed fields, or the states before and after."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ async def events(database: Database) -> list[tuple[str, dict[str, Any] | None]]:
 async def test_a_new_demand_needs_no_detail(database: Database) -> None:
     await create(database)
     assert await events(database) == [("demand.created", None)]
-    async with database.reading() as session:  # NULL, and not the JSON value null
+    async with database.reading() as session:  # SQL NULL, not the JSON value null
         assert await session.scalar(text("SELECT count(*) FROM outbox_events WHERE detail IS NULL")) == 1
 
 
@@ -42,12 +42,12 @@ async def test_a_change_names_its_fields_and_no_change_is_no_event(database: Dat
     assert (await events(database))[1:] == [("demand.updated", {"fields": ["funding_wan", "title"]})]
 
 
-async def test_a_batch_tells_the_same(database: Database) -> None:
+async def test_a_batch_writes_the_same_events(database: Database) -> None:
     async with database.transaction() as session:
         items = [DEMAND, DEMAND, DEMAND.model_copy(update={"region": "440600"})]
         items[2].model_fields_set.add("region")
         stored = await upsert_demands(session, items, COMMAND_LINE)
-    assert [one.status for one in stored] == ["created", "unchanged", "updated"]
+    assert [result.status for result in stored] == ["created", "unchanged", "updated"]
     assert await events(database) == [("demand.created", None), ("demand.updated", {"fields": ["region"]})]
 
 

@@ -1,4 +1,4 @@
-"""The rules of a demand's steps on both databases: what is asked for, what follows, and two people at once."""
+"""Transitions of a demand on both databases: preconditions, effects, and concurrent changes."""
 
 import asyncio
 from datetime import timedelta
@@ -37,7 +37,7 @@ async def move(database: Database, demand_id: str, to: DemandStatus, **given: An
 
 
 async def refused(database: Database, demand_id: str, to: DemandStatus, **given: Any) -> MatchingError:
-    """The error of a step, after which nothing is written."""
+    """Return the error of a step, after checking that the step wrote nothing."""
     with pytest.raises(MatchingError) as error:
         await move(database, demand_id, to, **given)
     async with database.reading() as session:
@@ -50,7 +50,7 @@ async def refused(database: Database, demand_id: str, to: DemandStatus, **given:
 async def test_a_contract_opens_one_project(database: Database) -> None:
     demand_id = await demand_in(database, S.MATCHING)
     error = await refused(database, demand_id, S.CONTRACTED)
-    assert [one.pointer for one in error.errors] == ["/contract_number"]
+    assert [field.pointer for field in error.errors] == ["/contract_number"]
     await move(database, demand_id, S.CONTRACTED, contract_number="FS-17")
     async with database.reading() as session:
         project = (await session.scalars(select(ProjectRow))).one()
@@ -64,7 +64,7 @@ async def test_a_contract_opens_one_project(database: Database) -> None:
 async def test_the_reason_other_needs_words(database: Database) -> None:
     demand_id = await demand_in(database, S.MATCHING)
     error = await refused(database, demand_id, S.ABANDONED, reason=EndReason.OTHER)
-    assert [one.pointer for one in error.errors] == ["/opinion"]
+    assert [field.pointer for field in error.errors] == ["/opinion"]
     await move(database, demand_id, S.ABANDONED, reason=EndReason.OTHER, opinion="企业搬迁")
     async with database.reading() as session:
         last = (await session.scalars(select(DemandTransitionRow).order_by(DemandTransitionRow.id.desc()))).first()
@@ -75,7 +75,7 @@ async def test_the_reason_other_needs_words(database: Database) -> None:
 async def test_a_contract_number_is_not_lost_with_another_step(database: Database) -> None:
     demand_id = await demand_in(database, S.PUBLISHED)
     error = await refused(database, demand_id, S.MATCHING, contract_number="FS-17")
-    assert [(one.code, one.pointer) for one in error.errors] == [("not_for_this_step", "/contract_number")]
+    assert [(field.code, field.pointer) for field in error.errors] == [("not_for_this_step", "/contract_number")]
 
 
 async def test_what_has_expired_already_is_not_published(database: Database) -> None:
@@ -90,7 +90,7 @@ async def test_demands_are_open_while_published_and_matching(database: Database)
         assert set(await open_demand_ids(session)) == {ids[S.PUBLISHED], ids[S.MATCHING]}
 
 
-async def test_a_state_is_taken_over_once_and_not_taken_back(database: Database) -> None:
+async def test_a_state_is_adopted_once_and_never_reverted(database: Database) -> None:
     demand_id = await demand_in(database, S.IN_PROGRESS)
     async with database.transaction() as session:
         demand = await get_demand(session, demand_id)
@@ -102,8 +102,8 @@ async def test_a_state_is_taken_over_once_and_not_taken_back(database: Database)
         assert len((await session.scalars(select(ProjectRow))).all()) == 1
 
 
-async def test_of_two_people_at_once_one_wins_and_the_other_is_told(database: Database) -> None:
-    """Both have read the demand before either writes; SQLite lets the second read only after the first has written."""
+async def test_one_of_two_concurrent_transitions_is_refused(database: Database) -> None:
+    """Both read the demand before either writes. On SQLite the second read waits until the first has written."""
     demand_id = await demand_in(database, S.SUBMITTED)
     have_read = asyncio.Barrier(2)
 

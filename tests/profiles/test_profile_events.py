@@ -1,4 +1,4 @@
-"""What the outbox tells of a profile: which fields changed, and what happened to which work."""
+"""Outbox events of a profile name the changed fields, and the works added, changed or removed."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ async def events(database: Database) -> list[tuple[str, dict[str, Any] | None]]:
 
 
 async def create(database: Database, **values: Any) -> tuple[str, dict[str, str]]:
-    """The id of a stored profile, and the ids of its works by title."""
+    """Create a profile; return its id and the ids of its works by title."""
     body = ProfileCreate(source="s", external_id="1", kind="expert", name="甲", **values)
     async with database.transaction() as session:
         row = await create_profile(session, body, COMMAND_LINE)
@@ -34,7 +34,7 @@ async def patch(database: Database, profile_id: str, **values: Any) -> None:
         await update_profile(session, row, ProfilePatch(**values), COMMAND_LINE)
 
 
-async def test_coming_and_going_need_no_detail(database: Database) -> None:
+async def test_created_and_deleted_have_no_detail(database: Database) -> None:
     profile_id, _ = await create(database)
     async with database.transaction() as session:
         await delete_profile(session, await get_profile(session, profile_id), COMMAND_LINE)
@@ -67,13 +67,13 @@ async def test_a_change_of_works_says_what_happened_to_which(database: Database)
     ]
 
 
-async def test_works_that_only_change_places_are_not_told(database: Database) -> None:
+async def test_works_that_only_change_places_are_not_listed(database: Database) -> None:
     profile_id, _ = await create(database, works=[FIRST, SECOND])
     await patch(database, profile_id, works=[SECOND, FIRST])
     assert (await events(database))[1:] == [("profile.updated", {"fields": ["works"], "works": []})]
 
 
-async def test_a_batch_tells_the_same_and_of_nothing_nothing(database: Database) -> None:
+async def test_a_batch_writes_the_same_events_and_none_without_a_change(database: Database) -> None:
     profile_id, ids = await create(database, works=[FIRST])
     same = {"source": "s", "external_id": "1", "kind": "expert", "name": "甲"}
     async with database.transaction() as session:
@@ -84,6 +84,6 @@ async def test_a_batch_tells_the_same_and_of_nothing_nothing(database: Database)
         )
     await patch(database, profile_id, name="甲", works=[])
     await patch(database, profile_id)
-    assert [one.status for one in stored] == ["unchanged", "updated"]
+    assert [result.status for result in stored] == ["unchanged", "updated"]
     removed = {"id": ids["柔轮"], "title": "柔轮", "change": "removed"}
     assert (await events(database))[1:] == [("profile.updated", {"fields": ["region", "works"], "works": [removed]})]

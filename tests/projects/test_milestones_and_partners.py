@@ -1,4 +1,4 @@
-"""Projects on both databases: filled until the demand is closed, overdue when a day is past, never half-changed."""
+"""Projects on both databases: editable until the demand is closed, overdue after a milestone's day, changed atomically."""
 
 import asyncio
 from datetime import timedelta
@@ -40,7 +40,7 @@ UNKNOWN_ID = "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"
 
 
 async def opened(database: Database, title: str = "柔轮开裂") -> tuple[str, str]:
-    """Ids of a demand under contract and of its project."""
+    """Create a demand under contract; return its id and the id of its project."""
     async with database.transaction() as session:
         demand = await create_demand(session, DemandCreate(title=title), COMMAND_LINE)
         await adopt_status(session, demand, DemandStatus.MATCHING, actor=COMMAND_LINE)
@@ -82,10 +82,10 @@ async def test_a_project_is_filled_accepted_and_then_closed_for_good(database: D
     third = await milestone(database, project_id, "定型", due_on=today())
     project = await read(database, project_id)
     assert (project.status, project.contract_number, project.contract_amount_wan) == ("in_progress", "FS-1", 60)
-    assert [(one.id, one.state) for one in project.milestones] == [
+    assert [(entry.id, entry.state) for entry in project.milestones] == [
         (second, "done"), (first, "overdue"), (third, "planned"),
     ]  # fmt: skip
-    assert [(one.name, one.role) for one in project.partners] == [("某大学", None), ("某厂", "需求方")]
+    assert [(partner.name, partner.role) for partner in project.partners] == [("某大学", None), ("某厂", "需求方")]
     assert project.acceptance is None
     await change(database, project_id, results="样机两台")
     await move(database, demand_id, DemandStatus.ACCEPTED, opinion="达到指标")
@@ -109,12 +109,12 @@ async def test_overdue_is_listed_while_the_project_is_under_way(database: Databa
         row = await get_project(session, other)
         await update_milestone(session, row, done, MilestonePatch(done_on=today()), COMMAND_LINE)
     async with database.reading() as session:
-        listed = await overdue_milestones(session, on=today(), limit=10)
+        overdue = await overdue_milestones(session, on=today(), limit=10)
         assert len(await overdue_milestones(session, on=today(), limit=1)) == 1
-    assert [(one.id, one.days, one.demand_title) for one in listed] == [(later, 5, "乙"), (late, 3, "甲")]
+    assert [(entry.id, entry.days, entry.demand_title) for entry in overdue] == [(later, 5, "乙"), (late, 3, "甲")]
     await move(database, demand, DemandStatus.TERMINATED, reason=EndReason.FUNDING)
     async with database.reading() as session:
-        assert [one.id for one in await overdue_milestones(session, on=today(), limit=10)] == [later]
+        assert [entry.id for entry in await overdue_milestones(session, on=today(), limit=10)] == [later]
 
 
 async def test_partners_outlive_a_profile_and_follow_a_merged_organization(database: Database) -> None:
@@ -130,11 +130,10 @@ async def test_partners_outlive_a_profile_and_follow_a_merged_organization(datab
     async with database.transaction() as session:
         await delete_profile(session, await get_profile(session, profile.id), COMMAND_LINE)
         await merge_organization(session, old, new, actor=COMMAND_LINE)
-    found = (await read(database, project_id)).partners
-    assert found == [Partner(name="卓砺川"), Partner(name="甲", organization_id=new)]
-    await change(
-        database, project_id, partners=[{"name": "甲", "organization_id": old}]
-    )  # the old id still leads there
+    kept = (await read(database, project_id)).partners
+    assert kept == [Partner(name="卓砺川"), Partner(name="甲", organization_id=new)]
+    # the id of the merged organization still resolves
+    await change(database, project_id, partners=[{"name": "甲", "organization_id": old}])
     assert (await read(database, project_id)).partners == [Partner(name="甲", organization_id=new)]
 
 
@@ -148,7 +147,7 @@ async def test_partners_that_are_not_there_are_named_and_nothing_is_changed(data
     assert (project.results, project.partners) == (None, [])
 
 
-async def test_what_changes_nothing_leaves_no_trace(database: Database) -> None:
+async def test_a_change_without_effect_writes_no_audit_row(database: Database) -> None:
     _, project_id = await opened(database)
     for _ in range(2):
         await change(database, project_id, contract_amount_wan=60, partners=[{"name": "甲"}])
@@ -179,7 +178,7 @@ async def test_milestones_are_few_and_can_be_taken_out(database: Database) -> No
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_of_two_people_at_once_one_is_told(database: Database) -> None:
+async def test_one_of_two_concurrent_changes_is_refused(database: Database) -> None:
     _, project_id = await opened(database)
     have_read = asyncio.Barrier(2)
 
@@ -193,7 +192,7 @@ async def test_of_two_people_at_once_one_is_told(database: Database) -> None:
     assert [type(result) for result in results if result is not None] == [PreconditionFailed]
 
 
-async def test_nothing_was_done_on_a_day_to_come(database: Database) -> None:
+async def test_a_milestone_cannot_be_done_in_the_future(database: Database) -> None:
     _, project_id = await opened(database)
     made = await milestone(database, project_id, "样机", due_on=today() + DAY)
     async with database.transaction() as session:
@@ -207,4 +206,4 @@ async def test_nothing_was_done_on_a_day_to_come(database: Database) -> None:
         "done_in_the_future",
         ["/done_on"],
     )
-    assert [one.state for one in (await read(database, project_id)).milestones] == ["planned"]
+    assert [entry.state for entry in (await read(database, project_id)).milestones] == ["planned"]

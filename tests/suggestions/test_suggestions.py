@@ -1,4 +1,4 @@
-"""The life of a suggestion on both databases, and what it means for rankings to come."""
+"""The life of a suggestion on both databases, and its effect on later rankings."""
 
 import asyncio
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ class City:
             )  # fmt: skip
 
     async def standing(self, profile: int) -> Standing:
-        """By all demands but one that has nothing to do with anybody; what is kept says what is stored."""
+        """The standing over all demands. The cached standings must equal those read from the tables."""
         async with self.database.reading() as session:
             newest, demands = await last_seqs(session), [UNKNOWN_ID, *self.demands]
             fresh = await standings_for(session, demands)
@@ -81,7 +81,7 @@ class City:
 
 @pytest.fixture
 async def city(database: Database) -> City:
-    """Three published demands and four experts of their topic; the last one can serve a single demand."""
+    """Three published demands and four experts on their topic. The last expert has capacity 1."""
     async with database.transaction() as session:
         demands = []
         for n in range(3):
@@ -172,26 +172,26 @@ async def test_nobody_is_approached_for_a_demand_that_is_not_open(city: City, st
     assert suggested.value.code == contacted.value.code == "demand_not_open"
 
 
-async def test_load_rises_with_each_acceptance_and_falls_when_it_comes_to_nothing(city: City) -> None:
+async def test_load_rises_with_each_acceptance_and_falls_when_the_suggestion_ends(city: City) -> None:
     await city.decide(0, 0, "shortlisted")
     ids = [await city.suggest(demand, 0) for demand in range(3)]
     assert await city.standing(0) == Standing(1, 1, 0)  # a suggestion alone is no load
     for suggestion_id in ids:
         await city.move(suggestion_id, S.CONTACTED, S.ACCEPTED)
-    assert await city.standing(0) == Standing(3, 3, 0)  # the first is both shortlisted and accepted, and counts once
+    assert await city.standing(0) == Standing(3, 3, 0)  # demand 0 is both shortlisted and accepted, and counts once
     await city.move(ids[0], S.DECLINED, reason=RefusalReason.TERMS)
     await city.move(ids[1], S.NOT_SUITABLE)
     assert await city.standing(0) == Standing(1, 1, 1)
     await city.move(ids[2], S.MET)
     await city.adopt(2, DemandStatus.CONTRACTED)
-    assert await city.standing(0) == Standing(0, 1, 1)  # somebody else was chosen
+    assert await city.standing(0) == Standing(0, 1, 1)  # another supplier got the contract
     await city.move(ids[2], S.AGREED)
-    assert await city.standing(0) == Standing(1, 1, 1)  # no: this one, who works on it
+    assert await city.standing(0) == Standing(1, 1, 1)  # this supplier has it after all
     await city.adopt(2, DemandStatus.CLOSED)
     assert await city.standing(0) == Standing(0, 1, 1)
 
 
-async def test_who_serves_as_many_as_possible_is_not_asked_again(city: City) -> None:
+async def test_a_profile_at_its_capacity_is_refused(city: City) -> None:
     await city.move(await city.suggest(0, 3), S.CONTACTED, S.ACCEPTED)
     with pytest.raises(Conflict) as refused:
         await city.suggest(1, 3)
@@ -203,22 +203,22 @@ async def test_a_refusal_keeps_the_profile_off_the_next_list_of_this_demand_alon
     engine = create_engine(Settings(encoder="none", data_dir=tmp_path), city.database)
     await engine.open()
 
-    async def listed(demand: int) -> set[int]:
+    async def profiles_on_list(demand: int) -> set[int]:
         await nightly.rerank(engine, await nightly.begin(engine, resume=False), lambda _n: None)
         async with city.database.reading() as session:
             match_list, _ = (await newest_lists(session, [city.demands[demand]]))[city.demands[demand]]
             matches = (await get_matches(session, [match_list.id]))[match_list.id]
         return {city.profiles.index(match.profile_id) for match in matches}
 
-    assert await listed(0) == {0, 1, 2, 3}
+    assert await profiles_on_list(0) == {0, 1, 2, 3}
     ids = [await city.suggest(0, profile) for profile in range(3)]
     for suggestion_id in ids:
         await city.move(suggestion_id, S.CONTACTED)
     await city.move(ids[0], S.DECLINED, reason=RefusalReason.NO_TIME)
     await city.move(ids[1], S.NO_ANSWER)
-    assert await listed(0) == {2, 3}
-    assert await listed(1) == {0, 1, 2, 3}
+    assert await profiles_on_list(0) == {2, 3}
+    assert await profiles_on_list(1) == {0, 1, 2, 3}
     await city.move(ids[1], S.CONTACTED)  # an answer after all
-    assert await listed(0) == {1, 2, 3}
+    assert await profiles_on_list(0) == {1, 2, 3}
     async with city.database.reading() as session:
         assert len((await session.scalars(select(SuggestionRow))).all()) == 3

@@ -1,1 +1,1 @@
-"""Who did what: rows that are written with the work itself and never changed."""
+"""The audit log: append-only rows, written in the same transaction as the action."""

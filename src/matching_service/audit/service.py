@@ -1,4 +1,4 @@
-"""Recording audit rows, inside the transaction of what they speak of."""
+"""Write audit rows inside the transaction of the action."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ def record_audit(
     entity_id: str,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add one row. ``detail`` names fields and states, never their texts: the audit log is no second copy."""
+    """Add one row. ``detail`` holds field names and states, never field contents: the log must not copy the data."""
     append(
         session,
         AuditRow,

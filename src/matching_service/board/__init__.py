@@ -1,1 +1,1 @@
-"""The bounty list (张榜): open demands that everybody may read, without what is confidential."""
+"""The bounty board (张榜): public open demands, without confidential fields."""

@@ -1,4 +1,4 @@
-"""The list as an Atom feed (RFC 4287). Pure."""
+"""The board as an Atom feed (RFC 4287). Pure."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ _ATOM = "http://www.w3.org/2005/Atom"
 
 
 def atom_feed(demands: Sequence[BoardDemand], *, url: str) -> bytes:
-    """The newest demands first. ``url`` : the address of the list; that of a demand is below it."""
+    """Write the feed in the order of ``demands``. ``url``: address of the board; each demand is below it."""
     ET.register_namespace("", _ATOM)
     feed = ET.Element(f"{{{_ATOM}}}feed")
     updated = max((demand.published_at for demand in demands), default=datetime(1970, 1, 1, tzinfo=UTC))

@@ -1,5 +1,6 @@
-"""The list as it is now, kept in memory, because the public may ask as often as it likes: made anew when a demand
-changed, which is one small query, and searched without a database.
+"""The board in memory, because anyone may read it without a key and without a limit.
+
+One small query tells whether a demand has changed since; only then the listing is rebuilt. Searches need no database.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from matching_service.text.terms import count_terms, is_ngram, read_text
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A demand on the list with what it is searched by: its folded text, and its terms with synonyms as one."""
+    """A demand on the board with its search data: the folded text, and its terms with synonyms folded."""
 
     demand: BoardDemand
     row_version: int
@@ -30,27 +31,27 @@ class Entry:
     terms: frozenset[str]
 
     @property
-    def place(self) -> tuple[datetime, str]:
-        """Later publications have a larger place and stand first."""
+    def sort_key(self) -> tuple[datetime, str]:
+        """Larger for later publications, which come first."""
         return self.demand.published_at, self.demand.id
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All entries, newest publication first, and the number of the last change of any demand that they know."""
+    """All entries, newest publication first. ``as_of``: sequence number of the last demand event that they include."""
 
     as_of: int = -1
     entries: tuple[Entry, ...] = ()
 
     def etag(self, on: date) -> str:
-        """Names the state of the list on a day: tomorrow, what ends today is gone."""
+        """Return the ETag on a day. It changes with the date, because demands expire overnight."""
         return f'"{self.as_of}-{on:%Y%m%d}"'
 
     def find(
         self, *, on: date, q: str | None, cluster: str | None, region: str | None, industry_code: str | None
     ) -> Iterator[Entry]:
-        """Entries that can be claimed on that day and fit; every word of ``q`` must be found."""
-        wanted = [_Wanted.of(word) for word in fold(q or "").split()]
+        """Yield the entries that can be claimed on that day and pass the filters. Every word of ``q`` must match."""
+        words = [_QueryWord.of(word) for word in fold(q or "").split()]
         for entry in self.entries:
             demand = entry.demand
             if (
@@ -58,12 +59,12 @@ class Listing:
                 and (cluster is None or demand.cluster == cluster)
                 and (region is None or (demand.region or "").startswith(region))
                 and (industry_code is None or (demand.industry_code or "").startswith(industry_code))
-                and all(word.is_in(entry) for word in wanted)
+                and all(word.is_in(entry) for word in words)
             ):
                 yield entry
 
     def get(self, demand_id: str, *, on: date) -> BoardDemand:
-        """Raises NotFound for one that is not on the list, whatever else it is."""
+        """Return the demand. Raises NotFound if it is not on the board on that day, even if it exists."""
         for entry in self.entries:
             demand = entry.demand
             if demand.id == demand_id and (demand.expires_on is None or demand.expires_on >= on):
@@ -72,7 +73,7 @@ class Listing:
 
 
 class Board:
-    """The newest listing of this process."""
+    """Holds the current listing of this process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -80,11 +81,11 @@ class Board:
         self._listing = Listing()
 
     async def listing(self) -> Listing:
-        """With every change that was committed before this call."""
+        """Return a listing that includes every change committed before this call."""
         if self._listing.as_of >= await self._last_change():
             return self._listing
         async with self._lock:
-            as_of = await self._last_change()  # before the rows: what comes later makes another listing
+            as_of = await self._last_change()  # read before the rows, so that a later change causes another rebuild
             if self._listing.as_of < as_of:
                 known = {entry.demand.id: entry for entry in self._listing.entries}
                 statement = select(DemandRow).where(DemandRow.status.in_(OPEN), DemandRow.visibility == "public")
@@ -99,20 +100,20 @@ class Board:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A word of a question: found as it stands, also within a longer word, or by its terms, which know synonyms.
+class _QueryWord:
+    """A word of the query. It matches as a substring, or by its terms, which cover synonyms.
 
-    Of terms within a longer term the longer one counts alone: 可编程控制器 is PLC, which holds no 控制.
+    Terms inside a longer term are ignored: 可编程控制器 is a synonym of PLC, whose texts need not contain 控制.
     """
 
     word: str
     terms: frozenset[str]
 
     @classmethod
-    def of(cls, word: str) -> "_Wanted":
+    def of(cls, word: str) -> "_QueryWord":
         terms: list[str] = []
         reached = 0
-        for term, _, end in read_text(word).places():  # by start, of several the longest first
+        for term, _, end in read_text(word).places():  # ordered by start, then longest first
             if end > reached and not is_ngram(term):
                 terms.append(term)
                 reached = end
@@ -123,8 +124,8 @@ class _Wanted:
 
 
 def _entries(rows: Sequence[DemandRow], known: Mapping[str, Entry]) -> tuple[Entry, ...]:
-    """Rows as entries in the order of the list; what did not change is not read again."""
-    found: list[Entry] = []
+    """Turn rows into entries in the order of the board. Entries of unchanged rows are reused."""
+    entries: list[Entry] = []
     for row in rows:
         entry = known.get(row.id)
         if entry is None or entry.row_version != row.row_version:
@@ -133,5 +134,5 @@ def _entries(rows: Sequence[DemandRow], known: Mapping[str, Entry]) -> tuple[Ent
             lists = (*row.keywords, *row.must_have, *row.nice_to_have)
             text = "\n".join(part for part in (*parts, *lists) if part)
             entry = Entry(demand, row.row_version, fold(text), frozenset(count_terms(text)))
-        found.append(entry)
-    return tuple(sorted(found, key=lambda entry: entry.place, reverse=True))
+        entries.append(entry)
+    return tuple(sorted(entries, key=lambda entry: entry.sort_key, reverse=True))

@@ -1,4 +1,4 @@
-"""HTTP doors of the bounty list. They ask for no key."""
+"""HTTP routes of the bounty board. They need no API key."""
 
 from typing import Annotated, Any
 
@@ -22,19 +22,21 @@ from matching_service.store.lookup import get_row
 router = APIRouter(prefix="/v1", tags=["board"])
 
 _MAX_AGE_S = 60
-_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The list is as it was, by `If-None-Match`."}}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The board has not changed since the `ETag` in `If-None-Match`."}
+}
 
 
 async def _listing(request: Request) -> Listing:
     return await services_of(request).get(Board).listing()
 
 
-async def _found(
+async def _matching_entries(
     listing: Annotated[Listing, Depends(_listing)],
-    q: Annotated[Search | None, Blank, Query(description="Words that must all be found; synonyms count.")] = None,
+    q: Annotated[Search | None, Blank, Query(description="All words must match; synonyms count.")] = None,
     cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
     region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
-    industry_code: Annotated[IndustryCode | None, Blank, Query(description="GB/T 4754, or its beginning.")] = None,
+    industry_code: Annotated[IndustryCode | None, Blank, Query(description="GB/T 4754 code, or its beginning.")] = None,
 ) -> list[Entry]:
     def find() -> list[Entry]:
         return list(listing.find(on=today(), q=q, cluster=cluster, region=region, industry_code=industry_code))
@@ -43,27 +45,27 @@ async def _found(
 
 
 ListingDep = Annotated[Listing, Depends(_listing)]
-Found = Annotated[list[Entry], Depends(_found)]
-IfNoneMatch = Annotated[str | None, Header(description="The `ETag` that was read; unchanged is answered with 304.")]
+MatchingEntries = Annotated[list[Entry], Depends(_matching_entries)]
+IfNoneMatch = Annotated[str | None, Header(description="The `ETag` of an earlier answer; 304 if nothing has changed.")]
 
 
 @router.get("/board", response_model=ListAnswer[BoardDemand], responses=_UNCHANGED)
 async def read_board(
     listing: ListingDep,
-    found: Found,
+    entries: MatchingEntries,
     page: PageDep,
     session: ReadSession,
     response: Response,
     if_none_match: IfNoneMatch = None,
 ) -> ListAnswer[BoardDemand] | Response:
-    """Open demands that everybody may see, newest publication first. No key is needed."""
+    """List the public open demands, newest publication first. No key is needed."""
     if _is_unchanged(listing, if_none_match, response):
         return Response(status_code=304, headers=dict(response.headers))
     after = await get_row(session, DemandRow, page.after) if page.after is not None else None
     if after is not None and after.published_at is not None:
         last = (after.published_at, after.id)
-        found = [entry for entry in found if entry.place < last]
-    shown = page_of([entry.demand for entry in found[: page.limit + 1]], page.limit, lambda demand: demand.id)
+        entries = [entry for entry in entries if entry.sort_key < last]
+    shown = page_of([entry.demand for entry in entries[: page.limit + 1]], page.limit, lambda demand: demand.id)
     return ListAnswer(items=list(shown.items), next_cursor=shown.next_cursor)
 
 
@@ -71,13 +73,17 @@ async def read_board(
     "/board.atom", response_class=Response, responses=_UNCHANGED | {200: {"content": {"application/atom+xml": {}}}}
 )
 async def read_feed(
-    request: Request, listing: ListingDep, found: Found, response: Response, if_none_match: IfNoneMatch = None
+    request: Request,
+    listing: ListingDep,
+    entries: MatchingEntries,
+    response: Response,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """The same as an Atom feed, the newest fifty. No key is needed."""
+    """Return the newest 50 demands as an Atom feed. No key is needed."""
     if _is_unchanged(listing, if_none_match, response):
         return Response(status_code=304, headers=dict(response.headers))
     url = str(request.url_for("read_board"))
-    feed = atom_feed([entry.demand for entry in found[:MAX_ENTRIES]], url=url)
+    feed = atom_feed([entry.demand for entry in entries[:MAX_ENTRIES]], url=url)
     return Response(feed, headers=dict(response.headers), media_type="application/atom+xml")
 
 
@@ -85,7 +91,7 @@ async def read_feed(
 async def read_board_demand(
     demand_id: str, listing: ListingDep, response: Response, if_none_match: IfNoneMatch = None
 ) -> BoardDemand | Response:
-    """One demand of the list. No key is needed."""
+    """Read one demand on the board. No key is needed."""
     demand = listing.get(demand_id, on=today())
     if _is_unchanged(listing, if_none_match, response):
         return Response(status_code=304, headers=dict(response.headers))
@@ -93,7 +99,7 @@ async def read_board_demand(
 
 
 def _is_unchanged(listing: Listing, if_none_match: str | None, response: Response) -> bool:
-    """Whether the reader has this list already; sets the headers by which it and caches know."""
+    """Set the cache headers, and tell whether the client already has this listing."""
     etag = listing.etag(today())
     response.headers["ETag"] = etag
     response.headers["Cache-Control"] = f"public, max-age={_MAX_AGE_S}"

@@ -1,4 +1,4 @@
-"""What the public sees of a demand: neither who asks, nor whom to reach, nor what was said about it."""
+"""The public view of a demand: without organization, contact data and opinions."""
 
 from datetime import date, datetime
 from typing import Literal

@@ -1,1 +1,1 @@
-"""Demands: the technical problems of enterprises, and where each stands in its life."""
+"""Demands: technical problems of enterprises, and their life cycle."""

@@ -1,4 +1,4 @@
-"""Reading demands."""
+"""Queries for demands."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from matching_service.store.lookup import get_page, get_row
 
 
 async def get_demand(session: AsyncSession, demand_id: str, *, for_update: bool = False) -> DemandRow:
-    """The row, with ``for_update`` locked to the end of the transaction; raises NotFound."""
+    """Return the row. ``for_update`` locks it until the end of the transaction. Raises NotFound."""
     if (row := await get_row(session, DemandRow, demand_id, for_update=for_update)) is None:
         raise not_found(Text("需求", "Demand"), demand_id, code="demand_not_found")
     return row
@@ -43,13 +43,13 @@ async def list_demands(
 
 
 async def open_demand_ids(session: AsyncSession) -> Sequence[str]:
-    """Ids of all open demands, oldest first."""
+    """Return the ids of all open demands, oldest first."""
     statement = select(DemandRow.id).where(DemandRow.status.in_(sorted(OPEN))).order_by(DemandRow.id)
     return (await session.scalars(statement)).all()
 
 
 async def list_transitions(session: AsyncSession, demand_id: str) -> Sequence[DemandTransitionRow]:
-    """The history of one demand, oldest first."""
+    """Return the history of one demand, oldest first."""
     statement = (
         select(DemandTransitionRow)
         .where(DemandTransitionRow.demand_id == demand_id)
@@ -59,13 +59,13 @@ async def list_transitions(session: AsyncSession, demand_id: str) -> Sequence[De
 
 
 async def list_notices(session: AsyncSession, demand_id: str) -> Sequence[DeadlineNoticeRow]:
-    """When somebody was reminded of a demand, oldest first."""
+    """Return the deadline reminders of a demand, oldest first."""
     statement = select(DeadlineNoticeRow).where(DeadlineNoticeRow.demand_id == demand_id)
     return (await session.scalars(statement.order_by(DeadlineNoticeRow.at, DeadlineNoticeRow.id))).all()
 
 
 async def last_transitions(session: AsyncSession, demand_ids: Sequence[str]) -> dict[str, DemandTransitionRow]:
-    """Per demand its newest step."""
+    """Return the newest transition of each demand."""
     statement = (
         select(DemandTransitionRow)
         .where(DemandTransitionRow.demand_id.in_(demand_ids))

@@ -1,4 +1,4 @@
-"""HTTP doors of demands."""
+"""HTTP routes of demands."""
 
 from typing import Annotated
 
@@ -46,7 +46,7 @@ CanWriteContact = Annotated[Principal, Depends(Permit(Action.DEMAND_CONTACT_WRIT
 
 @router.post("", status_code=201, dependencies=[Idempotent], responses=problem_responses(409))
 async def create_demand(body: DemandCreate, session: WriteSession, principal: CanWrite, response: Response) -> Demand:
-    """Save a draft; only `title` is required."""
+    """Create a draft. Only `title` is required."""
     row = await service.create_demand(session, body, principal)
     set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/demands/{row.id}"
@@ -71,7 +71,7 @@ async def list_demands(
 async def upsert_demands(
     body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep, turn: BulkTurn
 ) -> Response:
-    """Create or update up to 1,000 by (`source`, `external_id`); valid items are stored even when others fail."""
+    """Create or update up to 1,000 demands by (`source`, `external_id`). An invalid item does not stop the others."""
     async with turn:
         parsed = await to_thread.run_sync(parse_items, body.items, DemandCreate)
         stored = await service.upsert_demands(session, parsed.items, principal)
@@ -112,7 +112,7 @@ async def transition_demand(
     response: Response,
     if_match: IfMatch = None,
 ) -> Demand:
-    """Move a demand to another state of its life; 409 lists the legal ones, 422 everything that the step lacks."""
+    """Move a demand to another state. 409 lists the legal states; 422 lists everything that the step needs."""
     authorize(principal, LIFE.action(body.to) or Action.DEMAND_TRANSITION)
     row = await queries.get_demand(session, demand_id)
     check_if_match(if_match, row.row_version)
@@ -131,7 +131,7 @@ async def transition_demand(
 
 @router.get("/{demand_id}/history", dependencies=[CanRead], responses=problem_responses(404))
 async def read_history(demand_id: str, session: ReadSession) -> ListAnswer[Transition]:
-    """Every transition of a demand, oldest first: who, when, why."""
+    """List every transition of a demand, oldest first, with actor, time and reason."""
     await queries.get_demand(session, demand_id)
     rows = await queries.list_transitions(session, demand_id)
     return answer_all(rows, Transition)
@@ -139,7 +139,7 @@ async def read_history(demand_id: str, session: ReadSession) -> ListAnswer[Trans
 
 @router.get("/{demand_id}/notices", dependencies=[CanRead], responses=problem_responses(404))
 async def read_notices(demand_id: str, session: ReadSession) -> ListAnswer[DeadlineNotice]:
-    """Reminders that nobody was contacted about this demand for long, oldest first."""
+    """List the reminders that this demand has had no contact for too long, oldest first."""
     await queries.get_demand(session, demand_id)
     rows = await queries.list_notices(session, demand_id)
     return answer_all(rows, DeadlineNotice)
@@ -149,7 +149,7 @@ async def read_notices(demand_id: str, session: ReadSession) -> ListAnswer[Deadl
 async def read_contact(
     demand_id: str, session: WriteSession, principal: CanReadContact, response: Response
 ) -> DemandContact:
-    """Read whom to reach; each reading is written to the audit log."""
+    """Read the contact data. Every read writes an audit row."""
     row = await queries.get_demand(session, demand_id)
     set_etag(response, row.row_version)
     return await service.read_contact(session, row, principal)
@@ -164,7 +164,7 @@ async def write_contact(
     response: Response,
     if_match: IfMatch = None,
 ) -> DemandContact:
-    """Replace the contact data as a whole."""
+    """Replace the contact data completely."""
     row = await queries.get_demand(session, demand_id)
     check_if_match(if_match, row.row_version)
     contact = await service.write_contact(session, row, body, principal)

@@ -1,4 +1,4 @@
-"""Bodies and answers of demands. Limits are those of the contract; a paper form's shorter ones are guidance."""
+"""Request and response bodies of demands. The shorter limits of the paper form are advice only."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal
@@ -59,15 +59,15 @@ class DemandFields(Body):
     organization_id: EntityId | None = None
     region: Region | None = None
     cluster: Topic | None = None
-    industry_code: IndustryCode | None = Field(default=None, description="GB/T 4754-2017: a letter, up to 4 digits.")
+    industry_code: IndustryCode | None = Field(default=None, description="GB/T 4754-2017: a letter and up to 4 digits.")
     funding_wan: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False), NotBool] | None = None
     start_year: Year | None = None
     end_year: Year | None = None
     cooperation: Cooperation | None = None
-    wanted_partners: Topics = Field(default_factory=list, description="Kinds or names of partners that are wanted.")
+    wanted_partners: Topics = Field(default_factory=list, description="Kinds or names of wanted partners.")
     field: Topic | None = Field(default=None, description="Technical field.")
     expires_on: date | None = Field(
-        default=None, description="The last day on which a published demand can be claimed; null: no such day."
+        default=None, description="The last day on which a published demand can be claimed; null: no limit."
     )
     visibility: Visibility = "public"
 
@@ -82,7 +82,7 @@ class DemandCreate(UpsertBody, DemandFields):
 
 
 class DemandImport(DemandCreate):
-    """A row of a file, which may also hold our own id and the state."""
+    """A row of an imported file. It may contain our own id and a state."""
 
     id: RowId | None = None
     status: DemandStatus | None = None
@@ -93,7 +93,7 @@ class DemandImport(DemandCreate):
 
 
 class DemandPatch(DemandFields):
-    """Only the fields that are sent are changed; null empties an optional one."""
+    """Changes only the fields that are sent; null clears an optional field."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"funding_wan": 120, "end_year": 2028}]})
 
@@ -129,14 +129,14 @@ class Demand(Answer):
     created_at: datetime
     updated_at: datetime
 
-    @computed_field(description="The states that may come next; docs/states.md says who may and what each needs.")  # type: ignore[prop-decorator]
+    @computed_field(description="The possible next states; see docs/states.md for roles and needs.")  # type: ignore[prop-decorator]
     @property
     def next_statuses(self) -> list[str]:
         return [status.value for status in LIFE.following(DemandStatus(self.status))]
 
 
 class TransitionBody(Body):
-    """Which state needs what beside ``to`` is drawn and listed in docs/states.md."""
+    """One transition. docs/states.md lists what each target state needs."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -150,7 +150,7 @@ class TransitionBody(Body):
 
     to: DemandStatus
     opinion: Text5000 = None
-    reason: EndReason | None = Field(default=None, description="`other` needs words in `opinion`.")
+    reason: EndReason | None = Field(default=None, description="`other` requires an explanation in `opinion`.")
     contract_number: ExternalId | None = None
 
 
@@ -165,12 +165,12 @@ class Transition(Answer):
 
 class DeadlineNotice(Answer):
     kind: Literal["nudge", "last_chance"]
-    silent_since: date = Field(description="The day of publication or of the last contact.")
+    silent_since: date = Field(description="The day of publication or of the last contact since.")
     at: datetime
 
 
 class DemandContactBody(Body):
-    """Whom to reach about a demand."""
+    """Contact data of a demand, as a request sends it."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"person": "陈工", "mobile": "13000000000", "email": "a@example.org"}]},

@@ -1,4 +1,4 @@
-"""The rules of demands: every change is written with its audit row and its outbox event."""
+"""The rules of demands. Every change writes an audit row and an outbox event in the same transaction."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ _TEXTS = frozenset({"title", "problem", "key_technology", "expected_goal", "keyw
 
 
 async def create_demand(session: AsyncSession, data: DemandCreate, actor: Principal) -> DemandRow:
-    """Store a draft. Raises Conflict for a taken external id, InvalidInput for years in the wrong order."""
+    """Create a draft. Raises Conflict for a taken external id, InvalidInput for an end before the start."""
     await refuse_taken(session, DemandRow, data.source, data.external_id, what=_DEMAND)
     row = _new(session, data, _values(data, await Affiliations.load(session, [data])), actor)
     session.add_all((row, _first_transition(row, actor)))
@@ -35,10 +35,13 @@ async def create_demand(session: AsyncSession, data: DemandCreate, actor: Princi
 
 
 async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatch, actor: Principal) -> DemandRow:
-    """Change the fields that were sent."""
+    """Change the fields that were sent.
+
+    Raises Conflict if the portal changes frozen text, InvalidInput if the end year is before the start year.
+    """
     changes = patch.model_dump(exclude_unset=True)
-    if (named := changes.get("organization_id")) is not None:
-        changes["organization_id"] = await present_organization(session, named)
+    if (organization_id := changes.get("organization_id")) is not None:
+        changes["organization_id"] = await present_organization(session, organization_id)
     _check_years(changes.get("start_year", row.start_year), changes.get("end_year", row.end_year))
     _update(session, row, changes, actor)
     await session.flush()
@@ -46,7 +49,7 @@ async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatc
 
 
 async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], actor: Principal) -> list[Stored]:
-    """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
+    """Create or update by (source, external_id), in order. An invalid item is rejected alone."""
     batch = await Batch.load(session, DemandRow, items)
     affiliations = await Affiliations.load(session, items)
     transitions: list[DemandTransitionRow] = []
@@ -66,7 +69,7 @@ async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], a
 
 
 async def read_contact(session: AsyncSession, row: DemandRow, actor: Principal) -> DemandContact:
-    """Whom to reach about the demand, all null when nobody is stored; who asked is recorded."""
+    """Return the contact data, all null if none is stored, and write an audit row."""
     record_audit(session, actor, "read_contact", entity="demand", entity_id=row.id)
     stored = await get_contact(session, row.id)
     return DemandContact() if stored is None else DemandContact.model_validate(stored)
@@ -75,7 +78,7 @@ async def read_contact(session: AsyncSession, row: DemandRow, actor: Principal) 
 async def write_contact(
     session: AsyncSession, row: DemandRow, contact: DemandContactBody, actor: Principal
 ) -> DemandContact:
-    """Replace the contact data as a whole."""
+    """Replace the contact data completely."""
     stored = await session.merge(DemandContactRow(demand_id=row.id, **contact.model_dump()))
     row.updated_at = now()  # the demand's version covers its contact data too
     await session.flush()
@@ -113,7 +116,7 @@ def _values(data: DemandCreate, affiliations: Affiliations) -> dict[str, Any]:
 
 
 def _check_editable(row: DemandRow, changed: Sequence[str], actor: Principal) -> None:
-    """What is under review or published stays as it was submitted, except by the office's own hand."""
+    """Raise Conflict if the portal changes text outside ``EDITABLE`` states. Staff may change it at any time."""
     if actor.role is not Role.PORTAL or row.status in EDITABLE:
         return
     if frozen := [name for name in changed if name in _TEXTS]:

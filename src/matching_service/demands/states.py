@@ -1,4 +1,4 @@
-"""The life of a demand as one table, and why it may end without success."""
+"""The life of a demand as a table of transitions, and the reasons for an end without success."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -28,7 +28,7 @@ class DemandStatus(StrEnum):
 
 
 class EndReason(StrEnum):
-    """Why a demand was given up, its contract ended early, or its project failed."""
+    """Why a demand was abandoned, its contract terminated, or its project failed."""
 
     NO_SUPPLIER = "no_supplier"
     NO_CONTACT = "no_contact"
@@ -75,9 +75,9 @@ REASON_NAMES: Mapping[EndReason, str] = MappingProxyType(
     }
 )
 
-_FORM = Text("必填项齐全", "every required field of the form")
-_DATE = Text("揭榜截止日期未过（如有）", "the date in `expires_on` not past, where there is one")
-_PROJECT = Text("同时建立项目", "opens the project")
+_FORM = Text("必填项齐全", "all required fields of the form")
+_DATE = Text("揭榜截止日期未过（如有）", "`expires_on`, if set, is not in the past")
+_PROJECT = Text("同时建立项目", "opens a project")
 
 
 def _steps() -> list[Step[DemandStatus]]:
@@ -104,7 +104,7 @@ def _steps() -> list[Step[DemandStatus]]:
 LIFE = Life(Text("需求", "demand"), STATUS_NAMES, _steps())
 
 OPEN = frozenset({DemandStatus.PUBLISHED, DemandStatus.MATCHING})
-"""States in which a demand is ranked every night: from publication until a contract."""
+"""From publication until a contract. Open demands are re-ranked every night."""
 
 EDITABLE = frozenset({DemandStatus.DRAFT, DemandStatus.RETURNED})
 """States in which the enterprise may change the text of its demand."""

@@ -1,4 +1,4 @@
-"""Moving a demand through its life: what each step asks for and brings about, and what a form must hold."""
+"""Transitions of a demand: their preconditions and effects, and the required fields of the form."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -42,35 +42,35 @@ async def transition_demand(
 ) -> DemandRow:
     """Take one step of a demand's life.
 
-    Raises IllegalTransition with the steps that are possible, InvalidInput naming everything that the step needs and
-    that is missing: an opinion, a reason, a contract number, fields of the form.
+    Raises IllegalTransition with the possible steps. Raises InvalidInput that names everything missing: an opinion, a
+    reason, a contract number, fields of the form.
     """
     given = {"opinion": opinion, "reason": reason, "contract_number": contract_number}
     step = LIFE.step(DemandStatus(row.status), to)
     LIFE.check_needs(step, given)
     if reason is EndReason.OTHER and opinion is None:
-        raise _refused("needed_for_step", "/opinion", _OTHER_NEEDS_WORDS)
+        raise _refused("needed_for_step", "/opinion", _OTHER_NEEDS_OPINION)
     if contract_number is not None and to is not DemandStatus.CONTRACTED:
-        raise _refused("not_for_this_step", "/contract_number", _NO_CONTRACT_YET)
+        raise _refused("not_for_this_step", "/contract_number", _CONTRACT_NUMBER_NOT_ALLOWED)
     if to is DemandStatus.SUBMITTED and (errors := await form_errors(session, row)):
         raise InvalidInput("form_incomplete", count_of_errors(len(errors)), errors=errors)
     if to is DemandStatus.PUBLISHED and row.expires_on is not None and row.expires_on < today():
-        raise _date_past(row.expires_on)
-    await _move(session, row, [to], opinion=opinion, reason=reason, contract_number=contract_number, actor=actor)
+        raise _expired_already(row.expires_on)
+    await _apply(session, row, [to], opinion=opinion, reason=reason, contract_number=contract_number, actor=actor)
     return row
 
 
 async def begin_matching(session: AsyncSession, row: DemandRow, *, actor: Principal) -> None:
-    """A published demand is ``matching`` from the first contact, claim or contract on."""
+    """Move a published demand to ``matching``, at its first contact, claim or contract."""
     if row.status == DemandStatus.PUBLISHED:
         await transition_demand(session, row, DemandStatus.MATCHING, actor=actor)
 
 
 async def adopt_status(session: AsyncSession, row: DemandRow, to: DemandStatus, *, actor: Principal) -> bool:
-    """Take over the state that a file names, as one entry of the history; False when the demand has it already.
+    """Move to the state given by an imported file, as one entry of the history. Returns False if it is the same.
 
-    What led there happened elsewhere, so neither forms nor opinions are asked for; but a demand does not go back.
-    Raises IllegalTransition.
+    The steps before happened elsewhere, so forms and opinions are not required. Raises IllegalTransition for a state
+    that cannot be reached from the current one.
     """
     current = DemandStatus(row.status)
     if current is to:
@@ -78,12 +78,12 @@ async def adopt_status(session: AsyncSession, row: DemandRow, to: DemandStatus, 
     path = LIFE.path(current, to)
     if path is None:
         raise LIFE.illegal(current, to)
-    await _move(session, row, path, actor=actor)
+    await _apply(session, row, path, actor=actor)
     return True
 
 
 async def form_errors(session: AsyncSession, row: DemandRow) -> Sequence[FieldError]:
-    """Everything that the form lacks before it may be submitted: its own fields, the contact, the organization."""
+    """Return an error for each field missing for submission: fields of the demand, its contact and its organization."""
     missing = {f"/{name}": words for name, words in _REQUIRED.items() if not getattr(row, name)}
     contact = await get_contact(session, row.id)
     missing |= {
@@ -109,7 +109,7 @@ async def form_errors(session: AsyncSession, row: DemandRow) -> Sequence[FieldEr
     return errors
 
 
-async def _move(
+async def _apply(
     session: AsyncSession,
     row: DemandRow,
     path: Sequence[DemandStatus],
@@ -119,7 +119,7 @@ async def _move(
     reason: EndReason | None = None,
     contract_number: str | None = None,
 ) -> None:
-    """Bring about what the states of the path mean, and write the last one with its history, audit and event."""
+    """Set the last state of the path, write history, audit and event, and apply the effects of all states on it."""
     moment = now()
     step: dict[str, Any] = {"from": row.status, "to": path[-1].value}
     row.status = path[-1].value
@@ -151,7 +151,7 @@ async def _move(
 
 
 async def _end_claims(session: AsyncSession, row: DemandRow, actor: Principal) -> None:
-    """Nobody decides any more on what is still offered for a demand that has left the list."""
+    """Set the undecided claims to not chosen when the demand is no longer open."""
     offered = select(ClaimRow).where(ClaimRow.demand_id == row.id, ClaimRow.status == OFFERED).order_by(ClaimRow.id)
     claims = (await session.scalars(offered.with_for_update())).all()
     detail = {"demand_id": row.id, "reason": f"demand_{row.status}"}
@@ -166,12 +166,16 @@ def _refused(code: str, pointer: str, message: Text) -> InvalidInput:
     return InvalidInput("transition_incomplete", message, errors=[FieldError(code, message, pointer)])
 
 
-def _date_past(day: date) -> InvalidInput:
+def _expired_already(day: date) -> InvalidInput:
     message = Text(
-        f"揭榜截止日期 {day} 已过，请先修改 expires_on。", f"expires_on is {day}, which is past; change it first."
+        f"揭榜截止日期 {day} 已过，请先修改 expires_on。", f"expires_on ({day}) is in the past; change it first."
     )
     return InvalidInput.at("/to", "expires_in_the_past", message)
 
 
-_OTHER_NEEDS_WORDS = Text("原因为“其他”时须在 opinion 中说明。", "The reason “other” needs words in opinion.")
-_NO_CONTRACT_YET = Text("只有签约时才填写合同编号。", "A contract number belongs to the step to contracted only.")
+_OTHER_NEEDS_OPINION = Text(
+    "原因为“其他”时须在 opinion 中说明。", "The reason “other” requires an explanation in opinion."
+)
+_CONTRACT_NUMBER_NOT_ALLOWED = Text(
+    "只有签约时才填写合同编号。", "A contract number is allowed only for the step to contracted."
+)

@@ -1,4 +1,4 @@
-"""``docs/states.md``, written from the very tables that the service works by.
+"""Write ``docs/states.md`` from the same tables that the service uses.
 
 python -m matching_service.jobs.states > docs/states.md
 """
@@ -13,23 +13,30 @@ from matching_service.suggestions.states import RefusalReason
 
 _HEAD = """# States 状态
 
-Written by `make states` from the tables in the code; do not edit. A test holds that they agree.
+`make states` generates this file from the tables in the code; do not edit it. A test keeps it up to date.
 
-Every step is written down: who, when, from where, with what opinion or reason. A step that is not listed here is
-answered with 409 `illegal_transition`, and `legal` in the answer lists what is possible; a step that lacks something
-is answered with 422, naming everything at once. The roles `staff` and `admin` are the office, `portal` the
-enterprises' portal, `batch` the nightly job.
+Every step is recorded with its actor, time, previous state, and opinion or reason. A step that is not listed here gives
+409 `illegal_transition`; `legal` in the answer lists the possible states. A step without a required field gives 422,
+which names all missing fields. The roles `staff` and `admin` are the office, `portal` is the enterprises' portal,
+`batch` the nightly job.
 """
 
 
 def states_document() -> str:
-    """The whole document, as Markdown with Mermaid diagrams."""
+    """Return the document: Markdown with Mermaid diagrams."""
     parts = [_HEAD]
     for heading, life, reasons in (
         ("A demand 需求", LIFE, EndReason),
-        ("A suggestion 推荐: a profile that is proposed for a demand", SUGGESTION, RefusalReason),
+        ("A suggestion 推荐: a profile proposed for a demand", SUGGESTION, RefusalReason),
     ):
-        parts += [f"## {heading}", "", life.markdown(), "", f"Reasons: {', '.join(reasons)}. `other` needs words.", ""]
+        parts += [
+            f"## {heading}",
+            "",
+            life.markdown(),
+            "",
+            f"Reasons: {', '.join(reasons)}. `other` needs an explanation.",
+            "",
+        ]
     points = ", ".join(f"{criterion} {words.zh} {most}" for criterion, (words, most) in CRITERIA.items())
     parts += [
         "## A claim 揭榜: an offer to solve a demand",

@@ -1,1 +1,1 @@
-"""Capability profiles: who can solve something, described by their own text and by their works."""
+"""Capability profiles: the suppliers, described by their own text and by their works."""

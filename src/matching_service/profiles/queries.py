@@ -1,4 +1,4 @@
-"""Reading profiles, always with their works in one further query."""
+"""Queries for profiles. Works are loaded with one further query."""
 
 from collections.abc import Sequence
 
@@ -17,16 +17,16 @@ _WORKS_AT_A_TIME = 1_000
 
 
 async def get_profile(session: AsyncSession, profile_id: str) -> ProfileRow:
-    """The row with its works; raises NotFound."""
+    """Return the row with its works. Raises NotFound."""
     if (row := await get_row(session, ProfileRow, profile_id, options=[WITH_WORKS])) is None:
         raise not_found(Text("画像", "Profile"), profile_id, code="profile_not_found")
     return row
 
 
 async def attach_works(session: AsyncSession, profiles: Sequence[ProfileRow]) -> None:
-    """Give profiles that belong to no session their works, which then belong to none either.
+    """Load the works of detached profiles. The works are detached as well.
 
-    Works are made a few at a time, so that other requests need not wait for the many that a large batch can have.
+    Rows are created in small parts, so that a large batch does not block the event loop.
     """
     works: dict[str, list[WorkRow]] = {profile.id: [] for profile in profiles}
     for ids in in_parts(list(works)):

@@ -1,4 +1,4 @@
-"""HTTP doors of profiles."""
+"""HTTP routes of profiles."""
 
 from typing import Annotated
 
@@ -38,7 +38,7 @@ CanWriteContact = Annotated[Principal, Depends(Permit(Action.CONTACT_WRITE))]
 async def create_profile(
     body: ProfileCreate, session: WriteSession, principal: CanWrite, response: Response
 ) -> Profile:
-    """Store a profile; it can be found by the next match."""
+    """Create a profile. The next match can find it."""
     row = await service.create_profile(session, body, principal)
     set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/profiles/{row.id}"
@@ -51,7 +51,9 @@ async def list_profiles(
     page: PageDep,
     kind: Annotated[Kind | None, Blank] = None,
     region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
-    overseas: Annotated[bool | None, Blank, Query(description="海智: whether of another country than CN.")] = None,
+    overseas: Annotated[
+        bool | None, Blank, Query(description="海智: true for profiles with a country other than CN.")
+    ] = None,
     q: Annotated[Search | None, Blank, Query(description="Part of the name.")] = None,
 ) -> ListAnswer[Profile]:
     """List profiles, newest first."""
@@ -63,7 +65,7 @@ async def list_profiles(
 async def upsert_profiles(
     body: BulkBody, session: WriteSession, principal: CanWrite, language: LanguageDep, turn: BulkTurn
 ) -> Response:
-    """Create or update up to 1,000 by (`source`, `external_id`); valid items are stored even when others fail."""
+    """Create or update up to 1,000 profiles by (`source`, `external_id`). An invalid item does not stop the others."""
     async with turn:
         parsed = await to_thread.run_sync(parse_items, body.items, ProfileCreate)
         stored = await service.upsert_profiles(session, parsed.items, principal)
@@ -87,7 +89,7 @@ async def update_profile(
     response: Response,
     if_match: IfMatch = None,
 ) -> Profile:
-    """Change the fields that are sent; `works` replaces the whole list."""
+    """Change the fields that are sent. `works` replaces the whole list."""
     row = await queries.get_profile(session, profile_id)
     check_if_match(if_match, row.row_version)
     row = await service.update_profile(session, row, body, principal)
@@ -109,7 +111,7 @@ async def delete_profile(
 async def read_contact(
     profile_id: str, session: WriteSession, principal: CanReadContact, response: Response
 ) -> Contact:
-    """Read contact data; each reading is written to the audit log."""
+    """Read the contact data. Every read writes an audit row."""
     row = await queries.get_profile(session, profile_id)
     set_etag(response, row.row_version)
     return await service.read_contact(session, row, principal)
@@ -124,7 +126,7 @@ async def write_contact(
     response: Response,
     if_match: IfMatch = None,
 ) -> Contact:
-    """Replace contact data as a whole."""
+    """Replace the contact data completely."""
     row = await queries.get_profile(session, profile_id)
     check_if_match(if_match, row.row_version)
     await service.write_contact(session, row, body, principal)

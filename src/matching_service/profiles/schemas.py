@@ -1,4 +1,4 @@
-"""Bodies and answers of profiles. Contact data has its own body and is part of no other."""
+"""Request and response bodies of profiles. Contact data has its own body and is part of no other."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -97,7 +97,7 @@ class ProfileFields(Body):
     available_until: date | None = None
     visibility: Visibility = Field(
         default="public",
-        description="A hidden profile is never ranked, nor is a withdrawn one, whose person took back consent.",
+        description="hidden and withdrawn profiles are never ranked; withdrawn: the person withdrew consent.",
     )
     works: Annotated[list[Work], Field(max_length=MAX_WORKS)] = Field(default_factory=list)
 
@@ -113,7 +113,7 @@ class ProfileCreate(UpsertBody, ProfileFields):
 
 
 class ProfileImport(ProfileCreate):
-    """A row of a file, which may also hold our own id."""
+    """A row of an imported file. It may contain our own id."""
 
     id: RowId | None = None
 
@@ -123,7 +123,7 @@ class ProfileImport(ProfileCreate):
 
 
 class ProfilePatch(ProfileFields):
-    """Only the fields that are sent are changed; ``works`` replaces the whole list."""
+    """Changes only the fields that are sent. ``works`` replaces the whole list."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"capacity": 1, "keywords": ["谐波传动"]}]})
 
@@ -160,14 +160,14 @@ class Profile(Answer):
     created_at: datetime
     updated_at: datetime
 
-    @computed_field(description="海智: of another country than CN.")  # type: ignore[prop-decorator]
+    @computed_field(description="海智: the country is not CN.")  # type: ignore[prop-decorator]
     @property
     def overseas(self) -> bool:
         return self.country != HOME
 
 
 class Contact(Body):
-    """How to reach the person. Reading it writes an audit row."""
+    """Contact data of the person. Reading it writes an audit row."""
 
     model_config = ConfigDict(
         from_attributes=True, json_schema_extra={"examples": [{"phone": "0757-0000000", "email": "a@example.org"}]}

@@ -1,4 +1,4 @@
-"""The rules of profiles: every change is written with its audit row and the event that updates the index."""
+"""The rules of profiles. Every change writes an audit row and the outbox event that updates the index."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ _WORK_FIELDS = ("external_id", "kind", "title", "abstract", "year")
 
 
 async def create_profile(session: AsyncSession, data: ProfileCreate, actor: Principal) -> ProfileRow:
-    """Raises Conflict for a taken external id, InvalidInput for works that share one."""
+    """Create a profile. Raises Conflict for a taken external id, InvalidInput for works that share one."""
     await refuse_taken(session, ProfileRow, data.source, data.external_id, what=_PROFILE)
     row = _new(session, data, _values(data, await Affiliations.load(session, [data])), actor)
     session.add(row)
@@ -36,10 +36,10 @@ async def create_profile(session: AsyncSession, data: ProfileCreate, actor: Prin
 
 
 async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfilePatch, actor: Principal) -> ProfileRow:
-    """Change the fields that were sent; ``row`` has its works loaded."""
+    """Change the fields that were sent. Requires ``row`` with its works loaded."""
     changes = patch.model_dump(exclude_unset=True, exclude=_NOT_COLUMNS)
-    if (named := changes.get("organization_id")) is not None:
-        changes["organization_id"] = await present_organization(session, named)
+    if (organization_id := changes.get("organization_id")) is not None:
+        changes["organization_id"] = await present_organization(session, organization_id)
     _check_availability(
         changes.get("available_from", row.available_from), changes.get("available_until", row.available_until)
     )
@@ -52,7 +52,7 @@ async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfileP
 
 
 async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate], actor: Principal) -> list[Stored]:
-    """Create or update by (source, external_id), in order; an item that breaks a rule is refused alone."""
+    """Create or update by (source, external_id), in order. An invalid item is rejected alone."""
     batch = await Batch.load(session, ProfileRow, items)
     await attach_works(session, batch.rows)
     affiliations = await Affiliations.load(session, items)
@@ -74,7 +74,7 @@ async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate],
 
 
 async def delete_profile(session: AsyncSession, row: ProfileRow, actor: Principal) -> None:
-    """Delete the profile, its works, its contact data, its places in lists, and the stored answers that tell of it."""
+    """Delete the profile with its works, its contact data and its entries in stored lists."""
     await session.delete(row)
     await session.flush()
     await erase_answers(session, row.id)
@@ -83,14 +83,14 @@ async def delete_profile(session: AsyncSession, row: ProfileRow, actor: Principa
 
 
 async def read_contact(session: AsyncSession, row: ProfileRow, actor: Principal) -> Contact:
-    """The contact data, all null when none is stored; who asked is recorded."""
+    """Return the contact data, all null if none is stored, and write an audit row."""
     record_audit(session, actor, "read_contact", entity="profile", entity_id=row.id)
     stored = await get_contact(session, row.id)
     return Contact() if stored is None else Contact.model_validate(stored)
 
 
 async def write_contact(session: AsyncSession, row: ProfileRow, contact: Contact, actor: Principal) -> None:
-    """Replace the contact data as a whole."""
+    """Replace the contact data completely."""
     await session.merge(ProfileContactRow(profile_id=row.id, **contact.model_dump()))
     row.updated_at = now()  # the profile's version covers its contact data too
     await session.flush()
@@ -135,7 +135,7 @@ def _work_value(work: Work | WorkRow) -> tuple[object, ...]:
 def _work_changes(
     before: Mapping[str, tuple[str, tuple[object, ...]]], works: Sequence[WorkRow]
 ) -> list[dict[str, str]]:
-    """Which works came, changed or went; one that only moved is none of these. ``before``: title and values by id."""
+    """Return the works added, changed or removed, but not those that only moved. ``before``: id -> (title, values)."""
     kept = {work.id for work in works}
     changes = [
         {"id": work.id, "title": work.title, "change": "changed" if work.id in before else "added"}
@@ -150,7 +150,7 @@ def _work_changes(
 
 
 def _matched_works(profile_id: str, present: Sequence[WorkRow], wanted: Sequence[Work]) -> list[WorkRow]:
-    """The wanted list, made of present rows where external id or title say that it is the same work."""
+    """Return a row per wanted work. Reuses the row with the same external id, or without one, kind and title."""
     by_external_id = {row.external_id: row for row in present if row.external_id is not None}
     by_title = {(row.kind, row.title): row for row in present if row.external_id is None}
     rows: list[WorkRow] = []

@@ -1,4 +1,4 @@
-"""The built-in directory of national societies, each with a scope text of our own."""
+"""The built-in directory of national societies, with scope texts written for this service."""
 
 import csv
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ SOURCE = "national-societies"
 
 
 def builtin_societies() -> Iterator[ProfileCreate]:
-    """One profile per society; the scope text is what matching reads."""
+    """Yield one profile per society. Its summary is the scope text, which matching uses."""
     path = files("matching_service.profiles") / "data" / "societies.csv"
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):

@@ -1,1 +1,1 @@
-"""Projects (核心技术攻关项目库): what a contracted demand becomes, until it is accepted and closed."""
+"""Projects (核心技术攻关项目库): contracted demands, until they are accepted and closed."""

@@ -1,4 +1,4 @@
-"""Reading projects, always with their partners, milestones, the demand's state and the acceptance."""
+"""Queries for projects. Answers include partners, milestones, the demand's state and the acceptance."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -18,18 +18,18 @@ _WHOLE = (selectinload(ProjectRow.partners), selectinload(ProjectRow.milestones)
 
 
 async def get_project(session: AsyncSession, project_id: str) -> ProjectRow:
-    """The row with its partners and milestones; raises NotFound."""
+    """Return the row with its partners and milestones. Raises NotFound."""
     if (row := await get_row(session, ProjectRow, project_id, options=_WHOLE)) is None:
         raise not_found(Text("项目", "Project"), project_id, code="project_not_found")
     return row
 
 
 def get_milestone(project: ProjectRow, milestone_id: str) -> MilestoneRow:
-    """One of the project's milestones; raises NotFound."""
-    found = next((row for row in project.milestones if row.id == milestone_id), None)
-    if found is None:
+    """Return one of the project's milestones. Raises NotFound."""
+    milestone = next((row for row in project.milestones if row.id == milestone_id), None)
+    if milestone is None:
         raise not_found(Text("里程碑", "Milestone"), milestone_id, code="milestone_not_found")
-    return found
+    return milestone
 
 
 async def list_projects(
@@ -44,7 +44,7 @@ async def list_projects(
 
 
 async def project_answers(session: AsyncSession, rows: Sequence[ProjectRow], *, on: date) -> list[Project]:
-    """Rows as answers on a day, with two further queries in all."""
+    """Turn rows into answers as of the day ``on``. Makes two further queries, whatever the number of rows."""
     ids = [row.demand_id for row in rows]
     demands = await get_by_ids(session, DemandRow, ids)
     accepted = (
@@ -78,7 +78,7 @@ def milestone_answer(row: MilestoneRow, *, on: date) -> Milestone:
 
 
 async def overdue_milestones(session: AsyncSession, *, on: date, limit: int) -> list[OverdueMilestone]:
-    """Of projects under way what should have been done before that day, the longest overdue first."""
+    """Return the milestones overdue on that day in projects under way, longest overdue first."""
     statement = (
         select(MilestoneRow, ProjectRow.demand_id, DemandRow.title)
         .join(ProjectRow, MilestoneRow.project_id == ProjectRow.id)

@@ -1,4 +1,4 @@
-"""HTTP doors of projects."""
+"""HTTP routes of projects."""
 
 from typing import Annotated, Literal
 
@@ -37,16 +37,16 @@ async def list_projects(
     status: Annotated[Status | None, Blank] = None,
 ) -> ListAnswer[Project]:
     """List projects, newest first."""
-    found = await queries.list_projects(session, page, demand_id=demand_id, status=status)
-    items = await queries.project_answers(session, found.items, on=today())
-    return ListAnswer(items=items, next_cursor=found.next_cursor)
+    projects = await queries.list_projects(session, page, demand_id=demand_id, status=status)
+    items = await queries.project_answers(session, projects.items, on=today())
+    return ListAnswer(items=items, next_cursor=projects.next_cursor)
 
 
 @router.get("/overdue", dependencies=[CanRead])
 async def list_overdue(
     session: ReadSession, limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
 ) -> ListAnswer[OverdueMilestone]:
-    """Milestones of projects under way whose day is past, the longest overdue first; there are no further pages."""
+    """List the overdue milestones of projects under way, longest overdue first. One page only."""
     return ListAnswer(items=await queries.overdue_milestones(session, on=today(), limit=limit), next_cursor=None)
 
 
@@ -67,7 +67,7 @@ async def update_project(
     response: Response,
     if_match: IfMatch = None,
 ) -> Project:
-    """Change the fields that are sent; `partners` replaces the whole list."""
+    """Change the fields that are sent. `partners` replaces the whole list."""
     row = await queries.get_project(session, project_id)
     check_if_match(if_match, row.row_version)
     row = await service.update_project(session, row, body, principal)
@@ -86,7 +86,7 @@ async def add_milestone(
     response: Response,
     if_match: IfMatch = None,
 ) -> Milestone:
-    """Add a milestone; `ETag` and `If-Match` are of the project."""
+    """Add a milestone. `ETag` and `If-Match` refer to the project."""
     row = await queries.get_project(session, project_id)
     check_if_match(if_match, row.row_version)
     milestone = await service.add_milestone(session, row, body, principal)
@@ -105,7 +105,7 @@ async def update_milestone(
     response: Response,
     if_match: IfMatch = None,
 ) -> Milestone:
-    """Change a milestone, or say when it was done; `ETag` and `If-Match` are of the project."""
+    """Change a milestone or record the day it was done. `ETag` and `If-Match` refer to the project."""
     row = await queries.get_project(session, project_id)
     check_if_match(if_match, row.row_version)
     milestone = await service.update_milestone(session, row, milestone_id, body, principal)
@@ -117,7 +117,7 @@ async def update_milestone(
 async def remove_milestone(
     project_id: str, milestone_id: str, session: WriteSession, principal: CanWrite, if_match: IfMatch = None
 ) -> None:
-    """Take a milestone out of the plan; `If-Match` is of the project."""
+    """Remove a milestone. `If-Match` refers to the project."""
     row = await queries.get_project(session, project_id)
     check_if_match(if_match, row.row_version)
     await service.remove_milestone(session, row, milestone_id, principal)

@@ -1,4 +1,4 @@
-"""Bodies and answers of projects, their partners and milestones."""
+"""Request and response bodies of projects, partners and milestones."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ MilestoneState = Literal["planned", "done", "overdue"]
 
 
 class Partner(Body):
-    """A profile or an organization that is known here, or a name alone."""
+    """A partner: a stored profile or organization, or only a name."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -24,7 +24,7 @@ class Partner(Body):
 
 
 class ProjectPatch(Body):
-    """Only the fields that are sent are changed; ``partners`` replaces the whole list."""
+    """Changes only the fields that are sent. ``partners`` replaces the whole list."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -54,7 +54,7 @@ class MilestoneCreate(Body):
 
 
 class MilestonePatch(Body):
-    """Only the fields that are sent are changed."""
+    """Changes only the fields that are sent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"done_on": "2027-03-20", "note": "提前完成"}]})
 
@@ -70,14 +70,14 @@ class Milestone(Answer):
     due_on: date
     done_on: date | None
     note: str | None
-    state: MilestoneState = Field(description="overdue: its day is past and it is not done.")
+    state: MilestoneState = Field(description="overdue: `due_on` is past and the milestone is not done.")
 
 
 class OverdueMilestone(Milestone):
     project_id: str
     demand_id: str
     demand_title: str
-    days: int = Field(description="Days since its day.")
+    days: int = Field(description="Days since `due_on`.")
 
 
 class Acceptance(Answer):
@@ -89,12 +89,12 @@ class Acceptance(Answer):
 class Project(Answer):
     id: str
     demand_id: str
-    status: str = Field(description="That of the demand: from contracted on, it is the project's.")
+    status: str = Field(description="The demand's state; from contracted on it describes the project.")
     contract_number: str | None
     contract_amount_wan: float | None
     partners: list[Partner]
     milestones: list[Milestone]
     results: str | None
-    acceptance: Acceptance | None = Field(description="The step to accepted, with its opinion; null before it.")
+    acceptance: Acceptance | None = Field(description="The transition to accepted, with its opinion; null before.")
     created_at: datetime
     updated_at: datetime

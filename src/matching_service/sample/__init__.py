@@ -1,6 +1,6 @@
-"""The sample city: our own invented demands, profiles and judgements, for the demo and for tests.
+"""The sample city: invented demands, profiles and judgements for the demo and the tests.
 
-Persons and companies are invented; laboratories that exist are named with generally known facts only.
+Persons and companies are invented. Real laboratories appear only with generally known facts.
 """
 
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Suggestions: profiles proposed for demands, from the first contact to an agreement or a refusal."""
+"""Suggestions: profiles proposed for demands, from the proposal to an agreement or a refusal."""

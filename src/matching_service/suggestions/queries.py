@@ -1,4 +1,4 @@
-"""Reading suggestions."""
+"""Queries for suggestions."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from matching_service.suggestions.states import SuggestionStatus
 
 
 async def get_suggestion(session: AsyncSession, suggestion_id: str) -> SuggestionRow:
-    """The row; raises NotFound."""
+    """Return the row. Raises NotFound."""
     if (row := await get_row(session, SuggestionRow, suggestion_id)) is None:
         raise not_found(Text("推荐", "Suggestion"), suggestion_id, code="suggestion_not_found")
     return row
@@ -38,7 +38,7 @@ async def list_suggestions(
 
 
 async def list_transitions(session: AsyncSession, suggestion_id: str) -> Sequence[SuggestionTransitionRow]:
-    """The history of one suggestion, oldest first."""
+    """Return the history of one suggestion, oldest first."""
     statement = (
         select(SuggestionTransitionRow)
         .where(SuggestionTransitionRow.suggestion_id == suggestion_id)

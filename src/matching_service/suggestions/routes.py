@@ -1,4 +1,4 @@
-"""HTTP doors of suggestions."""
+"""HTTP routes of suggestions."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ CanWrite = Annotated[Principal, Depends(Permit(Action.SUGGESTION_WRITE))]
 async def create_suggestion(
     body: SuggestionCreate, session: WriteSession, principal: CanWrite, response: Response
 ) -> Suggestion:
-    """Propose a profile for an open demand; who may not be proposed is refused with every reason."""
+    """Propose a profile for an open demand. 409 lists every reason why the profile may not be proposed."""
     row = await service.create_suggestion(session, body, principal)
     set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/suggestions/{row.id}"
@@ -61,7 +61,7 @@ async def transition_suggestion(
     response: Response,
     if_match: IfMatch = None,
 ) -> Suggestion:
-    """Take one step of a suggestion's life; 409 lists the legal ones."""
+    """Move a suggestion to another state. 409 lists the legal states."""
     row = await queries.get_suggestion(session, suggestion_id)
     check_if_match(if_match, row.row_version)
     row = await service.transition_suggestion(session, row, body, principal)
@@ -71,7 +71,7 @@ async def transition_suggestion(
 
 @router.get("/{suggestion_id}/history", dependencies=[CanRead], responses=problem_responses(404))
 async def read_history(suggestion_id: str, session: ReadSession) -> ListAnswer[SuggestionTransition]:
-    """Every step of a suggestion, oldest first."""
+    """List every transition of a suggestion, oldest first."""
     await queries.get_suggestion(session, suggestion_id)
     rows = await queries.list_transitions(session, suggestion_id)
     return answer_all(rows, SuggestionTransition)

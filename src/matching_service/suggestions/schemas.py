@@ -1,4 +1,4 @@
-"""Bodies and answers of suggestions."""
+"""Request and response bodies of suggestions."""
 
 from datetime import datetime
 
@@ -36,7 +36,7 @@ class Suggestion(Answer):
     created_at: datetime
     updated_at: datetime
 
-    @computed_field(description="The states that may come next; see docs/states.md.")  # type: ignore[prop-decorator]
+    @computed_field(description="The possible next states; see docs/states.md.")  # type: ignore[prop-decorator]
     @property
     def next_statuses(self) -> list[str]:
         return [status.value for status in LIFE.following(SuggestionStatus(self.status))]
@@ -48,7 +48,7 @@ class SuggestionStep(Body):
     )
 
     to: SuggestionStatus
-    reason: RefusalReason | None = Field(default=None, description="`other` needs words in `note`.")
+    reason: RefusalReason | None = Field(default=None, description="`other` requires an explanation in `note`.")
     note: Text5000 = None
 
 

@@ -1,4 +1,4 @@
-"""The rules of suggestions: who may be proposed, and what each step asks for and brings about."""
+"""The rules of suggestions: eligibility of the profile, and preconditions and effects of each step."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,52 +25,56 @@ from matching_service.suggestions.states import LIFE, RefusalReason, SuggestionS
 async def create_suggestion(session: AsyncSession, body: SuggestionCreate, actor: Principal) -> SuggestionRow:
     """Propose a profile for an open demand.
 
-    Raises NotFound, and Conflict when the demand is not open, the pair was suggested before, the profile may not be
-    proposed for this demand (all reasons are named), or it serves as many demands as it can.
+    Raises NotFound. Raises Conflict if the demand is not open, the pair was suggested before, the profile may not be
+    proposed for this demand (with all reasons), or the profile has reached its capacity.
     """
     demand = await get_demand(session, body.demand_id)
     profile = await get_profile(session, body.profile_id)
     _check_open(demand)
     await _check_new(session, demand, profile)
     if against := await reasons_against(session, demand, profile, on=today()):
-        words = Text("".join(one.detail.zh for one in against), " ".join(one.detail.en for one in against))
-        errors = [FieldError(one.code, Text(one.detail.zh, one.detail.en), "/profile_id") for one in against]
-        raise Conflict("may_not_be_proposed", words, errors=errors)
+        message = Text(
+            "".join(reason.detail.zh for reason in against), " ".join(reason.detail.en for reason in against)
+        )
+        errors = [
+            FieldError(reason.code, Text(reason.detail.zh, reason.detail.en), "/profile_id") for reason in against
+        ]
+        raise Conflict("may_not_be_proposed", message, errors=errors)
     await _check_capacity(session, demand, profile)
     row = SuggestionRow(id=new_id(), demand_id=demand.id, profile_id=profile.id, status=SuggestionStatus.SUGGESTED)
     row.note = body.note
     session.add(row)
-    await _write_step(session, row, None, actor)
+    await _record_step(session, row, None, actor)
     return row
 
 
 async def transition_suggestion(
     session: AsyncSession, row: SuggestionRow, body: SuggestionStep, actor: Principal
 ) -> SuggestionRow:
-    """Take one step; the first contact moves a published demand to ``matching``.
+    """Take one step. The first contact moves a published demand to ``matching``.
 
-    Raises IllegalTransition, InvalidInput for a missing reason, Conflict for a contact about a demand that is not open.
+    Raises IllegalTransition, InvalidInput for a missing reason, Conflict for a contact when the demand is not open.
     """
     before = SuggestionStatus(row.status)
     step = LIFE.step(before, body.to)
     LIFE.check_needs(step, {"reason": body.reason})
     if body.reason is RefusalReason.OTHER and body.note is None:
-        error = FieldError("needed_for_step", _OTHER_NEEDS_WORDS, "/note")
-        raise InvalidInput("transition_incomplete", _OTHER_NEEDS_WORDS, errors=[error])
+        error = FieldError("needed_for_step", _OTHER_NEEDS_NOTE, "/note")
+        raise InvalidInput("transition_incomplete", _OTHER_NEEDS_NOTE, errors=[error])
     if body.to is SuggestionStatus.CONTACTED:
         demand = await get_demand(session, row.demand_id)
         _check_open(demand)
         await begin_matching(session, demand, actor=actor)
     row.status, row.note = body.to, body.note
     row.reason = body.reason.value if body.reason is not None else None
-    await _write_step(session, row, before, actor)
+    await _record_step(session, row, before, actor)
     return row
 
 
-async def _write_step(
+async def _record_step(
     session: AsyncSession, row: SuggestionRow, before: SuggestionStatus | None, actor: Principal
 ) -> None:
-    """Write the state that the row has now, with its history, audit and event."""
+    """Flush the row's new state and write history, audit and event."""
     session.add(
         SuggestionTransitionRow(
             suggestion_id=row.id,
@@ -92,7 +96,7 @@ def _check_open(demand: DemandRow) -> None:
     if (status := DemandStatus(demand.status)) not in OPEN:
         message = Text(
             f"需求 {demand.id} 现为 {DEMAND_LIFE.named(status)}，并未开放；只有已发布或对接中的需求可以推荐和联系。",
-            f"Demand {demand.id} is {demand.status}; only for a published or matching one is anybody approached.",
+            f"Demand {demand.id} is {demand.status}; profiles are proposed only for published or matching demands.",
         )
         raise Conflict("demand_not_open", message)
 
@@ -103,7 +107,7 @@ async def _check_new(session: AsyncSession, demand: DemandRow, profile: ProfileR
     )
     if (known := await session.scalar(statement)) is not None:
         message = Text(
-            f"该画像已为此需求推荐过（推荐 {known}）。", f"The profile was suggested before, see suggestion {known}."
+            f"该画像已为此需求推荐过（推荐 {known}）。", f"The profile was already suggested for this demand: {known}."
         )
         raise Conflict("already_suggested", message)
 
@@ -113,9 +117,9 @@ async def _check_capacity(session: AsyncSession, demand: DemandRow, profile: Pro
     if profile.capacity is not None and standing is not None and standing.load >= profile.capacity:
         message = Text(
             f"该画像在手 {standing.load} 项，上限 {profile.capacity} 项；如本人同意，请先调整 capacity。",
-            f"The profile serves {standing.load} demands, at most {profile.capacity}; raise capacity if it agrees.",
+            f"The profile serves {standing.load} of at most {profile.capacity} demands; raise capacity if it agrees.",
         )
         raise Conflict("capacity_reached", message)
 
 
-_OTHER_NEEDS_WORDS = Text("原因为“其他”时须在 note 中说明。", "The reason “other” needs words in note.")
+_OTHER_NEEDS_NOTE = Text("原因为“其他”时须在 note 中说明。", "The reason “other” requires an explanation in note.")

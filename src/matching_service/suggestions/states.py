@@ -1,4 +1,4 @@
-"""The life of a suggestion as one table, and why it may end without an agreement."""
+"""The life of a suggestion as a table of transitions, and the reasons for an end without an agreement."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -21,7 +21,7 @@ class SuggestionStatus(StrEnum):
 
 
 class RefusalReason(StrEnum):
-    """Why somebody declined, or was found not suitable."""
+    """Why the supplier declined or was not suitable."""
 
     NO_TIME = "no_time"
     NOT_MY_FIELD = "not_my_field"
@@ -46,7 +46,7 @@ STATUS_NAMES: Mapping[SuggestionStatus, str] = MappingProxyType(
     }
 )
 
-_OPEN = Text("需求仍开放；已发布的需求随之变为对接中", "the demand is open; a published one becomes matching")
+_OPEN = Text("需求仍开放；已发布的需求随之变为对接中", "the demand is open; a published demand becomes matching")
 
 
 def _steps() -> list[Step[SuggestionStatus]]:
