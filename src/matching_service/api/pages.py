@@ -1,11 +1,14 @@
-"""The shape of a list in an answer."""
+"""Answers made of rows: of one, of a page of a list, of a whole list."""
 
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
+from fastapi import Response
 from pydantic import BaseModel, Field
 
+from matching_service.api.deps import set_etag
 from matching_service.foundation.paging import Page
+from matching_service.store.base import Versioned
 
 Item = TypeVar("Item", bound=BaseModel)
 
@@ -13,6 +16,12 @@ Item = TypeVar("Item", bound=BaseModel)
 class ListAnswer(BaseModel, Generic[Item]):
     items: list[Item]
     next_cursor: str | None = Field(description="Pass as `cursor` to read on; null at the end.")
+
+
+def answer_row(response: Response, row: Versioned, model: type[Item]) -> Item:
+    """The row as the model shows it, with its version as the entity tag."""
+    set_etag(response, row.row_version)
+    return model.model_validate(row)
 
 
 def answer_page(page: Page[object], model: type[Item]) -> ListAnswer[Item]:

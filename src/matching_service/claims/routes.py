@@ -19,7 +19,7 @@ from matching_service.api.deps import (
 )
 from matching_service.api.fields import Blank, EntityId
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer, answer_all
+from matching_service.api.pages import ListAnswer, answer_all, answer_row
 from matching_service.api.problems import problem_responses
 from matching_service.claims import queries, service
 from matching_service.claims.schemas import Claim, ClaimCreate, ClaimStep, JudgedClaim, Score, ScoreBody
@@ -38,9 +38,8 @@ CanJudge = Annotated[Principal, Depends(Permit(Action.CLAIM_JUDGE))]
 async def create_claim(body: ClaimCreate, session: WriteSession, principal: CanWrite, response: Response) -> Claim:
     """Offer to solve a demand that is on the list."""
     row = await service.create_claim(session, body, principal)
-    set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/claims/{row.id}"
-    return Claim.model_validate(row)
+    return answer_row(response, row, Claim)
 
 
 @router.get("", dependencies=[CanReadAll])
@@ -81,8 +80,7 @@ async def transition_claim(
     row = await queries.get_claim(session, claim_id)
     check_if_match(if_match, row.row_version)
     row = await service.transition_claim(session, row, body, principal)
-    set_etag(response, row.row_version)
-    return Claim.model_validate(row)
+    return answer_row(response, row, Claim)
 
 
 @router.put("/{claim_id}/scores", responses=problem_responses(404, 409))

@@ -21,7 +21,7 @@ from matching_service.api.deps import (
 )
 from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer, answer_all, answer_page
+from matching_service.api.pages import ListAnswer, answer_all, answer_page, answer_row
 from matching_service.api.problems import problem_responses
 from matching_service.demands import queries, service, transitions
 from matching_service.demands.schemas import (
@@ -48,9 +48,8 @@ CanWriteContact = Annotated[Principal, Depends(Permit(Action.DEMAND_CONTACT_WRIT
 async def create_demand(body: DemandCreate, session: WriteSession, principal: CanWrite, response: Response) -> Demand:
     """Create a draft. Only `title` is required."""
     row = await service.create_demand(session, body, principal)
-    set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/demands/{row.id}"
-    return Demand.model_validate(row)
+    return answer_row(response, row, Demand)
 
 
 @router.get("", dependencies=[CanRead])
@@ -82,8 +81,7 @@ async def upsert_demands(
 async def read_demand(demand_id: str, session: ReadSession, response: Response) -> Demand:
     """Read one demand."""
     row = await queries.get_demand(session, demand_id)
-    set_etag(response, row.row_version)
-    return Demand.model_validate(row)
+    return answer_row(response, row, Demand)
 
 
 @router.patch("/{demand_id}", responses=problem_responses(404, 412))
@@ -99,8 +97,7 @@ async def update_demand(
     row = await queries.get_demand(session, demand_id)
     check_if_match(if_match, row.row_version)
     row = await service.update_demand(session, row, body, principal)
-    set_etag(response, row.row_version)
-    return Demand.model_validate(row)
+    return answer_row(response, row, Demand)
 
 
 @router.post("/{demand_id}/transitions", dependencies=[Idempotent], responses=problem_responses(404, 409, 412))
@@ -125,8 +122,7 @@ async def transition_demand(
         contract_number=body.contract_number,
         actor=principal,
     )
-    set_etag(response, row.row_version)
-    return Demand.model_validate(row)
+    return answer_row(response, row, Demand)
 
 
 @router.get("/{demand_id}/history", dependencies=[CanRead], responses=problem_responses(404))

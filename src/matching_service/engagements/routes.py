@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
 from matching_service.access.policies import Action, Principal
-from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match, set_etag
+from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match
 from matching_service.api.fields import Blank, EntityId
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer, answer_page
+from matching_service.api.pages import ListAnswer, answer_page, answer_row
 from matching_service.api.problems import problem_responses
 from matching_service.engagements import queries, service
 from matching_service.engagements.calendar import MAX_DAYS, entries, icalendar, week_of
@@ -42,9 +42,8 @@ async def create_engagement(
 ) -> Engagement:
     """Write down a contact, visit, meeting, training or roadshow, held or planned."""
     row = await service.create_engagement(session, body, principal)
-    set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/engagements/{row.id}"
-    return Engagement.model_validate(row)
+    return answer_row(response, row, Engagement)
 
 
 @router.get("/engagements", dependencies=[CanRead])
@@ -78,8 +77,7 @@ async def list_engagements(
 async def read_engagement(engagement_id: str, session: ReadSession, response: Response) -> Engagement:
     """Read one engagement."""
     row = await queries.get_engagement(session, engagement_id)
-    set_etag(response, row.row_version)
-    return Engagement.model_validate(row)
+    return answer_row(response, row, Engagement)
 
 
 @router.patch("/engagements/{engagement_id}", responses=problem_responses(404, 412))
@@ -95,8 +93,7 @@ async def update_engagement(
     row = await queries.get_engagement(session, engagement_id)
     check_if_match(if_match, row.row_version)
     row = await service.update_engagement(session, row, body, principal)
-    set_etag(response, row.row_version)
-    return Engagement.model_validate(row)
+    return answer_row(response, row, Engagement)
 
 
 @router.get("/calendar")

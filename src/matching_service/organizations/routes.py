@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from matching_service.access.policies import Action, Principal
-from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match, set_etag
+from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match
 from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer, answer_all, answer_page
+from matching_service.api.pages import ListAnswer, answer_all, answer_page, answer_row
 from matching_service.api.problems import problem_responses
 from matching_service.foundation.paging import DEFAULT_LIMIT, MAX_LIMIT
 from matching_service.organizations import merging, queries, service
@@ -37,9 +37,8 @@ async def create_organization(
 ) -> Organization:
     """Register an organization."""
     row = await service.create_organization(session, body, principal)
-    set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/organizations/{row.id}"
-    return Organization.model_validate(row)
+    return answer_row(response, row, Organization)
 
 
 @router.get("", dependencies=[CanRead])
@@ -84,8 +83,7 @@ async def read_organization(organization_id: str, session: ReadSession, response
     if row.merged_into is not None:
         row = await queries.get_organization(session, row.merged_into)
         response.headers["Content-Location"] = f"/v1/organizations/{row.id}"
-    set_etag(response, row.row_version)
-    return Organization.model_validate(row)
+    return answer_row(response, row, Organization)
 
 
 @router.patch("/{organization_id}", responses=problem_responses(404, 409, 412))
@@ -101,8 +99,7 @@ async def update_organization(
     row = await queries.get_organization(session, organization_id)
     check_if_match(if_match, row.row_version)
     row = await service.update_organization(session, row, body, principal)
-    set_etag(response, row.row_version)
-    return Organization.model_validate(row)
+    return answer_row(response, row, Organization)
 
 
 @router.post("/{organization_id}/merge", dependencies=[Idempotent], responses=problem_responses(404, 409, 412))
@@ -117,8 +114,7 @@ async def merge_organization(
     """Merge into another: its demands, profiles and all else move there; answers with the record that stays."""
     check_if_match(if_match, (await queries.get_organization(session, organization_id)).row_version)
     _, row = await merging.merge_organization(session, organization_id, body.into, actor=principal)
-    set_etag(response, row.row_version)
-    return Organization.model_validate(row)
+    return answer_row(response, row, Organization)
 
 
 @router.get("/{organization_id}/exclusions", dependencies=[CanRead], responses=problem_responses(404))

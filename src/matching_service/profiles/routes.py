@@ -20,7 +20,7 @@ from matching_service.api.deps import (
 )
 from matching_service.api.fields import Blank, RegionPrefix, Search
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer, answer_page
+from matching_service.api.pages import ListAnswer, answer_page, answer_row
 from matching_service.api.problems import problem_responses
 from matching_service.profiles import queries, service
 from matching_service.profiles.schemas import Contact, Kind, Profile, ProfileCreate, ProfilePatch
@@ -40,9 +40,8 @@ async def create_profile(
 ) -> Profile:
     """Create a profile. The next match can find it."""
     row = await service.create_profile(session, body, principal)
-    set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/profiles/{row.id}"
-    return Profile.model_validate(row)
+    return answer_row(response, row, Profile)
 
 
 @router.get("", dependencies=[CanRead])
@@ -76,8 +75,7 @@ async def upsert_profiles(
 async def read_profile(profile_id: str, session: ReadSession, response: Response) -> Profile:
     """Read one profile with its works, without contact data."""
     row = await queries.get_profile(session, profile_id)
-    set_etag(response, row.row_version)
-    return Profile.model_validate(row)
+    return answer_row(response, row, Profile)
 
 
 @router.patch("/{profile_id}", responses=problem_responses(404, 412))
@@ -93,8 +91,7 @@ async def update_profile(
     row = await queries.get_profile(session, profile_id)
     check_if_match(if_match, row.row_version)
     row = await service.update_profile(session, row, body, principal)
-    set_etag(response, row.row_version)
-    return Profile.model_validate(row)
+    return answer_row(response, row, Profile)
 
 
 @router.delete("/{profile_id}", status_code=204, responses=problem_responses(404, 412))

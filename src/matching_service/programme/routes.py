@@ -14,11 +14,10 @@ from matching_service.api.deps import (
     ReadSession,
     WriteSession,
     check_if_match,
-    set_etag,
 )
 from matching_service.api.fields import Blank, EntityId, RegionPrefix, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer, answer_page
+from matching_service.api.pages import ListAnswer, answer_page, answer_row
 from matching_service.api.problems import problem_responses
 from matching_service.api.services import provided
 from matching_service.programme import queries, service
@@ -53,9 +52,8 @@ async def create_record(
 ) -> ProgrammeRecord:
     """Create a record of a cooperation, standing support, alliance, workstation, technology spread or forum."""
     row = await service.create_record(session, body, principal)
-    set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/programme-records/{row.id}"
-    return ProgrammeRecord.model_validate(row)
+    return answer_row(response, row, ProgrammeRecord)
 
 
 @router.get("/programme-records", dependencies=[CanRead])
@@ -87,8 +85,7 @@ async def list_records(
 async def read_record(record_id: str, session: ReadSession, response: Response) -> ProgrammeRecord:
     """Read one programme record."""
     row = await queries.get_record(session, record_id)
-    set_etag(response, row.row_version)
-    return ProgrammeRecord.model_validate(row)
+    return answer_row(response, row, ProgrammeRecord)
 
 
 @router.patch("/programme-records/{record_id}", responses=problem_responses(404, 412))
@@ -104,8 +101,7 @@ async def update_record(
     row = await queries.get_record(session, record_id)
     check_if_match(if_match, row.row_version)
     row = await service.update_record(session, row, body, principal)
-    set_etag(response, row.row_version)
-    return ProgrammeRecord.model_validate(row)
+    return answer_row(response, row, ProgrammeRecord)
 
 
 @router.delete("/programme-records/{record_id}", status_code=204, responses=problem_responses(404, 412))

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from matching_service.access.policies import Action, Principal
-from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match, set_etag
+from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match
 from matching_service.api.fields import Blank, EntityId
 from matching_service.api.idempotency import Idempotent, RememberingRoute
-from matching_service.api.pages import ListAnswer, answer_all, answer_page
+from matching_service.api.pages import ListAnswer, answer_all, answer_page, answer_row
 from matching_service.api.problems import problem_responses
 from matching_service.suggestions import queries, service
 from matching_service.suggestions.schemas import Suggestion, SuggestionCreate, SuggestionStep, SuggestionTransition
@@ -26,9 +26,8 @@ async def create_suggestion(
 ) -> Suggestion:
     """Propose a profile for an open demand. 409 lists every reason why the profile may not be proposed."""
     row = await service.create_suggestion(session, body, principal)
-    set_etag(response, row.row_version)
     response.headers["Location"] = f"/v1/suggestions/{row.id}"
-    return Suggestion.model_validate(row)
+    return answer_row(response, row, Suggestion)
 
 
 @router.get("", dependencies=[CanRead])
@@ -48,8 +47,7 @@ async def list_suggestions(
 async def read_suggestion(suggestion_id: str, session: ReadSession, response: Response) -> Suggestion:
     """Read one suggestion."""
     row = await queries.get_suggestion(session, suggestion_id)
-    set_etag(response, row.row_version)
-    return Suggestion.model_validate(row)
+    return answer_row(response, row, Suggestion)
 
 
 @router.post("/{suggestion_id}/transitions", dependencies=[Idempotent], responses=problem_responses(404, 409, 412))
@@ -65,8 +63,7 @@ async def transition_suggestion(
     row = await queries.get_suggestion(session, suggestion_id)
     check_if_match(if_match, row.row_version)
     row = await service.transition_suggestion(session, row, body, principal)
-    set_etag(response, row.row_version)
-    return Suggestion.model_validate(row)
+    return answer_row(response, row, Suggestion)
 
 
 @router.get("/{suggestion_id}/history", dependencies=[CanRead], responses=problem_responses(404))
