@@ -9,10 +9,10 @@ PYTEST_ARGS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test format lint types migrations check states docs bench quality lock clean
+.PHONY: help setup demo serve test test-dates format lint types migrations check states docs bench quality lock clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv and install the pinned, hashed requirements
 
@@ -32,6 +32,12 @@ serve: setup ## migrate and serve on http://127.0.0.1:8000
 
 test: setup ## all tests, on SQLite and on a real PostgreSQL that comes from a wheel
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+MOMENTS := 2026-12-31T23:30+08:00 2028-02-29T12:00+08:00 2031-03-01T00:30+08:00
+
+test-dates: setup ## the tests as if it were New Year's Eve, a leap day, a day years from now
+	@set -e; for moment in $(MOMENTS); do \
+		echo "As if it were $$moment:"; $(BIN)/python -m pytest --as-if $$moment $(PYTEST_ARGS); done
 
 format: setup ## rewrite the code in the house format
 	$(BIN)/ruff format $(CODE)

@@ -1,10 +1,11 @@
 """Transitions of a demand on both databases: preconditions, effects, and concurrent changes."""
 
 import asyncio
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from conftest import Clock
 from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
@@ -13,7 +14,7 @@ from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
 from matching_service.demands.states import DemandStatus, EndReason
 from matching_service.demands.transitions import adopt_status, transition_demand
-from matching_service.foundation.clock import today
+from matching_service.foundation.clock import start_of, today
 from matching_service.foundation.errors import IllegalTransition, InvalidInput, MatchingError, PreconditionFailed
 from matching_service.store.audit import AuditRow
 from matching_service.store.database import Database
@@ -82,6 +83,22 @@ async def test_what_has_expired_already_is_not_published(database: Database) -> 
     demand_id = await demand_in(database, S.REVIEWED, expires_on=today() - timedelta(days=1))
     assert (await refused(database, demand_id, S.PUBLISHED)).code == "expires_in_the_past"
     await move(database, await demand_in(database, S.REVIEWED, expires_on=today()), S.PUBLISHED)
+
+
+async def test_a_year_ends_at_midnight_in_china(database: Database, clock: Clock) -> None:
+    """Half an hour later the old year is past, although UTC is still in it."""
+    new_year = date(today().year + 1, 1, 1)
+    fields = {
+        "problem": "—", "key_technology": "—", "keywords": ["—"], "cooperation": "other", "region": "440605",
+        "start_year": new_year.year - 1, "expires_on": new_year - timedelta(days=1),
+    }  # fmt: skip
+    clock.set(start_of(new_year) - timedelta(minutes=30))
+    draft, reviewed = [await demand_in(database, status, **fields) for status in (S.DRAFT, S.REVIEWED)]
+    before = await refused(database, draft, S.SUBMITTED)
+    clock.advance(hours=1)
+    after = await refused(database, draft, S.SUBMITTED)
+    assert {error.code for error in after.errors} - {error.code for error in before.errors} == {"start_in_the_past"}
+    assert (await refused(database, reviewed, S.PUBLISHED)).code == "expires_in_the_past"
 
 
 async def test_demands_are_open_while_published_and_matching(database: Database) -> None:

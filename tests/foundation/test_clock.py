@@ -66,7 +66,7 @@ def test_an_id_holds_the_moment_of_the_clock(clock: Clock, days: float) -> None:
 
 def test_a_process_that_a_test_starts_has_the_clock_of_the_test(pytestconfig: pytest.Config) -> None:
     before = now()
-    script = "from matching_service.foundation.clock import now; print(now().isoformat())"
+    script = "from matching_service.foundation import clock; print(clock.now().isoformat())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert before <= datetime.fromisoformat(done.stdout.strip()) <= now()
     if (as_if := pytestconfig.getoption("as_if")) is not None:

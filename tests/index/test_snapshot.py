@@ -3,7 +3,6 @@
 import json
 import os
 import tempfile
-import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -442,7 +441,7 @@ class TestFiles:
         assert names(tmp_path) == {"CURRENT", *files_of(saved), *files_of(later)}
         (tmp_path / ".half.segment-1").write_bytes(b"a crash")
         (tmp_path / "ENCODING").write_bytes(b"")
-        long_ago = time.time() - 7200
+        long_ago = (tmp_path / "CURRENT").stat().st_mtime - 7200
         for path in tmp_path.iterdir():
             os.utime(path, (long_ago, long_ago))
         later.save(tmp_path)

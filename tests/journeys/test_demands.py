@@ -1,5 +1,6 @@
 """Demands over HTTP: storing, changing, listing, batches, and the states of a demand's life."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from http_checks import (
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.foundation.clock import today
 from matching_service.store.audit import AuditRow
 from matching_service.store.demands import DemandContactRow
 
@@ -35,12 +37,12 @@ FULL: dict[str, Any] = {
     "cluster": "智能制造装备及机器人",
     "industry_code": "C3453",
     "funding_wan": 80.5,
-    "start_year": 2026,
-    "end_year": 2027,
+    "start_year": today().year,
+    "end_year": today().year + 1,
     "cooperation": "joint",
     "wanted_partners": ["高校", "科研院所"],
     "field": "机械工程",
-    "expires_on": "2027-06-30",
+    "expires_on": (today() + timedelta(days=200)).isoformat(),
     "visibility": "restricted",
 }
 
@@ -273,12 +275,12 @@ def test_an_illegal_transition_lists_the_legal_ones(server: Server, source: str)
 
 def test_a_submission_names_everything_that_is_missing_at_once(server: Server, source: str) -> None:
     with server.client("portal") as http:
-        demand_id = create(http, "demands", source=source, start_year=2020)["id"]
+        demand_id = create(http, "demands", source=source, start_year=today().year - 1)["id"]
         path = f"{PATH}/{demand_id}"
         refused = http.post(f"{path}/transitions", json={"to": "submitted"})
         assert http.get(path).json()["status"] == "draft"
         complete(http, demand_id)
-        http.patch(path, json={"start_year": None}).raise_for_status()
+        http.patch(path, json={"start_year": today().year}).raise_for_status()
         moved = move(http, demand_id, "submitted")
     problem = assert_problem(refused, 422, "form_incomplete")
     assert [error["pointer"] for error in problem["errors"]] == [

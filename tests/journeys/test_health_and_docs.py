@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 from conftest import Server
-from http_checks import UNKNOWN_ID, create
+from http_checks import UNKNOWN_ID, create, move, publish, read_all
 
 _PROBLEM = "application/problem+json"
 _REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -145,6 +145,20 @@ def test_the_examples_are_accepted(server: Server, source: str) -> None:
             example.pop("credit_code", None)  # unique in the database, which other tests share
             assert http.post(f"/v1/{path}", json=example).status_code == 201
         assert http.post("/v1/matches", json=schemas["MatchBody"]["examples"][0]).status_code == 200
+
+
+def test_the_examples_hold_dates_that_are_accepted_today(server: Server, source: str) -> None:
+    with server.client("staff") as http:
+        schemas = _openapi(http)["components"]["schemas"]
+        example = schemas["DemandCreate"]["examples"][0] | {"source": source}
+        demand = http.post("/v1/demands", json=example).raise_for_status().json()["id"]
+        publish(http, demand)
+        move(http, demand, "matching")
+        move(http, demand, "contracted", contract_number=f"FS-{source}")
+        project = read_all(http, "/v1/projects", demand_id=demand)[0]["id"]
+        planned = http.post(f"/v1/projects/{project}/milestones", json=schemas["MilestoneCreate"]["examples"][0])
+        done = http.patch(planned.headers["location"], json=schemas["MilestonePatch"]["examples"][0])
+    assert (planned.status_code, done.json().get("state")) == (201, "done"), done.text
 
 
 def test_a_key_is_described_as_the_way_in(server: Server) -> None:

@@ -1,5 +1,6 @@
 """Profiles over HTTP: storing with works, changing, deleting, batches, and contact data behind its own door."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from http_checks import UNKNOWN_ID, assert_problem, create, in_database, match, 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.foundation.clock import today
 from matching_service.store.audit import AuditRow
 
 PATH = "/v1/profiles"
@@ -25,8 +27,8 @@ FULL: dict[str, Any] = {
     "honours": ["中国工程院院士"],
     "clusters": ["装备制造"],
     "capacity": 3,
-    "available_from": "2026-01-01",
-    "available_until": "2026-12-31",
+    "available_from": today().isoformat(),
+    "available_until": (today() + timedelta(days=200)).isoformat(),
     "visibility": "restricted",
 }
 WORKS: list[dict[str, Any]] = [

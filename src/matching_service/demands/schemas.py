@@ -26,11 +26,14 @@ from matching_service.api.fields import (
     Year,
 )
 from matching_service.demands.states import LIFE, DemandStatus, EndReason
+from matching_service.foundation.clock import today
 
 Cooperation = Literal["independent", "commissioned", "joint", "other"]
 Visibility = Literal["public", "restricted"]
 IndustryCode = Annotated[str, StringConstraints(pattern=r"^[A-T][0-9]{0,4}$")]
 
+_THIS_YEAR = today().year
+"""A form whose start lies in an earlier year is not accepted, so an example with a fixed year would become false."""
 _EXAMPLE: JsonDict = {
     "external_id": "D-9",
     "source": "portal",
@@ -43,8 +46,8 @@ _EXAMPLE: JsonDict = {
     "cluster": "智能制造装备及机器人",
     "industry_code": "C3453",
     "funding_wan": 80,
-    "start_year": 2026,
-    "end_year": 2027,
+    "start_year": _THIS_YEAR,
+    "end_year": _THIS_YEAR + 1,
     "cooperation": "joint",
 }
 
@@ -95,7 +98,7 @@ class DemandImport(DemandCreate):
 class DemandPatch(DemandFields):
     """Changes only the fields that are sent; null clears an optional field."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"funding_wan": 120, "end_year": 2028}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"funding_wan": 120, "end_year": _THIS_YEAR + 2}]})
 
     title: Title = Field(default="")
 

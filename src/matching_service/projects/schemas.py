@@ -45,7 +45,7 @@ class ProjectPatch(Body):
 
 
 class MilestoneCreate(Body):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "样机试制", "due_on": "2027-03-31"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "样机试制", "due_on": "2026-09-30"}]})
 
     title: Title
     due_on: date
@@ -56,7 +56,7 @@ class MilestoneCreate(Body):
 class MilestonePatch(Body):
     """Changes only the fields that are sent."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"done_on": "2027-03-20", "note": "提前完成"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"done_on": "2026-09-20", "note": "提前完成"}]})
 
     title: Title = Field(default="")
     due_on: date = Field(default=date.min)
