@@ -3,18 +3,21 @@
 import json
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cli.command_lines import FAST, failed_in_both_languages, run_all
 from conftest import Cli
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from matching_service import sample
+from matching_service.foundation.clock import now
+from matching_service.store.access import IdempotentAnswerRow
 from matching_service.store.database import Database
 
 COMMANDS = [
-    [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"], ["import"],
+    [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "renew"], ["keys", "list"], ["keys", "revoke"], ["import"],
     ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["report"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"],
     ["weights", "list"], ["weights", "show"], ["weights", "activate"],
 ]  # fmt: skip
@@ -94,17 +97,29 @@ def test_keys_are_made_listed_and_revoked(cli: Cli) -> None:
     (key,) = json.loads(listed.stdout)  # a list, also of one key
     assert (key["name"], key["role"], key["revoked_at"]) == ("门户", "portal", None)
     assert key["expires_at"].startswith("2099-12-31")
+    twice = cli.run("keys", "create", "--role", "portal", "--name", "门户")
+    assert failed_in_both_languages(twice), twice.stderr
+    assert f"keys renew {key['id']}" in twice.stderr
+    renewed = cli.run("keys", "renew", key["id"])
+    assert renewed.returncode == 0, renewed.stderr
+    assert re.fullmatch(r"mk_[\w-]{43}\n", renewed.stdout)
+    assert renewed.stdout != made.stdout
     revoked = cli.run("keys", "revoke", key["id"])
     assert revoked.returncode == 0
     assert key["id"] in revoked.stdout
+    both = json.loads(cli.run("keys", "list", "--json").stdout)
+    assert [(one["name"], one["principal_id"], one["revoked_at"] is None) for one in both] == [
+        ("门户", key["principal_id"], False), ("门户", key["principal_id"], True),
+    ]  # fmt: skip
 
 
 @ONLY_SQLITE
-def test_a_key_that_does_not_exist_cannot_be_revoked(cli: Cli) -> None:
-    done = cli.run("keys", "revoke", "unknown")
-    assert failed_in_both_languages(done), done.stderr
-    assert done.stdout == ""
-    assert "unknown" in done.stderr
+def test_a_key_that_does_not_exist_is_neither_revoked_nor_renewed(cli: Cli) -> None:
+    for command in ("revoke", "renew"):
+        done = cli.run("keys", command, "unknown")
+        assert failed_in_both_languages(done), done.stderr
+        assert done.stdout == ""
+        assert "unknown" in done.stderr
 
 
 def test_bad_rows_are_reported_and_good_ones_stored_exported_and_unchanged(cli: Cli, tmp_path: Path) -> None:
@@ -196,6 +211,19 @@ def test_a_report_that_cannot_be_is_refused(cli: Cli, tmp_path: Path) -> None:
     named = ["r.pdf", "2099", "missing.toml", "report.docx"]
     assert all(name in done.stderr for name, done in zip(named, refused, strict=True))
     assert not target.exists()
+
+
+@ONLY_SQLITE
+async def test_a_night_run_deletes_expired_answers(cli: Cli, database: Database) -> None:
+    async with database.transaction() as session:
+        for age in (23, 25):
+            made_at = now() - timedelta(hours=age)
+            kept = {"request_hash": "", "status": 200, "headers": {}, "body": b"", "created_at": made_at}
+            session.add(IdempotentAnswerRow(principal_id="cli", idempotency_key=f"{age}", **kept))
+    done = cli.run("rerank", "--json", MATCHING_IDEMPOTENCY_HOURS="24", **FAST)
+    assert done.returncode == 0, done.stderr
+    async with database.reading() as session:
+        assert (await session.scalars(select(IdempotentAnswerRow.idempotency_key))).all() == ["23"]
 
 
 @ONLY_SQLITE

@@ -9,8 +9,7 @@ import pytest
 from nights import WORDS, ids_of, rerank, small_city, store_profiles
 from sqlalchemy import func, select, update
 
-from matching_service.access.policies import COMMAND_LINE, Role
-from matching_service.access.service import create_key
+from matching_service.access.policies import COMMAND_LINE
 from matching_service.feeds.feed import decode_position, read_feed
 from matching_service.foundation.clock import now
 from matching_service.jobs.pruning import KEPT, prune_answers, prune_outbox
@@ -148,10 +147,9 @@ async def test_expired_answers_go_with_what_says_of_whom_they_tell(
     monkeypatch.setattr("matching_service.jobs.pruning._ANSWERS_PER_TRANSACTION", 2)
     moment = now()
     async with database.transaction() as session:
-        key, _ = await create_key(session, name="k", role=Role.PORTAL, expires_at=None, actor=COMMAND_LINE)
         for age in range(6):
             made = {"request_hash": "", "status": 200, "headers": {}, "body": b"", "created_at": moment - age * _HOUR}
-            answer = IdempotentAnswerRow(api_key_id=key.id, idempotency_key=f"{age}", **made)
+            answer = IdempotentAnswerRow(principal_id=COMMAND_LINE.id, idempotency_key=f"{age}", **made)
             session.add(answer)
             await session.flush()
             session.add(AnsweredProfileRow(answer_id=answer.id, profile_id="p"))

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import COMMAND_LINE, POLICIES, Action, Role
 from matching_service.access.service import create_key, revoke_key
-from matching_service.foundation.clock import now
+from matching_service.foundation.clock import new_id, now
 
 # One request per action. The records do not exist, so whoever may do it is told 404 or 422 and nothing changes.
 REQUESTS: dict[Action, tuple[str, str, Any]] = {
@@ -59,7 +59,7 @@ def _new_key(server: Server, *, expires_at: datetime | None = None) -> tuple[str
     """Id and key of a new administrator."""
 
     async def make(session: AsyncSession) -> tuple[str, str]:
-        row, key = await create_key(session, name="test", role=Role.ADMIN, expires_at=expires_at, actor=COMMAND_LINE)
+        row, key = await create_key(session, name=new_id(), role=Role.ADMIN, expires_at=expires_at, actor=COMMAND_LINE)
         return row.id, key
 
     return in_database(server, make)

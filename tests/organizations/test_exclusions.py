@@ -15,6 +15,7 @@ from matching_service.organizations.service import create_organization, replace_
 from matching_service.profiles.queries import get_profile
 from matching_service.profiles.schemas import ProfileCreate
 from matching_service.profiles.service import create_profile, delete_profile
+from matching_service.store.access import PrincipalRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.database import Database
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
@@ -25,6 +26,7 @@ OTHER = Principal("other", "another key", Role.STAFF)
 
 async def organizations(database: Database, n: int) -> list[str]:
     async with database.transaction() as session:
+        session.add(PrincipalRow(id=OTHER.id, kind="key", name=OTHER.name))
         rows = [await create_organization(session, OrganizationCreate(name=f"机构{i}"), COMMAND_LINE) for i in range(n)]
         return [row.id for row in rows]
 

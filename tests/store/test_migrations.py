@@ -90,3 +90,60 @@ async def test_another_schema_is_refused_with_what_to_run(database: Database, ch
     assert refused.value.code == "schema_mismatch"
     assert "matching-service migrate" in refused.value.detail.zh
     assert migrate.newest_revision() in refused.value.detail.en
+
+
+BEFORE_PRINCIPALS = """
+INSERT INTO api_keys (id, name, role, key_hash, created_at) VALUES
+  ('k1', '甲', 'staff', 'h1', '2026-11-01'), ('k2', '甲', 'staff', 'h2', '2026-11-02');
+INSERT INTO feeds (id, name, url) VALUES ('f', 'city', 'https://city.example');
+INSERT INTO audit_events (id, at, actor_id, action, entity, entity_id, detail) VALUES
+  ('a1', '2026-11-03', 'k1', 'create', 'demand', 'd', '{}'), ('a2', '2026-11-03', 'cli', 'create', 'demand', 'd', '{}'),
+  ('a3', '2026-11-03', 'feed:city', 'create', 'demand', 'd', '{}'), ('a4', '2026-11-03', 'x', 'look', 'demand', 'd', '{}');
+INSERT INTO engagements (id, kind, held_on, staff, people, row_version, created_at, updated_at) VALUES
+  ('e1', 'visit', '2026-11-03', '甲', '[]', 1, '2026-11-03', '2026-11-03'),
+  ('e2', 'visit', '2026-11-03', '丙', '[]', 1, '2026-11-03', '2026-11-03');
+INSERT INTO claims (id, demand_id, status, offer, attachments, row_version, created_at, updated_at)
+  SELECT 'c', id, 'offered', '样机', '[]', 1, '2026-11-03', '2026-11-03' FROM demands;
+INSERT INTO claim_scores (id, claim_id, judge, points, total, actor_id, at) VALUES
+  ('s1', 'c', '甲', '{}', 82, 'k1', '2026-11-03');
+INSERT INTO idempotent_answers (id, api_key_id, idempotency_key, request_hash, status, headers, body, created_at) VALUES
+  ('i', 'k1', 'key', 'hash', 201, '{}', 'whsec_geheim', '2026-11-03');
+"""
+
+
+async def execute_all(database: Database, statements: str) -> None:
+    async with database.engine.begin() as connection:
+        for statement in filter(str.strip, statements.split(";\n")):
+            await connection.execute(text(statement))
+
+
+async def rows(database: Database, query: str) -> list[tuple[object, ...]]:
+    async with database.reading() as session:
+        return [tuple(row) for row in await session.execute(text(query))]
+
+
+async def test_whoever_acted_before_there_were_principals_is_one(database: Database) -> None:
+    await seed(database)
+    await migrate.downgrade(database, "5e0d97c2b418")
+    await execute_all(database, BEFORE_PRINCIPALS)
+    await migrate.upgrade(database)
+    assert await migrate.differences(database) == []
+    assert await rows(database, "SELECT id, kind, name FROM principals ORDER BY id") == [
+        ("cli", "command_line", "command line"), ("feed:city", "feed", "feed city"),
+        ("k1", "key", "甲"), ("k2", "key", "甲"), ("x", "unknown", "x"),
+    ]  # fmt: skip
+    assert await rows(database, "SELECT id, principal_id FROM api_keys ORDER BY id") == [("k1", "k1"), ("k2", "k2")]
+    assert await rows(database, "SELECT staff, staff_id FROM engagements ORDER BY id") == [("甲", "k2"), ("丙", None)]
+    kept = "SELECT principal_id, idempotency_key, request_hash, status, headers, body FROM idempotent_answers"
+    assert await rows(database, kept) == [("k1", "key", "", None, None, None)]  # no secret, and nothing done again
+    await execute_all(
+        database,
+        "INSERT INTO claim_scores (id, claim_id, judge, points, total, actor_id, at)"
+        " VALUES ('s2', 'c', '甲', '{}', 0, 'k2', '2026-11-03')",
+    )
+    await migrate.downgrade(database, "5e0d97c2b418")
+    assert await rows(database, "SELECT id, name FROM api_keys ORDER BY id") == [("k1", "甲"), ("k2", "甲")]
+    sheets = "SELECT judge, actor_id FROM claim_scores ORDER BY id"
+    assert await rows(database, sheets) == [("甲", "k1"), ("甲 k2", "k2")]
+    await migrate.upgrade(database)
+    assert await migrate.differences(database) == []

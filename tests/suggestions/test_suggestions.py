@@ -66,7 +66,7 @@ class City:
             session.add(
                 DecisionRow(
                     demand_id=self.demands[demand], profile_id=self.profiles[profile], decision=decision,
-                    actor_id="a", at=now(),
+                    actor_id="cli", at=now(),
                 )
             )  # fmt: skip
 
@@ -139,7 +139,7 @@ async def test_who_may_not_be_proposed_is_refused_with_every_reason(city: City) 
         hidden = ProfileCreate(kind="expert", name="隐者", visibility="hidden")
         hidden_id = (await create_profile(session, hidden, COMMAND_LINE)).id
         rejected = DecisionRow(
-            demand_id=city.demands[0], profile_id=hidden_id, decision="rejected", reason="方向不符", actor_id="a",
+            demand_id=city.demands[0], profile_id=hidden_id, decision="rejected", reason="方向不符", actor_id="cli",
             at=now(),
         )  # fmt: skip
         session.add(rejected)

@@ -1,1 +1,1 @@
-"""Who may do what: API keys, roles, and one policy per action."""
+"""Who acts and who may do what: principals and their API keys, roles, and one policy per action."""

@@ -15,6 +15,12 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class PrincipalKind(StrEnum):
+    KEY = "key"
+    COMMAND_LINE = "command_line"
+    FEED = "feed"
+
+
 class Action(StrEnum):
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_WRITE = "organization:write"
@@ -57,7 +63,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking: the id of an API key (or "cli"), its name and its role."""
+    """Who is asking: the id and name of the principal (a row of ``principals``), and the role in which it asks."""
 
     id: str
     name: str

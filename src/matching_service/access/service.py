@@ -1,4 +1,4 @@
-"""Making, checking and revoking API keys. Only a key's hash is stored; the key is shown once.
+"""Making, renewing, checking and revoking API keys. Only a key's hash is stored; the key is shown once.
 
 A plain SHA-256 is right here, unlike for passwords: a key is 256 random bits, so guessing is hopeless
 without any slowing down, and the hash can be looked up by an index.
@@ -9,14 +9,15 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
 
-from matching_service.access.policies import Principal, Role
+from matching_service.access.policies import Principal, PrincipalKind, Role
 from matching_service.audit.service import record_audit
-from matching_service.foundation.clock import now
-from matching_service.foundation.errors import Text, Unauthenticated, not_found
-from matching_service.store.access import ApiKeyRow
+from matching_service.foundation.clock import new_id, now
+from matching_service.foundation.errors import Conflict, Text, Unauthenticated, not_found
+from matching_service.store.access import ApiKeyRow, PrincipalRow
 from matching_service.store.database import Database
 
 KEY_PREFIX = "mk_"
@@ -25,24 +26,46 @@ KEY_PREFIX = "mk_"
 async def create_key(
     session: AsyncSession, *, name: str, role: Role, expires_at: datetime | None, actor: Principal
 ) -> tuple[ApiKeyRow, str]:
-    """Store a new key's hash; returns the row and the key itself, which cannot be had again."""
-    key = KEY_PREFIX + secrets.token_urlsafe(32)
-    row = ApiKeyRow(name=name, role=role.value, key_hash=hash_key(key), created_at=now(), expires_at=expires_at)
-    session.add(row)
-    await session.flush()
-    record_audit(session, actor, "create_key", entity="api_key", entity_id=row.id, detail={"role": role.value})
-    return row, key
+    """Make a principal and its key. Only the key's hash is stored; the key that is returned cannot be had again.
+
+    Raises Conflict when an active key of the role has the name: people could not tell their holders apart.
+    """
+    same_name = select(ApiKeyRow.id).join(ApiKeyRow.principal)
+    same_name = same_name.where(PrincipalRow.name == name, ApiKeyRow.role == role, _is_active())
+    if (key_id := await session.scalar(same_name.limit(1))) is not None:
+        raise Conflict("key_name_taken", _name_taken(name, role, key_id))
+    principal = PrincipalRow(id=new_id(), kind=PrincipalKind.KEY, name=name)
+    session.add(principal)
+    return await _add_key(session, principal, role, expires_at, actor=actor, action="create_key")
+
+
+async def renew_key(
+    session: AsyncSession, key_id: str, *, expires_at: datetime | None, actor: Principal
+) -> tuple[ApiKeyRow, str]:
+    """Make another key for the same principal and role, so that its holder can change over without a gap.
+
+    The one before stays good until it is revoked or expires. Raises NotFound.
+    """
+    row = await _get_key(session, key_id)
+    return await _add_key(session, row.principal, Role(row.role), expires_at, actor=actor, action="renew_key")
 
 
 async def list_keys(session: AsyncSession) -> Sequence[ApiKeyRow]:
-    return (await session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.id))).all()
+    """All keys with their principals, oldest first."""
+    statement = select(ApiKeyRow).options(joinedload(ApiKeyRow.principal)).order_by(ApiKeyRow.id)
+    return (await session.scalars(statement)).all()
+
+
+async def principal_named(session: AsyncSession, name: str) -> str | None:
+    """The id of the one principal with an active key that has this name; None when there is none, or several."""
+    statement = select(PrincipalRow.id).join(ApiKeyRow).where(PrincipalRow.name == name, _is_active()).distinct()
+    ids = (await session.scalars(statement.limit(2))).all()
+    return ids[0] if len(ids) == 1 else None
 
 
 async def revoke_key(session: AsyncSession, key_id: str, *, actor: Principal) -> ApiKeyRow:
     """Revoke for good; revoking twice keeps the first time. Raises NotFound."""
-    row = await session.get(ApiKeyRow, key_id)
-    if row is None:
-        raise not_found(Text("密钥", "Key"), key_id, code="key_not_found")
+    row = await _get_key(session, key_id)
     if row.revoked_at is None:
         row.revoked_at = now()
         record_audit(session, actor, "revoke_key", entity="api_key", entity_id=row.id)
@@ -63,14 +86,53 @@ async def authenticate(database: Database, key: str | None) -> Principal:
     return Principal(id=row.id, name=row.name, role=Role(row.role))
 
 
-_BY_HASH = select(ApiKeyRow.id, ApiKeyRow.name, ApiKeyRow.role, ApiKeyRow.expires_at, ApiKeyRow.revoked_at).where(
-    ApiKeyRow.key_hash == bindparam("key_hash")
+_BY_HASH = (
+    select(PrincipalRow.id, PrincipalRow.name, ApiKeyRow.role, ApiKeyRow.expires_at, ApiKeyRow.revoked_at)
+    .join(ApiKeyRow.principal)
+    .where(ApiKeyRow.key_hash == bindparam("key_hash"))
 )
 """Made once: every request asks it."""
 
 
+async def _add_key(
+    session: AsyncSession,
+    principal: PrincipalRow,
+    role: Role,
+    expires_at: datetime | None,
+    *,
+    actor: Principal,
+    action: str,
+) -> tuple[ApiKeyRow, str]:
+    key = KEY_PREFIX + secrets.token_urlsafe(32)
+    row = ApiKeyRow(principal=principal, role=role, key_hash=hash_key(key), created_at=now(), expires_at=expires_at)
+    session.add(row)
+    await session.flush()
+    record_audit(session, actor, action, entity="api_key", entity_id=row.id, detail={"role": role})
+    return row, key
+
+
+async def _get_key(session: AsyncSession, key_id: str) -> ApiKeyRow:
+    row = await session.get(ApiKeyRow, key_id, options=[joinedload(ApiKeyRow.principal)])
+    if row is None:
+        raise not_found(Text("密钥", "Key"), key_id, code="key_not_found")
+    return row
+
+
+def _is_active() -> ColumnElement[bool]:
+    return and_(ApiKeyRow.revoked_at.is_(None), or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now()))
+
+
 def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _name_taken(name: str, role: Role, key_id: str) -> Text:
+    return Text(
+        f"角色 {role} 已有名为“{name}”的有效密钥 {key_id}。换发请用 matching-service keys renew {key_id}；"
+        "给其他人的请换一个名称。",
+        f'Role {role} has an active key "{name}" already, {key_id}. To renew it: matching-service keys renew {key_id}; '
+        "for somebody else choose another name.",
+    )
 
 
 _MISSING = Text(

@@ -56,7 +56,7 @@ class _KeyedRequest:
     """A request with a key. ``session`` is that of its work; answers made before ``oldest`` have expired."""
 
     session: AsyncSession
-    api_key_id: str
+    principal_id: str
     key: str
     request_hash: str
     oldest: datetime
@@ -66,7 +66,7 @@ class _KeyedRequest:
         """The query for the answer that was given before."""
         row = IdempotentAnswerRow
         return select(row.request_hash, row.status, row.headers, row.body).where(
-            row.api_key_id == self.api_key_id, row.idempotency_key == self.key, row.created_at > self.oldest
+            row.principal_id == self.principal_id, row.idempotency_key == self.key, row.created_at > self.oldest
         )
 
     def answer_with(self, stored: Row[Any]) -> NoReturn:
@@ -83,10 +83,10 @@ class _KeyedRequest:
         The insertion waits for an equal request that has inserted the row and has not ended.
         """
         row = IdempotentAnswerRow
-        claimed: dict[str, Any] = {"id": self.row_id, "api_key_id": self.api_key_id, "idempotency_key": self.key}
+        claimed: dict[str, Any] = {"id": self.row_id, "principal_id": self.principal_id, "idempotency_key": self.key}
         claimed |= {"request_hash": self.request_hash, "created_at": now()}
         insert_new = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(row).values(claimed)
-        same_key = (row.api_key_id == self.api_key_id, row.idempotency_key == self.key)
+        same_key = (row.principal_id == self.principal_id, row.idempotency_key == self.key)
         connection.execute(delete(row).where(*same_key, row.created_at <= self.oldest))
         while connection.scalar(insert_new.on_conflict_do_nothing().returning(row.id)) is None:
             # The other row may be pruned between both statements; then the next insertion succeeds.

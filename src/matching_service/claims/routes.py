@@ -85,7 +85,10 @@ async def transition_claim(
 
 @router.put("/{claim_id}/scores", responses=problem_responses(404, 409))
 async def judge_claim(claim_id: str, body: ScoreBody, session: WriteSession, principal: CanJudge) -> Score:
-    """Hand in a judge's score sheet; the same judge's earlier one is replaced."""
+    """Hand in your score sheet, or that of a guest whom `judge` names.
+
+    It replaces the one that you handed in for the same judge before, and never that of anybody else.
+    """
     row = await queries.get_claim(session, claim_id, for_update=True)  # judges come one after the other
     return Score.model_validate(await service.judge_claim(session, row, body, principal))
 

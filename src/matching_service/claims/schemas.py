@@ -89,7 +89,7 @@ class ClaimStep(Body):
 
 
 class ScoreBody(Body):
-    """A judge's whole sheet; a second one takes the place of the first."""
+    """A judge's whole sheet; a second one of the same judge from the same sender takes the place of the first."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -103,7 +103,7 @@ class ScoreBody(Body):
     )
 
     points: dict[Criterion, Annotated[float, Field(ge=0, allow_inf_nan=False), NotBool]] = Field(description=_POINTS)
-    judge: ExternalId | None = Field(default=None, description="Who judges; null: the name of your key.")
+    judge: ExternalId | None = Field(default=None, description="Name of a guest who judges; null: you do.")
     comment: Text5000 = None
 
     @model_validator(mode="after")
@@ -120,9 +120,9 @@ class ScoreBody(Body):
 
 
 class Score(Answer):
-    judge: str
+    judge: str = Field(description="Name of the judge.")
     points: dict[str, float]
     total: float
     comment: str | None
-    actor_id: str
+    actor_id: str = Field(description="The principal who entered it, and who alone can replace it.")
     at: datetime

@@ -74,19 +74,23 @@ async def transition_claim(session: AsyncSession, row: ClaimRow, body: ClaimStep
 
 
 async def judge_claim(session: AsyncSession, row: ClaimRow, body: ScoreBody, actor: Principal) -> ClaimScoreRow:
-    """Keep a judge's sheet; raises Conflict when the claim is decided."""
+    """Keep a judge's sheet, which replaces what the same actor entered for the same judge, and no other.
+
+    Raises Conflict when the claim is decided.
+    """
     if row.status != ClaimStatus.OFFERED:
         state = LIFE.named(ClaimStatus(row.status))
         message = Text(f"揭榜已是 {state}，不能再评分。", f"The claim is {row.status} and judged no more.")
         raise Conflict("claim_decided", message)
     judge = body.judge or actor.name
-    sheet = next((one for one in await list_scores(session, row.id) if one.judge == judge), None)
+    sheets = await list_scores(session, row.id)
+    sheet = next((one for one in sheets if (one.actor_id, one.judge) == (actor.id, judge)), None)
     if sheet is None:
-        sheet = ClaimScoreRow(claim_id=row.id, judge=judge)
+        sheet = ClaimScoreRow(claim_id=row.id, actor_id=actor.id, judge=judge)
         session.add(sheet)
     sheet.points = {criterion.value: points for criterion, points in body.points.items()}
     sheet.total = sum(body.points.values())
-    sheet.comment, sheet.actor_id, sheet.at = body.comment, actor.id, now()
+    sheet.comment, sheet.at = body.comment, now()
     row.updated_at = now()  # the claim's version covers its sheets: nobody chooses by sheets that he has not seen
     await session.flush()
     record_audit(session, actor, "judge", entity="claim", entity_id=row.id)

@@ -1,4 +1,4 @@
-"""``keys``: made, listed, revoked."""
+"""``keys``: made, renewed, listed, revoked."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,6 +12,9 @@ from matching_service.cli.output import AsJson, print_json, print_line, print_ro
 
 keys = typer.Typer(no_args_is_help=True)
 
+Expires = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="失效日期（UTC）。Day from which it is refused.")
+]
 _MAX_KEY_NAME = 100
 
 
@@ -21,13 +24,22 @@ def _checked_name(name: str) -> str:
     return name.strip()
 
 
+def _in_utc(day: datetime | None) -> datetime | None:
+    return day.replace(tzinfo=UTC) if day else None
+
+
+def _print_key(key_id: str, key: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"id": key_id, "key": key})
+    else:
+        print_line(key)
+
+
 @keys.command("create")
 def create_key(
     role: Annotated[Role, typer.Option(help="portal 门户，staff 工作人员，batch 批处理，admin 管理员。")],
     name: Annotated[str, typer.Option(help="用途或持有人。What or whom it is for.", callback=_checked_name)],
-    expires: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="失效日期（UTC）。Day from which it is refused.")
-    ] = None,
+    expires: Expires = None,
     as_json: AsJson = False,
 ) -> None:
     """生成密钥，仅显示一次。Make a key; it is printed alone, this once."""
@@ -38,13 +50,26 @@ def create_key(
                 session,
                 name=name,
                 role=role,
-                expires_at=expires.replace(tzinfo=UTC) if expires else None,
+                expires_at=_in_utc(expires),
                 actor=COMMAND_LINE,
             )
-        if as_json:
-            print_json({"id": row.id, "key": key})
-        else:
-            print_line(key)
+        _print_key(row.id, key, as_json=as_json)
+
+    run(work())
+
+
+@keys.command("renew")
+def renew_key(
+    key_id: Annotated[str, typer.Argument(help="keys list 显示的 id。The id that keys list shows.")],
+    expires: Expires = None,
+    as_json: AsJson = False,
+) -> None:
+    """为同一持有人换发密钥；原密钥在吊销前仍有效。A key more for the same holder; the old one stays good."""
+
+    async def work() -> None:
+        async with open_database(created=False) as database, database.transaction() as session:
+            row, key = await access.renew_key(session, key_id, expires_at=_in_utc(expires), actor=COMMAND_LINE)
+        _print_key(row.id, key, as_json=as_json)
 
     run(work())
 
@@ -56,8 +81,12 @@ def list_keys(as_json: AsJson = False) -> None:
     async def work() -> None:
         async with open_database(created=False) as database, database.reading() as session:
             rows = await access.list_keys(session)
-        columns = ("id", "name", "role", "created_at", "expires_at", "revoked_at")
-        print_rows(columns, [[getattr(row, column) for column in columns] for row in rows], as_json=as_json)
+        columns = ("id", "name", "role", "created_at", "expires_at", "revoked_at", "principal_id")
+        table = [
+            [row.id, row.principal.name, row.role, row.created_at, row.expires_at, row.revoked_at, row.principal_id]
+            for row in rows
+        ]
+        print_rows(columns, table, as_json=as_json)
 
     run(work())
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.access.policies import Principal
 from matching_service.engagements.schemas import Kind
 from matching_service.foundation.clock import day_of
 from matching_service.foundation.errors import Text, not_found
@@ -53,18 +54,28 @@ async def list_engagements(
     return await get_page(session, statement, EngagementRow, page)
 
 
-async def in_calendar(session: AsyncSession, staff: str, first: date, last: date) -> Sequence[EngagementRow]:
-    """What a person has between two days, both included: held then, or with a next step that is due then."""
+def whose(staff: str | None, asking: Principal) -> ColumnElement[bool]:
+    """Engagements in the calendar of people of that name; without a name in that of whoever asks, by reference.
+
+    A name that refers to no single principal stands for everybody who has it.
+    """
+    if staff is not None:
+        return EngagementRow.staff == staff
+    is_meant = and_(EngagementRow.staff_id.is_(None), EngagementRow.staff == asking.name)
+    return or_(EngagementRow.staff_id == asking.id, is_meant)
+
+
+async def in_calendar(
+    session: AsyncSession, whose: ColumnElement[bool], first: date, last: date
+) -> Sequence[EngagementRow]:
+    """What a calendar has between two days, both included: held then, or with a next step that is due then."""
     is_due = EngagementRow.next_step_on.between(first, last)
-    return await _all(session, _of(staff).where(or_(EngagementRow.held_on.between(first, last), is_due)))
+    return await _all(session, whose, or_(EngagementRow.held_on.between(first, last), is_due))
 
 
-async def due_until(session: AsyncSession, staff: str, last: date) -> Sequence[EngagementRow]:
-    """Next steps of a person that are not done and due by that day, however old."""
-    return await _all(
-        session,
-        _of(staff).where(EngagementRow.next_step_on <= last, EngagementRow.next_step_done_at.is_(None)),
-    )
+async def due_until(session: AsyncSession, whose: ColumnElement[bool], last: date) -> Sequence[EngagementRow]:
+    """Next steps in a calendar that are not done and due by that day, however old."""
+    return await _all(session, whose, EngagementRow.next_step_on <= last, EngagementRow.next_step_done_at.is_(None))
 
 
 async def last_contacts(session: AsyncSession, demand_ids: Sequence[str], *, until: date) -> dict[str, date]:
@@ -89,9 +100,5 @@ async def last_contacts(session: AsyncSession, demand_ids: Sequence[str], *, unt
     return found
 
 
-def _of(staff: str) -> Select[EngagementRow]:
-    return select(EngagementRow).where(EngagementRow.staff == staff).order_by(EngagementRow.id)
-
-
-async def _all(session: AsyncSession, statement: Select[EngagementRow]) -> Sequence[EngagementRow]:
-    return (await session.scalars(statement)).all()
+async def _all(session: AsyncSession, *conditions: ColumnElement[bool]) -> Sequence[EngagementRow]:
+    return (await session.scalars(select(EngagementRow).where(*conditions).order_by(EngagementRow.id))).all()

@@ -30,7 +30,7 @@ router = APIRouter(prefix="/v1", tags=["engagements"], route_class=RememberingRo
 CanRead = Depends(Permit(Action.ENGAGEMENT_READ))
 Reader = Annotated[Principal, CanRead]
 CanWrite = Annotated[Principal, Depends(Permit(Action.ENGAGEMENT_WRITE))]
-OfStaff = Annotated[Staff | None, Blank, Query(description="Whose; by default the name of your key.")]
+OfStaff = Annotated[Staff | None, Blank, Query(description="Name of the person whose it is; by default yours.")]
 _Day = Annotated[date, Field(ge=date(1900, 1, 1), le=date(2100, 12, 31))]
 From = Annotated[_Day | None, Blank, Query(alias="from", description="First day.")]
 To = Annotated[_Day | None, Blank, Query(alias="to", description="Last day, included.")]
@@ -102,19 +102,18 @@ async def read_calendar(
 ) -> Calendar:
     """A person's engagements and next steps by day; by default of this week."""
     days = _days(first, last)
-    name = staff or principal.name
-    rows = await queries.in_calendar(session, name, *days)
-    return Calendar(staff=name, first=days[0], last=days[1], items=entries(rows, *days, on=today()))
+    rows = await queries.in_calendar(session, queries.whose(staff, principal), *days)
+    return Calendar(staff=staff or principal.name, first=days[0], last=days[1], items=entries(rows, *days, on=today()))
 
 
 @router.get("/calendar/due")
 async def read_due(session: ReadSession, principal: Reader, staff: OfStaff = None) -> Calendar:
     """Next steps of a person that are not done and due by the end of this week; older ones are overdue."""
     day = today()
-    name, last = staff or principal.name, week_of(day)[1]
-    rows = await queries.due_until(session, name, last)
+    last = week_of(day)[1]
+    rows = await queries.due_until(session, queries.whose(staff, principal), last)
     items = [entry for entry in entries(rows, date.min, last, on=day) if entry.what == "next_step"]
-    return Calendar(staff=name, first=items[0].on if items else day, last=last, items=items)
+    return Calendar(staff=staff or principal.name, first=items[0].on if items else day, last=last, items=items)
 
 
 @router.get("/calendar.ics", response_class=Response, responses={200: {"content": {"text/calendar": {}}}})
@@ -124,7 +123,7 @@ async def read_icalendar(
     """The same as iCalendar, to be opened with a calendar program; by default four weeks from this Monday on."""
     start = first or week_of(today())[0]
     days = _days(start, last or start + timedelta(days=27))
-    rows = await queries.in_calendar(session, staff or principal.name, *days)
+    rows = await queries.in_calendar(session, queries.whose(staff, principal), *days)
     return Response(icalendar(entries(rows, *days, on=today())), media_type="text/calendar; charset=utf-8")
 
 

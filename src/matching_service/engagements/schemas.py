@@ -46,7 +46,7 @@ class EngagementCreate(EngagementFields):
 
     kind: Kind
     held_on: date = Field(description="The day; one in the future is planned.")
-    staff: Staff | None = Field(default=None, description="Whose calendar it stands in; null: the name of your key.")
+    staff: Staff | None = Field(default=None, description="Name of the person in whose calendar it stands; null: you.")
 
 
 class EngagementPatch(EngagementFields):
@@ -65,6 +65,9 @@ class Engagement(Answer):
     kind: str
     held_on: date
     staff: str
+    staff_id: str | None = Field(
+        description="The principal in whose calendar it stands; null when `staff` names no holder of a key, or several."
+    )
     people: list[str]
     organization_id: str | None
     demand_id: str | None

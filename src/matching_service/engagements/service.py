@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
+from matching_service.access.service import principal_named
 from matching_service.audit.service import record_audit
 from matching_service.engagements.schemas import EngagementCreate, EngagementPatch
 from matching_service.foundation.clock import new_id, now
@@ -22,7 +23,7 @@ from matching_service.store.profiles import ProfileRow
 async def create_engagement(session: AsyncSession, body: EngagementCreate, actor: Principal) -> EngagementRow:
     """Raises InvalidInput for a demand, profile or organization that does not exist, or a date without a next step."""
     values = await _checked(session, body.model_dump())
-    values["staff"] = body.staff or actor.name
+    values |= await _staff(session, body.staff, actor)
     row = EngagementRow(id=new_id(), **values)
     _check_next_step(row)
     session.add(row)
@@ -39,6 +40,8 @@ async def update_engagement(
 ) -> EngagementRow:
     """Change the fields that were sent; a next step is done once, and a new one is open again."""
     changes = await _checked(session, patch.model_dump(exclude_unset=True, exclude={"next_step_done"}))
+    if "staff" in changes:
+        changes |= await _staff(session, changes["staff"], actor)
     if {"next_step", "next_step_on"} & changes.keys():
         changes["next_step_done_at"] = None
     if "next_step_done" in patch.model_fields_set:
@@ -52,6 +55,13 @@ async def update_engagement(
         detail |= {"demand_id": row.demand_id}
         record_event(session, "engagement.updated", entity="engagement", entity_id=row.id, detail=detail)
     return row
+
+
+async def _staff(session: AsyncSession, name: str | None, actor: Principal) -> dict[str, str | None]:
+    """Whose calendar a name means; that of the actor without one. A name that is not one principal's stays a name."""
+    if name is None or name == actor.name:
+        return {"staff": actor.name, "staff_id": actor.id}
+    return {"staff": name, "staff_id": await principal_named(session, name)}
 
 
 async def _checked(session: AsyncSession, values: Mapping[str, Any]) -> dict[str, Any]:

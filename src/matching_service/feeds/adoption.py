@@ -106,11 +106,16 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
 )
 
 
+def actor_of(feed_name: str) -> Principal:
+    """The principal in whose name the items of a feed are stored."""
+    return Principal(f"feed:{feed_name}", f"feed {feed_name}", Role.ADMIN)
+
+
 async def adopt_items(
     session: AsyncSession, feed: FeedRow, items: Sequence[Any], *, mapping: Mapped | None, report: FeedReport
 ) -> None:
     """Store one page of items; those that cannot be stored are kept for the next import, and stop no other."""
-    actor = Principal(f"feed:{feed.name}", f"feed {feed.name}", Role.ADMIN)
+    actor = actor_of(feed.name)
     records: dict[tuple[str, str], _Record] = {}
     for place, raw in enumerate(items, start=report.n_items):
         try:

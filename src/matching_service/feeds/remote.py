@@ -14,12 +14,14 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.access.policies import PrincipalKind
 from matching_service.disclosure.mapping import Mapped
-from matching_service.feeds.adoption import FeedReport, adopt_items
+from matching_service.feeds.adoption import FeedReport, actor_of, adopt_items
 from matching_service.feeds.schemas import MAX_FEED_ITEMS
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, Text, Unavailable
 from matching_service.foundation.outgoing import new_client
+from matching_service.store.access import PrincipalRow
 from matching_service.store.database import Database
 from matching_service.store.feeds import FeedRejectionRow, FeedRow
 
@@ -91,8 +93,8 @@ async def _feed(session: AsyncSession, name: str) -> FeedRow:
     """The row, made when there is none, and locked: of two imports at once the second sees what the first did."""
     row = await session.scalar(select(FeedRow).where(FeedRow.name == name).with_for_update())
     if row is None:
-        row = FeedRow(name=name, url="")
-        session.add(row)
+        row, actor = FeedRow(name=name, url=""), actor_of(name)
+        session.add_all([row, PrincipalRow(id=actor.id, kind=PrincipalKind.FEED, name=actor.name)])
         await session.flush()
     return row
 

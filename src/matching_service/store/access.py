@@ -1,18 +1,32 @@
-"""API keys, as hashes only, and answers kept for repeated requests."""
+"""Principals, their API keys as hashes only, and answers kept for repeated requests."""
 
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from matching_service.store.base import Identified, Table
+
+
+class PrincipalRow(Identified, Table):
+    """Who acts. Everything that people do refers to such a row, which outlives keys and is never deleted.
+
+    kind : key (whoever holds certain keys), command_line, or feed (another service, by way of an import).
+    name : for people to read; several principals may have the same.
+    """
+
+    __tablename__ = "principals"
+
+    kind: Mapped[str] = mapped_column(String(20))
+    name: Mapped[str] = mapped_column(String(100))
 
 
 class ApiKeyRow(Identified, Table):
     __tablename__ = "api_keys"
 
-    name: Mapped[str] = mapped_column(String(100))
+    principal_id: Mapped[str] = mapped_column(ForeignKey("principals.id"), index=True)
+    principal: Mapped[PrincipalRow] = relationship(lazy="raise")
     role: Mapped[str] = mapped_column(String(20))
     key_hash: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime]
@@ -27,9 +41,9 @@ class IdempotentAnswerRow(Identified, Table):
     """
 
     __tablename__ = "idempotent_answers"
-    __table_args__ = (UniqueConstraint("api_key_id", "idempotency_key"), Index(None, "created_at"))
+    __table_args__ = (UniqueConstraint("principal_id", "idempotency_key"), Index(None, "created_at"))
 
-    api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
+    principal_id: Mapped[str] = mapped_column(ForeignKey("principals.id"))
     idempotency_key: Mapped[str] = mapped_column(String(200))
     request_hash: Mapped[str] = mapped_column(String(64))
     status: Mapped[int | None]

@@ -29,15 +29,15 @@ class ClaimRow(Identified, Versioned, Table):
 
 
 class ClaimScoreRow(Identified, Table):
-    """One judge's sheet; ``judge`` is the name of a key, as in an engagement."""
+    """One judge's sheet, as ``actor_id`` entered it: their own, or that of a guest who has no key."""
 
     __tablename__ = "claim_scores"
-    __table_args__ = (UniqueConstraint("claim_id", "judge"),)
+    __table_args__ = (UniqueConstraint("claim_id", "actor_id", "judge"),)
 
     claim_id: Mapped[str] = mapped_column(ForeignKey("claims.id", ondelete="CASCADE"))
     judge: Mapped[str] = mapped_column(String(100))
     points: Mapped[dict[str, Any]]
     total: Mapped[float]
     comment: Mapped[str | None] = mapped_column(Text)
-    actor_id: Mapped[str] = mapped_column(String(36))
+    actor_id: Mapped[str] = mapped_column(ForeignKey("principals.id"))
     at: Mapped[datetime]

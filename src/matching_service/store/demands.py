@@ -51,7 +51,7 @@ class DemandTransitionRow(Identified, Table):
     to_status: Mapped[str] = mapped_column(String(20))
     opinion: Mapped[str | None] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(String(30))
-    actor_id: Mapped[str] = mapped_column(String(36))
+    actor_id: Mapped[str] = mapped_column(ForeignKey("principals.id"))
     at: Mapped[datetime]
 
 

@@ -9,14 +9,22 @@ from matching_service.store.base import Identified, Table, Versioned
 
 
 class EngagementRow(Identified, Versioned, Table):
-    """``staff`` is the name of a key, not its id: a person's calendar outlives the key."""
+    """``staff_id`` is the principal in whose calendar it stands; None where ``staff`` is the name of nobody with a key,
+    or of several.
+    """
 
     __tablename__ = "engagements"
-    __table_args__ = (Index(None, "staff", "held_on"), Index(None, "staff", "next_step_on"))
+    __table_args__ = (
+        Index(None, "staff", "held_on"),
+        Index(None, "staff", "next_step_on"),
+        Index(None, "staff_id", "held_on"),
+        Index(None, "staff_id", "next_step_on"),
+    )
 
     kind: Mapped[str] = mapped_column(String(20))
     held_on: Mapped[date]
     staff: Mapped[str] = mapped_column(String(100))
+    staff_id: Mapped[str | None] = mapped_column(ForeignKey("principals.id"))
     people: Mapped[list[str]]
     organization_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"), index=True)
     demand_id: Mapped[str | None] = mapped_column(ForeignKey("demands.id", ondelete="SET NULL"), index=True)

@@ -39,5 +39,5 @@ class ExclusionRow(Identified, Table):
     profile_id: Mapped[str | None] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"), index=True)
     excluded_organization_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     reason: Mapped[str | None] = mapped_column(Text)
-    actor_id: Mapped[str] = mapped_column(String(36))
+    actor_id: Mapped[str] = mapped_column(ForeignKey("principals.id"))
     at: Mapped[datetime]

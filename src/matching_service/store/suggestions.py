@@ -34,5 +34,5 @@ class SuggestionTransitionRow(Identified, Table):
     to_status: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str | None] = mapped_column(String(30))
     note: Mapped[str | None] = mapped_column(Text)
-    actor_id: Mapped[str] = mapped_column(String(36))
+    actor_id: Mapped[str] = mapped_column(ForeignKey("principals.id"))
     at: Mapped[datetime]

@@ -1,6 +1,6 @@
 """Every table, imported once, so that metadata is complete for migrations and mappers."""
 
-from matching_service.store.access import AnsweredProfileRow, ApiKeyRow, IdempotentAnswerRow
+from matching_service.store.access import AnsweredProfileRow, ApiKeyRow, IdempotentAnswerRow, PrincipalRow
 from matching_service.store.audit import AuditRow
 from matching_service.store.base import Table
 from matching_service.store.claims import ClaimRow, ClaimScoreRow
@@ -41,6 +41,7 @@ __all__ = [
     "MilestoneRow",
     "OrganizationRow",
     "OutboxRow",
+    "PrincipalRow",
     "ProfileContactRow",
     "ProfileRow",
     "ProgrammeRecordRow",

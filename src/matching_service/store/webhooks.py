@@ -26,7 +26,7 @@ class WebhookRow(Identified, Versioned, Table):
     audience: Mapped[str] = mapped_column(String(10))
     mapping: Mapped[str | None] = mapped_column(String(50))
     is_active: Mapped[bool]
-    created_by: Mapped[str] = mapped_column(String(36))
+    created_by: Mapped[str] = mapped_column(ForeignKey("principals.id"))
 
 
 class WebhookStateRow(Table):
