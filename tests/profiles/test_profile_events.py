@@ -75,7 +75,7 @@ async def test_works_that_only_change_places_are_not_told(database: Database) ->
 
 async def test_a_batch_tells_the_same_and_of_nothing_nothing(database: Database) -> None:
     profile_id, ids = await create(database, works=[FIRST])
-    same = {"source": "s", "external_id": "1", "kind": "expert", "name": "甲"}
+    same: dict[str, Any] = {"source": "s", "external_id": "1", "kind": "expert", "name": "甲"}
     async with database.transaction() as session:
         stored = await upsert_profiles(
             session,

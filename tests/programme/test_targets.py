@@ -56,9 +56,10 @@ async def write(database: Database, work: Callable[[AsyncSession], Awaitable[Any
         return await work(session)
 
 
-async def record(database: Database, kind: str, title: str, started_on: date, **fields: Any) -> str:
+async def record(database: Database, kind: Any, title: str, started_on: date, **fields: Any) -> str:
     body = ProgrammeRecordCreate(kind=kind, title=title, started_on=started_on, **fields)
-    return (await write(database, lambda session: create_record(session, body, COMMAND_LINE))).id
+    made: ProgrammeRecordRow = await write(database, lambda session: create_record(session, body, COMMAND_LINE))
+    return made.id
 
 
 def demand_row(**fields: Any) -> DemandRow:
@@ -269,8 +270,8 @@ def test_a_figure_is_the_number_of_records_behind_it(
                 assert target.actual == len(behind) == len({item.id for item in behind})
                 assert target.actual == sum(one.actual for one in target.by_district)
                 assert target.actual == sum(one.actual for one in target.by_cluster)
-                for one in target.by_district:
-                    assert one.actual == sum(item.region == one.region for item in behind)
+                for district in target.by_district:
+                    assert district.actual == sum(item.region == district.region for item in behind)
         await database.close()
 
     asyncio.run(run())

@@ -4,7 +4,6 @@ import pytest
 from sqlalchemy import inspect, text
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.app import check_schema
 from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
 from matching_service.foundation.errors import Unavailable
@@ -74,7 +73,7 @@ async def test_upgrading_again_changes_nothing(database: Database) -> None:
 
 
 async def test_the_newest_schema_is_accepted(database: Database) -> None:
-    await check_schema(database)
+    await migrate.check_schema(database)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ async def test_another_schema_is_refused_with_what_to_run(database: Database, ch
     async with database.engine.begin() as connection:
         await connection.execute(text(change))
     with pytest.raises(Unavailable) as refused:
-        await check_schema(database)
+        await migrate.check_schema(database)
     assert refused.value.code == "schema_mismatch"
     assert "matching-service migrate" in refused.value.detail.zh
     assert migrate.newest_revision() in refused.value.detail.en
