@@ -13,6 +13,7 @@ from benchmarks import ours
 from benchmarks.corpus import WORDS, Corpus, demands
 from benchmarks.measure import Row, apart, take_turns
 from benchmarks.peers import SparseDotTopN
+from matching_service.index.postings import Terms
 
 TOP_K = 50
 N_DEMANDS, N_PROFILES = 5_000, 1_000_000
@@ -25,7 +26,7 @@ AT_MOST = 0.5
 class Query:
     """The terms of one demand, and the weights that a peer multiplies by."""
 
-    terms: ours.Terms
+    terms: Terms
     weights: Mapping[str, float]
 
 

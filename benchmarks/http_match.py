@@ -36,8 +36,10 @@ def run(*, quick: bool = False) -> list[Row]:
         with serving(copy) as one:
             row = _of_one_client(copy, one, key, ids, n_profiles)
             with serving(copy, n_workers=2) as two:
-                sizes = {"n_profiles": n_profiles, "n_rounds": n_rounds, "seconds": seconds}
-                return [row, *apart(_under_load, (one, two), key, ids, **sizes)]
+                loaded = apart(
+                    _under_load, (one, two), key, ids, n_profiles=n_profiles, n_rounds=n_rounds, seconds=seconds
+                )
+                return [row, *loaded]
 
 
 def _of_one_client(copy: City, port: int, key: str, ids: list[str], n_profiles: int) -> Row:

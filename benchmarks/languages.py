@@ -124,12 +124,12 @@ def _measure(vectors: Vectors, topics: NDArray[np.int64], how: Calibrated) -> di
 
 def _queries(vectors: Vectors, centres: dict[str, Array]) -> Array:
     both = _centred(vectors.titles, centres["zh"]) + _centred(vectors.wholes, centres["zh"])
-    return both / np.linalg.norm(both, axis=1, keepdims=True)
+    return np.asarray(both / np.linalg.norm(both, axis=1, keepdims=True))
 
 
 def _centred(vectors: Array, centre: Array) -> Array:
     moved = vectors - centre
-    return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True))
 
 
 def _encode(model: Model, texts: Sequence[str], *, is_query: bool) -> Array:
@@ -146,7 +146,12 @@ def main() -> None:
         return
     rows = run(arguments.encoder)
     columns = list(rows[0])
-    for line in (columns, ["---"] * len(columns), *([row[column] for column in columns] for row in rows)):
+    lines: list[list[object]] = [
+        [*columns],
+        ["---"] * len(columns),
+        *([row[column] for column in columns] for row in rows),
+    ]
+    for line in lines:
         print("| " + " | ".join(map(str, line)) + " |")
 
 

@@ -14,6 +14,7 @@ from benchmarks import ours
 from benchmarks.corpus import ALL, WORDS, Corpus, Tokens, real_demands
 from benchmarks.measure import Row, apart, p99, take_turns
 from benchmarks.peers import PEERS, Bm25s, ScikitLearn, Tantivy
+from matching_service.index.postings import Terms
 
 TOP_K = 50
 CORPORA: tuple[tuple[int, Tokens], ...] = (
@@ -35,7 +36,7 @@ _ROWS_FOR_SLOW_PEER = 10_000_000
 class Query:
     """The terms of one demand, and the ids that a peer knows them by."""
 
-    terms: ours.Terms
+    terms: Terms
     ids: list[int]
 
 

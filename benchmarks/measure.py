@@ -45,10 +45,11 @@ class Row:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """A row from a mapping; what is no column is told in the notes."""
-        known = {name: value for name, value in values.items() if name in cls.__slots__}
+        known: dict[str, Any] = {name: value for name, value in values.items() if name in cls.__slots__}
         others = [f"{name} {value}" for name, value in values.items() if name not in cls.__slots__]
         notes = "; ".join(filter(None, [known.pop("notes", ""), *others]))
-        return cls(**{"size": "", "unit": "", "ours_p50": float("nan")} | known, notes=notes)
+        least: dict[str, Any] = {"size": "", "unit": "", "ours_p50": float("nan")}
+        return cls(**least | known, notes=notes)
 
 
 def take_turns(

@@ -105,7 +105,7 @@ _held: list[Snapshot] = []
 
 
 def _serve(folder: Path) -> Serving:
-    assert app.create_app  # what the server imports is part of its memory
+    assert callable(app.create_app)  # what the server imports is part of its memory
     encoder = load_encoder("universal")
     prepared = [prepare(Query(demand.title, demand.problem), encoder) for demand in real_demands()[:N_DEMANDS]]
     before = Memory.of()

@@ -27,7 +27,8 @@ def run(*, quick: bool = False) -> list[Row]:
         ids = apart(open_demand_ids_of, copy)
         n_sample = QUICK_SAMPLE if quick else N_SAMPLE
         sample = np.random.default_rng(0).permutation(ids)[: n_sample + N_WARM_UP].tolist()
-        warm_up, first, second = np.split(sample, [N_WARM_UP, N_WARM_UP + n_sample // 2])
+        warm_up, sample = sample[:N_WARM_UP], sample[N_WARM_UP:]
+        first, second = sample[: n_sample // 2], sample[n_sample // 2 :]
         with serving(copy) as port:
             _singles(port, key, warm_up)
             singles = _singles(port, key, first)

@@ -34,7 +34,7 @@ class Bm25s:
 
     def search(self, query: Sequence[int], k: int) -> IntArray:
         found = self._index.retrieve([query], k=k, n_threads=1, show_progress=False)
-        return found.documents[0].astype(np.int64)
+        return np.asarray(found.documents[0], dtype=np.int64)
 
 
 class _Tokens:

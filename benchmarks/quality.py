@@ -5,7 +5,7 @@ Without ``../shared/data`` only the sample city is measured, and the program say
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def _levels(report: QualityReport) -> None:
 
 def _shares(grades: Sequence[int]) -> dict[str, object]:
     n = max(1, len(grades))
-    shares = {f"grade {grade}": f"{list(grades).count(grade) / n:.0%}" for grade in range(4)}
+    shares: dict[str, object] = {f"grade {grade}": f"{list(grades).count(grade) / n:.0%}" for grade in range(4)}
     return {"pairs": len(grades)} | shares | {"mean grade": f"{sum(grades) / n:.2f}"}
 
 
@@ -135,10 +135,15 @@ def _stability(encoders: Sequence[str]) -> None:
     _table(rows)
 
 
-def _table(rows: Iterable[dict[str, object]]) -> None:
+def _table(rows: Iterable[Mapping[str, object]]) -> None:
     listed = list(rows)
     columns = list(listed[0]) if listed else []
-    for line in (columns, ["---"] * len(columns), *([row[column] for column in columns] for row in listed)):
+    lines: list[list[object]] = [
+        [*columns],
+        ["---"] * len(columns),
+        *([row[column] for column in columns] for row in listed),
+    ]
+    for line in lines:
         print("| " + " | ".join(map(str, line)) + " |")
 
 

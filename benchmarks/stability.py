@@ -23,7 +23,7 @@ from matching_service.index.filters import Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.documents import demand_query, encoded_documents
-from matching_service.profiles.schemas import ProfileImport
+from matching_service.profiles.schemas import ProfileCreate, ProfileImport
 from matching_service.profiles.societies import builtin_societies
 from matching_service.quality.evaluation import K
 from matching_service.ranking.encoder import Encoder, load_encoder
@@ -63,9 +63,9 @@ class Tally:
             "left": self.n_left,
             f"moved >= {3}": self.n_moved,
         }
-        counts = {name: f"{count / N_NIGHTS:.1f}" for name, count in per_night.items()}
+        counts: dict[str, object] = {name: f"{count / N_NIGHTS:.1f}" for name, count in per_night.items()}
         ndcg = self.ndcg / N_NIGHTS
-        quality = {f"ndcg@{K}": f"{ndcg:.4f}", "against 0": f"{ndcg - reference:+.4f}"}
+        quality: dict[str, object] = {f"ndcg@{K}": f"{ndcg:.4f}", "against 0": f"{ndcg - reference:+.4f}"}
         return {"nights": scenario, "stability": f"{stability:g}"} | counts | quality
 
 
@@ -173,7 +173,7 @@ def _copied(row: ProfileRow | WorkRow) -> dict[str, Any]:
     return {column.key: getattr(row, column.key) for column in row.__table__.columns}
 
 
-def _row(item: ProfileImport) -> ProfileRow:
+def _row(item: ProfileCreate | ProfileImport) -> ProfileRow:
     values = item.model_dump(exclude={"id", "organization_external_id", "works", "external_id"})
     key = item.external_id or ""
     works = [WorkRow(id=f"{key}/{n}", position=n, **work.model_dump()) for n, work in enumerate(item.works)]

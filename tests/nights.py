@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,8 @@ async def rerank(engine: Engine, *, resume: bool = False, scope: str = "open") -
 async def ids_of(engine: Engine, table: type[DemandRow | ProfileRow]) -> dict[str, str]:
     """Our ids by external id."""
     async with engine.database.reading() as session:
-        return {row.external_id or "": row.id for row in await session.scalars(select(table))}
+        rows: Iterable[Any] = await session.scalars(select(table))
+        return {row.external_id or "": row.id for row in rows}
 
 
 async def shown(engine: Engine) -> dict[str, list[MatchItem]]:

@@ -1,6 +1,7 @@
 """The feed is well-formed Atom for any text."""
 
 from datetime import UTC, datetime
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from hypothesis import given, settings
@@ -14,9 +15,9 @@ URL = "http://localhost/v1/board"
 ALLOWED = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff"), max_size=60)
 
 
-def demand(n: int, **fields: object) -> BoardDemand:
-    values: dict[str, object] = dict.fromkeys(BoardDemand.model_fields)
-    lists = {"keywords": [], "must_have": [], "nice_to_have": [], "wanted_partners": []}
+def demand(n: int, **fields: Any) -> BoardDemand:
+    values: dict[str, Any] = dict.fromkeys(BoardDemand.model_fields)
+    lists: dict[str, list[str]] = {"keywords": [], "must_have": [], "nice_to_have": [], "wanted_partners": []}
     made = {"id": f"id-{n}", "status": "published", "title": f"难题{n}"}
     return BoardDemand(**(values | lists | made | {"published_at": datetime(2026, 11, n + 1, tzinfo=UTC)} | fields))
 

@@ -55,7 +55,7 @@ class Hall:
     offer: str = field(default="六个月给出样机")
 
     async def claim(self, profile: int | None = None, *, organization: int | None = None, **fields: Any) -> str:
-        who = {
+        who: dict[str, Any] = {
             "profile_id": self.profiles[profile] if profile is not None else None,
             "organization_id": self.organizations[organization] if organization is not None else None,
         }
@@ -232,7 +232,7 @@ async def test_who_belongs_to_the_enterprise_or_is_excluded_by_it_does_not_claim
         ({"profile": 1}, "own_organization"), ({"profile": 2}, "excluded_organization"),
         ({"organization": 0}, "own_organization"), ({"organization": 2}, "excluded_organization"),
     ):  # fmt: skip
-        error = await refused(hall.claim(**who))  # type: ignore[arg-type]
+        error = await refused(hall.claim(**who))
         assert (error.code, [one.code for one in error.errors]) == ("may_not_claim", [code])
     assert await hall.state() == ("published", [])
 
@@ -283,7 +283,7 @@ async def test_a_judge_has_one_sheet_and_none_after_the_decision(hall: Hall) -> 
         (FULL | {"beauty": 5}, "enum"),
     ],
 )
-def test_a_sheet_is_whole_and_within_its_points(points: dict[str, float], kind: str) -> None:
+def test_a_sheet_is_whole_and_within_its_points(points: dict[Any, float], kind: str) -> None:
     with pytest.raises(ValidationError) as wrong:
         ScoreBody(points=points)
     assert [error["type"] for error in wrong.value.errors()] == [kind]
@@ -295,6 +295,6 @@ def test_a_full_sheet_has_a_hundred_points() -> None:
 
 
 @pytest.mark.parametrize("who", [{}, {"profile_id": "a", "organization_id": "b"}])
-def test_a_claim_has_one_claimant(who: dict[str, str]) -> None:
+def test_a_claim_has_one_claimant(who: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ClaimCreate(demand_id="d", offer="x", **who)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,7 +32,7 @@ WRONG_USE = [
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-def demands_file(path: Path, *rows: dict[str, object] | str) -> str:
+def demands_file(path: Path, *rows: Mapping[str, object] | str) -> str:
     path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows))
     return str(path)
 

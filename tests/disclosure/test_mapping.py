@@ -80,7 +80,7 @@ def test_inward_undoes_outward_where_codes_are_one_to_one(names: dict[str, str],
     if len(set(codes.values())) < len(codes):
         return
     field = min(names)
-    mapping = EntityMapping(fields=names, values={field: codes})
+    mapping = EntityMapping(fields=names, values={field: {**codes}})
     for code in codes:
         data: dict[str, Any] = {}
         for name in names:

@@ -152,7 +152,7 @@ class TestCompare:
     def test_it_depends_on_the_seed_and_not_on_the_order(self, values: list[tuple[float, float]], seed: int) -> None:
         a, b = (measured(name, column) for name, column in zip("ab", zip(*values, strict=True), strict=True))
         difference = compare(a, b, n_resamples=50, seed=seed)
-        backwards = Result("b", 10, {"ndcg": dict(reversed(b.per_demand["ndcg"].items()))})
+        backwards = Result("b", 10, {"ndcg": dict(reversed(list(b.per_demand["ndcg"].items())))})
         assert compare(a, backwards, n_resamples=50, seed=seed) == difference
         assert -1 <= difference.low <= difference.high <= 1
 

@@ -34,7 +34,8 @@ ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 async def read(database: Database, cursor: str | None = None, **options: Any) -> FeedAnswer:
-    options = {"entities": ("demand", "profile"), "limit": 200, "audience": "office"} | options
+    defaults: dict[str, Any] = {"entities": ("demand", "profile"), "limit": 200, "audience": "office"}
+    options = defaults | options
     entities = options.pop("entities")
     async with database.reading() as session:
         after = decode_position(cursor) if cursor is not None else None
@@ -151,7 +152,7 @@ async def test_the_public_sees_public_records_and_published_demands(database: Da
             ("乙", False, "public"),
             ("丙", True, "restricted"),
         ):
-            data = DemandCreate(title=title, visibility=visibility)
+            data = DemandCreate.model_validate({"title": title, "visibility": visibility})
             row = await create_demand(session, data, COMMAND_LINE)
             if published:
                 await adopt_status(session, row, DemandStatus.PUBLISHED, actor=COMMAND_LINE)

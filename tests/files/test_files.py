@@ -41,7 +41,7 @@ def encoded(text: str, encoding: str) -> bytes:
 def workbook(path: Path, *rows: list[Any]) -> Path:
     book = Workbook()
     for row in rows:
-        book.active.append(row)
+        book.worksheets[0].append(row)
     book.save(path)
     return path
 
@@ -234,9 +234,9 @@ def test_every_chinese_heading_stands_for_a_column(what: str) -> None:
 
 def test_values_of_chinese_forms_are_valid() -> None:
     for status in DEMANDS.values["status"].values():
-        DemandImport(title="t", status=status)
+        DemandImport.model_validate({"title": "t", "status": status})
     for cooperation in DEMANDS.values["cooperation"].values():
-        DemandImport(title="t", cooperation=cooperation)
+        DemandImport.model_validate({"title": "t", "cooperation": cooperation})
 
 
 def test_a_csv_row_is_named_by_its_first_line(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ async def test_bad_rows_are_named_by_line_and_column_and_good_ones_stored(databa
 async def test_bad_rows_of_a_table_are_named_by_line_and_column(database: Database, tmp_path: Path) -> None:
     book = Workbook()
     for row in (["名称", "投入资金（万元）"], ["甲", "八十"], [None, None], ["乙", 80], [None, 1]):
-        book.active.append(row)
+        book.worksheets[0].append(row)
     book.save(tmp_path / "a.xlsx")
     report = await load(database, "demands", tmp_path / "a.xlsx")
     assert {bad.line: bad.errors[0].pointer for bad in report.bad_rows} == {2: "/funding_wan", 5: "/title"}
@@ -179,7 +179,7 @@ async def test_profiles_with_works_belong_to_their_organization(database: Databa
         tmp_path / "o.jsonl", {"source": "s", "external_id": "O", "name": "某大学", "kind": "university"}
     )
     await load(database, "organizations", organization)
-    profile = {
+    profile: dict[str, Any] = {
         "source": "s", "external_id": "E", "kind": "expert", "name": "卓砺川", "organization_external_id": "O",
         "works": [{"external_id": "w1", "title": "柔轮"}, {"title": "齿根", "kind": "patent", "year": 2020}],
     }  # fmt: skip
@@ -191,7 +191,7 @@ async def test_profiles_with_works_belong_to_their_organization(database: Databa
         row = await session.scalar(select(ProfileRow))
         assert row is not None
         assert row.organization_id == await session.scalar(select(OrganizationRow.id))
-    works = [profile["works"][1], profile["works"][0] | {"title": "柔轮疲劳"}]  # type: ignore[index,operator]
+    works = [profile["works"][1], profile["works"][0] | {"title": "柔轮疲劳"}]
     assert counts(await load(database, "profiles", lines(path, profile | {"works": works}))) == (0, 1, 0, 0)
     async with database.reading() as session:
         assert set(await session.scalars(select(WorkRow.id))) == ids  # the same works, in another order

@@ -4,13 +4,14 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from matching_service.foundation.logs import JsonFormatter, configure_logs, request_id
 
 
-def formatted(**extra: object) -> dict[str, object]:
+def formatted(**extra: object) -> Any:
     record = logging.getLogger("matching_service.test").makeRecord(
         "matching_service.test", logging.INFO, __file__, 1, "match_run_%s", ("finished",), None, extra=extra
     )

@@ -74,7 +74,7 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     with pytest.raises(TypeError):
-        write_whole(path, b"n", "ew")
+        write_whole(path, b"n", "ew")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     for module, name in ((os, "fsync"), (Path, "replace")):
         with monkeypatch.context() as patch:

@@ -82,7 +82,8 @@ def test_it_does_not_depend_on_the_order_of_documents(documents, random):
 @some
 @given(st.lists(DOCUMENTS, min_size=1, max_size=4), st.data())
 def test_merged_segments_are_the_one_built_of_those_who_are_left(groups, data):
-    left, alive = {}, []
+    left: dict[str, Document] = {}
+    alive = []
     for group in groups:
         ids = sorted(document.profile_id for document in group)
         kept = data.draw(st.sets(st.sampled_from(ids)) if ids else st.just(set())) - left.keys()

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -430,7 +431,12 @@ class TestFiles:
     def test_a_segment_is_written_once(self, saved, tmp_path, monkeypatch):
         saved.save(tmp_path)
         written = []
-        monkeypatch.setattr(snapshot, "write_arrays", lambda path, arrays: written.append(path.name) or 0)
+
+        def write_arrays(path, arrays):
+            written.append(path.name)
+            return 0
+
+        monkeypatch.setattr(snapshot, "write_arrays", write_arrays)
         replace(saved, as_of=8).save(tmp_path)
         assert written == [f"{saved.version}.frequencies"]
 
@@ -508,7 +514,8 @@ class TestRefusal:
     @pytest.mark.parametrize("name", ["lexicon", "encoder", "n_dimensions"])
     def test_another_lexicon_or_encoder_is_refused(self, saved, tmp_path, name):
         saved.save(tmp_path)
-        other = replace(VERSIONS, **{name: N_DIMENSIONS + 1 if name == "n_dimensions" else "another"})
+        another: Any = N_DIMENSIONS + 1 if name == "n_dimensions" else "another"
+        other = replace(VERSIONS, **{name: another})
         with pytest.raises(SnapshotMismatch, match=f"made with .*expected .*{other.lexicon}"):
             Snapshot.load(tmp_path, other)
 

@@ -101,7 +101,9 @@ class TestRounding:
         """It is stored as whole numbers, read as a unit vector and rounded again when it is indexed."""
         direction = round_vector(vector(seed, n_dimensions))
         assert np.abs(direction.astype(int)).max() == 127
-        np.testing.assert_array_equal(round_vector(unit_vector(direction)), direction)
+        unit = unit_vector(direction)
+        assert unit is not None
+        np.testing.assert_array_equal(round_vector(unit), direction)
 
     @pytest.mark.parametrize("n_dimensions", [384, 512])
     def test_it_moves_a_cosine_by_less_than_a_hundredth_and_keeps_the_nearest(self, n_dimensions):

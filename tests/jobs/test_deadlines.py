@@ -107,8 +107,8 @@ async def test_a_contact_starts_the_days_anew(database: Database) -> None:
             await create_engagement(session, body, COMMAND_LINE)
         profile = await create_profile(session, ProfileCreate(kind="expert", name="卓砺川"), COMMAND_LINE)
         for demand_id, to in ((asked, SuggestionStatus.CONTACTED), (suggested, None)):
-            body = SuggestionCreate(demand_id=demand_id, profile_id=profile.id)
-            row = await create_suggestion(session, body, COMMAND_LINE)
+            suggestion = SuggestionCreate(demand_id=demand_id, profile_id=profile.id)
+            row = await create_suggestion(session, suggestion, COMMAND_LINE)
             if to is not None:
                 await transition_suggestion(session, row, SuggestionStep(to=to), COMMAND_LINE)
     assert happened(await meet(database, 9)) == {"nudge": [asked, suggested]}  # asked was today, so nine days ago too
@@ -163,7 +163,7 @@ async def test_more_demands_than_one_transaction_holds(database: Database) -> No
 
 
 @pytest.mark.parametrize("days", [{"nudge_days": 21}, {"abandon_days": 20}, {"nudge_days": 0}])
-def test_days_that_make_no_sense_are_refused(days: dict[str, int]) -> None:
+def test_days_that_make_no_sense_are_refused(days: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings(**days)
 

@@ -99,7 +99,7 @@ async def killed_run(database: Database, cli: Cli, *, n_lists: int) -> MatchRunR
     return run
 
 
-async def results(database: Database, run_id: str) -> dict[str, Any]:
+async def results(database: Database, run_id: str) -> dict[str | None, Any]:
     """All that a run has stored, by demand, but for ids and times."""
     async with database.reading() as session:
         joined = select(DemandRow.external_id, MatchListRow).join(MatchListRow, MatchListRow.demand_id == DemandRow.id)
@@ -117,7 +117,7 @@ async def results(database: Database, run_id: str) -> dict[str, Any]:
     }
 
 
-async def undisturbed(database: Database, folder: Path) -> dict[str, Any]:
+async def undisturbed(database: Database, folder: Path) -> dict[str | None, Any]:
     engine = await opened_engine(database, folder)
     report = await nightly.rerank(engine, await nightly.begin(engine, resume=False), lambda _n: None)
     assert (report.run.state, report.run.n_done) == ("finished", N_DEMANDS)

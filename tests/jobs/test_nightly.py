@@ -82,7 +82,7 @@ async def test_of_two_starts_at_the_same_moment_one_is_refused(engine: Engine) -
             return await runs.start_run(engine, session, COMMAND_LINE)
 
     outcomes = await asyncio.gather(start(), start(), return_exceptions=True)
-    assert sorted(type(outcome) for outcome in outcomes if isinstance(outcome, Exception)) == [Conflict]
+    assert [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == [Conflict]
     async with engine.database.reading() as session:
         assert len(list(await session.scalars(select(MatchRunRow)))) == 1
 
@@ -160,7 +160,7 @@ def break_off(monkeypatch: pytest.MonkeyPatch, *, after_chunks: int) -> None:
     """The process dies when it has stored the lists of the next chunk, but not committed them."""
     monkeypatch.setattr(runs, "DEMANDS_PER_CHUNK", 2)
     n_stored = 0
-    original = chunks.store_lists
+    original = chunks.store_lists  # type: ignore[attr-defined]  # the name by which it is called there
 
     async def store_lists(*arguments: Any) -> dict[tuple[str, str], str]:
         nonlocal n_stored
@@ -217,7 +217,7 @@ async def test_a_demand_that_fails_is_recorded_and_stops_no_other(
 ) -> None:
     await rerank(engine)
     before = await visible(engine)
-    original = rankings.prepare
+    original = rankings.prepare  # type: ignore[attr-defined]  # the name by which it is called there
 
     def prepare(query: Any, *arguments: Any, **more: Any) -> Any:
         if query.title.startswith(WORDS[2]):
@@ -255,7 +255,7 @@ def put_in_force(folder: Path) -> str:
 
 async def listed(engine: Engine) -> list[tuple[str, float, str, Any]]:
     """What people see of every list: scores, levels and the weights of the explanations."""
-    lists = []
+    lists: list[tuple[str, float, str, Any]] = []
     async with engine.database.reading() as session:
         for demand_id in sorted((await demand_ids(engine)).values()):
             try:

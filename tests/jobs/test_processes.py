@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def requests() -> list[Question]:
     ]
 
 
-def plain(lists: list) -> list:
+def plain(lists: list[Any]) -> list[Any]:
     return [[(entry.profile.id, entry.ranked, entry.explanation) for entry in listed] for listed in lists]
 
 

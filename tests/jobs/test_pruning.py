@@ -180,7 +180,7 @@ async def test_the_causes_of_changes_stay_known(engine: Engine) -> None:
     causes = {
         (cause.code, *sorted(cause.fields))
         for changes in (await rerank(engine)).changes
-        for place in (*changes.entered, *changes.moved)
+        for place in list[Any]((*changes.entered, *changes.moved))
         if place.profile_id == profile_id
         for cause in place.causes
     }

@@ -147,7 +147,7 @@ def test_a_title_alone_makes_a_draft(server: Server, source: str) -> None:
 def test_a_change_keeps_what_is_not_sent_and_empties_what_is_null(server: Server, source: str) -> None:
     with server.client() as http:
         path = f"{PATH}/{create(http, 'demands', source=source, **FULL)['id']}"
-        change = {"problem": None, "funding_wan": None, "keywords": [], "title": "新题"}
+        change: dict[str, Any] = {"problem": None, "funding_wan": None, "keywords": [], "title": "新题"}
         changed = http.patch(path, json=change).json()
     expected = FULL | change
     assert {name: changed[name] for name in expected} == expected

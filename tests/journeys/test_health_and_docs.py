@@ -197,7 +197,7 @@ def test_a_request_id_is_echoed_or_made(server: Server, source: str, case: str) 
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 101, 'a"b', "%0a", b"\xe8\xb0\x90"])
-def test_a_request_id_that_could_harm_a_log_is_replaced(server: Server, given: str | bytes) -> None:
+def test_a_request_id_that_could_harm_a_log_is_replaced(server: Server, given: Any) -> None:
     with server.client("") as http:
         answer = http.get("/health/live", headers={"X-Request-ID": given})
     assert _REQUEST_ID.fullmatch(answer.headers["x-request-id"])

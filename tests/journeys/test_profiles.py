@@ -132,7 +132,7 @@ def test_kind_and_name_are_enough(server: Server, source: str) -> None:
 def test_a_change_keeps_what_is_not_sent_and_empties_what_is_null(server: Server, source: str) -> None:
     with server.client() as http:
         made = create(http, "profiles", source=source, works=WORKS, **FULL)
-        change = {"summary": None, "capacity": None, "available_from": None, "honours": []}
+        change: dict[str, Any] = {"summary": None, "capacity": None, "available_from": None, "honours": []}
         changed = http.patch(f"{PATH}/{made['id']}", json=change).json()
     expected = FULL | change
     assert {name: changed[name] for name in expected} == expected

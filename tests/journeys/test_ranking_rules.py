@@ -37,7 +37,7 @@ def _parts(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
 class TestMustHave:
     def test_who_has_no_evidence_is_below_all_who_have_it(self, server: Server, source: str) -> None:
         query = QUERY | {"must_have": ["激光雷达"]}
-        fields = {
+        fields: dict[str, dict[str, Any]] = {
             "fits without it": {"summary": f"{QUERY['title']}。{QUERY['problem']}"},
             "fits with it": {"summary": FIT, "works": [{"title": "激光雷达标定"}]},
             "has it alone": {"summary": "激光雷达点云。"},
@@ -66,7 +66,7 @@ class TestMustHave:
 
     def test_of_two_each_that_is_missing_is_a_tier_lower(self, server: Server, source: str) -> None:
         query = QUERY | {"must_have": ["激光雷达", "区块链"]}
-        fields = {
+        fields: dict[str, dict[str, Any]] = {
             "none, fits best": {"summary": f"{QUERY['title']}。{QUERY['problem']}"},
             "second, fits well": {"summary": f"{FIT}区块链。"},
             "first, fits well": {"summary": f"{FIT}激光雷达。"},
@@ -260,7 +260,7 @@ class TestWhatIsKnownBesideTheTopic:
     def test_each_part_tells_its_reason_in_both_languages(self, server: Server, source: str) -> None:
         asked = {"region": "440605", "cluster": source, "expected_goal": "希望与院士合作。"}
         soon = (today() + timedelta(days=20)).isoformat()
-        fields = {
+        fields: dict[str, dict[str, Any]] = {
             "for": {
                 "region": "440605", "clusters": [source], "honours": ["中国工程院院士"], "capacity": 2,
                 "works": [{"title": FIT, "year": today().year}],
@@ -317,7 +317,7 @@ class TestWhatIsKnownBesideTheTopic:
 
     def test_what_is_not_known_leaves_the_score_as_it_is(self, server: Server, source: str) -> None:
         asked = {"region": "440605", "cluster": source}
-        fields = {
+        fields: dict[str, dict[str, Any]] = {
             "nothing known": {"summary": FIT},
             "abroad": {"summary": FIT, "country": "DE"},
             "elsewhere in the country": {"summary": FIT, "region": "150100"},
@@ -371,7 +371,9 @@ class TestOverseas:
         self, server: Server, source: str, language: str
     ) -> None:
         country, text = OVERSEAS[language]
-        fields = {text: {"summary": text} for text in (FAR, "茶叶种植与加工。", "民法与合同法研究。")}
+        fields: dict[str, dict[str, Any]] = {
+            text: {"summary": text} for text in (FAR, "茶叶种植与加工。", "民法与合同法研究。")
+        }
         fields["overseas"] = {"country": country, "language": language, "name": "A. N. Other", "summary": text}
         fields = {name: more | {"clusters": [source]} for name, more in fields.items()}
         with server.client() as http:

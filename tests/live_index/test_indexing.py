@@ -348,10 +348,13 @@ class TestVectors:
         batches: list[int] = []
         encoder = CountingEncoder()
         index = await opened(database, tmp_path / "index", encoder)
-        encode = encoder.encode
-        monkeypatch.setattr(
-            encoder, "encode", lambda texts, *a, **b: batches.append(len(texts)) or encode(texts, *a, **b)
-        )
+        original = encoder.encode
+
+        def encode(texts: Sequence[str], *more: Any, **options: Any) -> Any:
+            batches.append(len(texts))
+            return original(texts, *more, **options)
+
+        monkeypatch.setattr(encoder, "encode", encode)
         await store(database, *(profile(n) for n in range(10)))
         told: list[int] = []
         await index.complete(told.append)

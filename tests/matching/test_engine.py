@@ -165,7 +165,7 @@ async def test_vectors_of_texts_that_are_gone_are_forgotten(engine: Engine) -> N
 async def test_a_server_ranks_once_before_it_is_asked(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read and compiled for the first list of all is not waited for by whoever asks first."""
     ranked, loop = asyncio.Event(), asyncio.get_running_loop()
-    real = engines.rank
+    real = engines.rank  # type: ignore[attr-defined]  # the name by which it is called there
 
     def rank(*arguments: Any, **options: Any) -> list[RankedProfile]:
         loop.call_soon_threadsafe(ranked.set)

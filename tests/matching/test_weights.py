@@ -30,7 +30,7 @@ def weights_file(version: str, *, against: str = DEFAULT, low: float = 0.01, **m
         difference=0.02, low=low, high=0.03, p_not_better=0.01,
     )  # fmt: skip
     values = {signal: (place + 1) / 20 for place, signal in enumerate(SIGNALS)}
-    body = {
+    body: dict[str, Any] = {
         "version": version, "created_at": DAY, "encoder": "none", "lexicon": "l", "values": values,
         "floors": {"strong": 0.5, "related": 0.3, "weak": 0.2}, "n_demands": 40, "n_pairs": 400,
         "labels_sha256": "0" * 64, "cross_validation": measured,

@@ -60,7 +60,7 @@ async def test_demands_and_profiles_move_and_the_index_is_told(database: Databas
         )
     await merge(database, old, new)
     async with database.reading() as session:
-        moved = [(await session.get(type(row), row.id)) for row in (demand, profile)]
+        moved: list[Any] = [(await session.get(type(row), row.id)) for row in (demand, profile)]
         events = (await session.execute(select(OutboxRow.event, OutboxRow.entity_id).order_by(OutboxRow.seq))).all()
         audit = (await session.scalars(select(AuditRow).where(AuditRow.action == "merge"))).one()
     assert [(row.organization_id, row.row_version) for row in moved if row is not None] == [(new, 2), (new, 2)]

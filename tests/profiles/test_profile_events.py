@@ -75,7 +75,7 @@ async def test_works_that_only_change_places_are_not_listed(database: Database) 
 
 async def test_a_batch_writes_the_same_events_and_none_without_a_change(database: Database) -> None:
     profile_id, ids = await create(database, works=[FIRST])
-    same = {"source": "s", "external_id": "1", "kind": "expert", "name": "甲"}
+    same: dict[str, Any] = {"source": "s", "external_id": "1", "kind": "expert", "name": "甲"}
     async with database.transaction() as session:
         stored = await upsert_profiles(
             session,

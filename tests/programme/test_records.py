@@ -1,6 +1,8 @@
 """Programme records on both databases: every change writes an audit row and an event; files are checked per row."""
 
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -22,13 +24,15 @@ from matching_service.store.database import Database
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.programme import ProgrammeRecordRow
 
-BODY = {"source": "s", "external_id": "1", "kind": "workstation", "title": "院士工作站", "started_on": "2026-02-01"}
+BODY: dict[str, Any] = {
+    "source": "s", "external_id": "1", "kind": "workstation", "title": "院士工作站", "started_on": "2026-02-01",
+}  # fmt: skip
 
 
 async def test_every_change_is_written_down_once(database: Database) -> None:
     async with database.transaction() as session:
         record = (await create_record(session, ProgrammeRecordCreate(**BODY), COMMAND_LINE)).id
-    for patch in (ProgrammeRecordPatch(note="x", ended_on="2026-05-01"), ProgrammeRecordPatch(note="x")):
+    for patch in (ProgrammeRecordPatch(note="x", ended_on=date(2026, 5, 1)), ProgrammeRecordPatch(note="x")):
         async with database.transaction() as session:
             await update_record(session, await get_record(session, record), patch, COMMAND_LINE)
     async with database.transaction() as session:
@@ -49,9 +53,9 @@ async def test_a_taken_external_id_and_days_in_the_wrong_order_are_refused(datab
         row = await create_record(session, ProgrammeRecordCreate(**BODY), COMMAND_LINE)
         with pytest.raises(Conflict):
             await create_record(session, ProgrammeRecordCreate(**BODY), COMMAND_LINE)
-        row = await update_record(session, row, ProgrammeRecordPatch(ended_on="2026-02-01"), COMMAND_LINE)
+        row = await update_record(session, row, ProgrammeRecordPatch(ended_on=date(2026, 2, 1)), COMMAND_LINE)
         with pytest.raises(InvalidInput) as refused:
-            await update_record(session, row, ProgrammeRecordPatch(started_on="2026-02-02"), COMMAND_LINE)
+            await update_record(session, row, ProgrammeRecordPatch(started_on=date(2026, 2, 2)), COMMAND_LINE)
     assert refused.value.code == "end_before_start"
 
 

@@ -56,9 +56,10 @@ async def write(database: Database, work: Callable[[AsyncSession], Awaitable[Any
         return await work(session)
 
 
-async def record(database: Database, kind: str, title: str, started_on: date, **fields: Any) -> str:
+async def record(database: Database, kind: Any, title: str, started_on: date, **fields: Any) -> str:
     body = ProgrammeRecordCreate(kind=kind, title=title, started_on=started_on, **fields)
-    return (await write(database, lambda session: create_record(session, body, COMMAND_LINE))).id
+    made: ProgrammeRecordRow = await write(database, lambda session: create_record(session, body, COMMAND_LINE))
+    return made.id
 
 
 def demand_row(**fields: Any) -> DemandRow:
@@ -267,10 +268,10 @@ def test_a_figure_is_the_number_of_records_behind_it(
             for target in (await count_targets(session, PLAN, at=at, **within)).items:
                 behind = await evidence(session, target.name, at, limit=3, **within)
                 assert target.actual == len(behind) == len({item.id for item in behind})
-                assert target.actual == sum(part.actual for part in target.by_district)
-                assert target.actual == sum(part.actual for part in target.by_cluster)
-                for part in target.by_district:
-                    assert part.actual == sum(item.region == part.region for item in behind)
+                assert target.actual == sum(one.actual for one in target.by_district)
+                assert target.actual == sum(one.actual for one in target.by_cluster)
+                for district in target.by_district:
+                    assert district.actual == sum(item.region == district.region for item in behind)
         await database.close()
 
     asyncio.run(run())

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -72,7 +73,8 @@ def labels(folder: Path, judged: Iterable[Line]) -> Path:
 
 async def ids(engine: Engine, table: type[DemandRow | ProfileRow]) -> dict[str, str]:
     async with engine.database.reading() as session:
-        return {row.external_id or "": row.id for row in await session.scalars(select(table))}
+        rows: Iterable[Any] = await session.scalars(select(table))
+        return {row.external_id or "": row.id for row in rows}
 
 
 async def test_a_version_says_what_it_rests_on(engine: Engine, tmp_path: Path) -> None:

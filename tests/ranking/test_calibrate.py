@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from matching_service.ranking.calibrate import DEFAULT_FLOORS, LEVEL_NAMES, Level, LevelFloors
 
-RISING = ["none", "weak", "related", "strong"]
+RISING: tuple[Level, ...] = ("none", "weak", "related", "strong")
 SCORES = st.floats(0, 1)
 FLOORS = (
     st.lists(st.floats(0.01, 0.99), min_size=3, max_size=3)
@@ -34,7 +34,7 @@ def test_a_level_begins_exactly_at_its_floor(floors):
 
 def test_every_level_occurs_and_the_ends_are_the_extremes():
     levels = [DEFAULT_FLOORS.level_of(score / 1000) for score in range(1001)]
-    assert list(dict.fromkeys(levels)) == RISING
+    assert list(dict.fromkeys(levels)) == list(RISING)
     assert (levels[0], levels[-1]) == ("none", "strong")
     assert all(RISING.index(before) <= RISING.index(after) for before, after in pairwise(levels))
 

@@ -138,8 +138,10 @@ def test_only_the_head_of_a_long_text_is_read(universal):
 def test_a_query_means_its_title_and_its_text(universal):
     title_only = query_vector(Query("水泵"), "zh", universal)
     (title,) = encode(universal, "水泵")
+    assert title_only is not None
     np.testing.assert_allclose(title_only, title, atol=1e-6)
     both = query_vector(Query("水泵", problem="叶轮在高温下开裂"), "zh", universal)
+    assert both is not None
     assert np.linalg.norm(both) == pytest.approx(1, abs=1e-5)
     assert title @ both < 1 - 1e-3
 
@@ -183,4 +185,6 @@ class TestLoading:
 
 def test_a_vector_without_a_direction_is_none():
     assert unit_vector(np.zeros(3, np.float32)) is None
-    assert unit_vector(np.array([3, 4], np.float32)).tolist() == pytest.approx([0.6, 0.8])
+    unit = unit_vector(np.array([3, 4], np.float32))
+    assert unit is not None
+    assert unit.tolist() == pytest.approx([0.6, 0.8])

@@ -290,4 +290,4 @@ class TestWeights:
         assert weights.version.endswith(CALIBRATION.name)
         assert sum(weights.values[signal] for signal in ADJUSTING_SIGNALS) <= 1
         with pytest.raises(TypeError):
-            weights.values["lexical"] = 1
+            weights.values["lexical"] = 1  # type: ignore[index]

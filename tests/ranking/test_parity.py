@@ -45,7 +45,8 @@ def query_of(topic, **more):
 def signals():
     """Per language float32, shape (n_topics, n_topics): the semantic signal of each demand and each expert."""
     encoder = load_encoder("universal")
-    queries = np.stack([query_vector(query_of(topic), "zh", encoder) for topic in topics()])
+    vectors = [query_vector(query_of(topic), "zh", encoder) for topic in topics()]
+    queries = np.stack([vector for vector in vectors if vector is not None])
     found = {}
     for language in LANGUAGES:
         cosines = np.clip(queries @ np.stack(profile_vectors(language)).T, 0, 1)

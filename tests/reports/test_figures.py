@@ -120,7 +120,8 @@ async def test_an_empty_city_has_a_report(database: Database) -> None:
     assert not any(empty.totals.model_dump().values())
     assert empty.waiting.median_days is None
     assert empty.suggestions.rate is None
-    assert empty.common_keywords == empty.endings == []
+    assert empty.common_keywords == []
+    assert empty.endings == []
 
 
 async def test_a_running_period_is_so_far_and_says_so(database: Database) -> None:

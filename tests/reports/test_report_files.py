@@ -61,7 +61,7 @@ def words(report: Report, name: str) -> str:
 def workbook(*cells: tuple[str, Any]) -> bytes:
     book = Workbook()
     for place, value in cells:
-        book.active[place] = value
+        book.worksheets[0][place] = value
     file = io.BytesIO()
     book.save(file)
     return file.getvalue()
@@ -150,7 +150,7 @@ def test_a_workbook_shows_the_figures_of_the_report(report: Report) -> None:
                         min_row=cell.row, min_col=cell.column, max_col=cell.column + len(COLUMNS[name]) - 1,
                         values_only=True,
                     )  # fmt: skip
-                    expected = [tuple(column.heading for column in COLUMNS[name])]
+                    expected: list[tuple[Any, ...]] = [tuple(column.heading for column in COLUMNS[name])]
                     expected += [
                         tuple(None if (value := getattr(row, column.name)) == "" else value for column in COLUMNS[name])
                         for row in getattr(report, name)
@@ -163,7 +163,7 @@ def test_a_workbook_shows_the_figures_of_the_report(report: Report) -> None:
 
 
 def test_charts_of_a_workbook_refer_to_its_tables(report: Report) -> None:
-    book = load_workbook(io.BytesIO(write_report(report, SHIPPED, "xlsx")))
+    book: Any = load_workbook(io.BytesIO(write_report(report, SHIPPED, "xlsx")))
     charts = {chart.title.tx.rich.p[0].r[0].t: (sheet, chart) for sheet in book.worksheets for chart in sheet._charts}
     assert set(charts) == {chart.title for chart in CHARTS.values()}
     _, funnel = charts["需求从征集到验收"]
@@ -203,7 +203,7 @@ def test_a_document_shows_the_figures_of_the_report(report: Report) -> None:
 
 def test_charts_of_a_document_hold_the_figures_themselves(report: Report) -> None:
     members = parts(write_report(report, SHIPPED, "docx"))
-    charts = [ET.fromstring(xml) for name, xml in members.items() if name.startswith("word/charts/")]
+    charts: list[Any] = [ET.fromstring(xml) for name, xml in members.items() if name.startswith("word/charts/")]
     by_title = {"".join(chart.find(f".//{C}title").itertext()).strip(): chart for chart in charts}
     assert set(by_title) == {chart.title for chart in CHARTS.values()}
     for chart in CHARTS.values():
@@ -229,7 +229,7 @@ def test_any_text_and_amount_is_shown_as_it_is(blank: Report, keyword: str, wan:
         io.BytesIO(
             write_workbook(workbook(("A1", "{{totals.contracted_wan}}"), ("B1", "{{table:common_keywords}}")), report)
         )
-    ).active
+    ).worksheets[0]
     assert (sheet["A1"].value, sheet["B2"].value, sheet["B2"].data_type) == (wan, keyword, "s")
     made = Document(
         io.BytesIO(write_document(document("共 {{totals.contracted_wan}} 万元", "{{table:common_keywords}}"), report))
@@ -258,7 +258,7 @@ def blank() -> Report:
         "is_complete": True,
         "note": "",
     }
-    return Report(period=period, made_at=datetime(2026, 10, 1, 1, 30, tzinfo=UTC), **zeros)
+    return Report.model_validate({"period": period, "made_at": datetime(2026, 10, 1, 1, 30, tzinfo=UTC)} | zeros)
 
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=8))
@@ -358,7 +358,7 @@ def test_an_office_may_replace_one_template_or_both(tmp_path: Path, blank: Repor
     (tmp_path / "report.xlsx").write_bytes(own)
     templates = load_templates(tmp_path)
     assert templates == Templates(xlsx=own, docx=SHIPPED.docx)
-    sheet = load_workbook(io.BytesIO(write_report(blank, templates, "xlsx"))).active
+    sheet = load_workbook(io.BytesIO(write_report(blank, templates, "xlsx"))).worksheets[0]
     assert (sheet["C2"].value, sheet["A4"].value) == ("2026年9月", "环节")
 
 

@@ -123,7 +123,7 @@ async def test_a_demand_is_ranked_again_for_what_happened_to_itself(engine: Engi
 @ONLY_SQLITE
 async def test_a_demand_that_failed_is_tried_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     await rerank(engine)
-    original = rankings.prepare
+    original = rankings.prepare  # type: ignore[attr-defined]  # the name by which it is called there
 
     def prepare(query: Any, *arguments: Any, **more: Any) -> Any:
         if query.title.startswith(WORDS[2]):

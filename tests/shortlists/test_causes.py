@@ -17,6 +17,7 @@ from matching_service.demands.service import update_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import start_of, today
+from matching_service.foundation.paging import PageRequest
 from matching_service.jobs import nightly
 from matching_service.matching import service
 from matching_service.matching.engine import Engine
@@ -134,7 +135,7 @@ async def test_an_edited_profile_is_told_with_its_fields_and_works(engine: Engin
         assert run is not None
         again = {
             changes.demand_id: changes
-            for changes in (await runs.changes_of_run(session, run.id, runs.PageRequest(200))).items
+            for changes in (await runs.changes_of_run(session, run.id, PageRequest(200))).items
         }[changes.demand_id]
     (place,) = [place for place in again.entered if place.profile_id == outside]
     assert (place.name, place.causes[0].works) == (None, [])  # the place and the cause stay, the person does not
@@ -294,7 +295,7 @@ async def test_a_list_that_was_asked_for_by_hand_differs_by_that(engine: Engine)
         body = MatchBody(demand_id=demand_id, candidates=before[:2], store=True)
         answer = await service.match(engine, session, body)
     async with engine.database.reading() as session:
-        (changes,) = (await runs.changes_of_run(session, answer.run_id or "", runs.PageRequest())).items
+        (changes,) = (await runs.changes_of_run(session, answer.run_id or "", PageRequest())).items
     assert [codes(changes.left, profile_id) for profile_id in before[2:]] == [["asked_by_hand"]] * 3
     changes = await of_demand(engine, await rerank(engine), "D0")
     assert [codes(changes.entered, profile_id) for profile_id in before[2:]] == [["asked_by_hand"]] * 3

@@ -13,7 +13,7 @@ from benchmarks.measure import Memory, Row, p99, take_turns
 
 def benchmark(name, run):
     module = ModuleType(f"benchmarks.{name}")
-    module.run = run
+    module.run = run  # type: ignore[attr-defined]
     return module
 
 

@@ -13,7 +13,6 @@ from matching_service.profiles.schemas import ProfileCreate, Work
 from matching_service.profiles.service import create_profile
 from matching_service.store import migrate
 from matching_service.store.database import Database
-from matching_service.store.migrate import check_schema
 from matching_service.store.tables import Table
 
 
@@ -74,7 +73,7 @@ async def test_upgrading_again_changes_nothing(database: Database) -> None:
 
 
 async def test_the_newest_schema_is_accepted(database: Database) -> None:
-    await check_schema(database)
+    await migrate.check_schema(database)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ async def test_another_schema_is_refused_with_what_to_run(database: Database, ch
     async with database.engine.begin() as connection:
         await connection.execute(text(change))
     with pytest.raises(Unavailable) as refused:
-        await check_schema(database)
+        await migrate.check_schema(database)
     assert refused.value.code == "schema_mismatch"
     assert "matching-service migrate" in refused.value.detail.zh
     assert migrate.newest_revision() in refused.value.detail.en

@@ -18,7 +18,7 @@ PLAIN = st.text(
     st.one_of(
         st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="0123456789"),
         st.characters(min_codepoint=0xC0, max_codepoint=0x17F, exclude_characters="İ"),
-        st.characters(min_codepoint=0x391, max_codepoint=0x3C9, exclude_characters="Σ", categories=("L",)),
+        st.characters(min_codepoint=0x391, max_codepoint=0x3C9, exclude_characters="Σ", categories=["L"]),
         st.characters(min_codepoint=0x410, max_codepoint=0x44F),
         st.characters(min_codepoint=0xFF21, max_codepoint=0xFF5A),  # full-width letters
         st.characters(min_codepoint=0x3041, max_codepoint=0x3093),  # hiragana

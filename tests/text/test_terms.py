@@ -86,8 +86,9 @@ def test_the_places_of_some_terms_are_those_among_all(text, other):
 
 
 def plain_terms(text):
-    """The terms of a folded text straight from their definition: quantities, words outside them, n-grams."""
-    segmenter, lexicon, covered, start = SEGMENTER, default_lexicon(), set(), 0
+    """The terms of a folded text by their definition, one after the other: quantities, words outside them, n-grams."""
+    segmenter, lexicon, start = SEGMENTER, default_lexicon(), 0
+    covered: set[int] = set()
     quantities = list(find_quantities(text))
     taken = {place for quantity in quantities for place in range(quantity.start, quantity.end)}
     yield from quantities

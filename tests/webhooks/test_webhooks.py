@@ -200,7 +200,7 @@ async def test_who_was_hidden_meanwhile_is_sent_as_a_deletion(
         await write_contact(session, row, Contact(phone="0757-0000000"), COMMAND_LINE)
     async with database.transaction() as session:
         (found,) = (await get_by_ids(session, ProfileRow, [row.id])).values()
-        await update_profile(session, found, ProfilePatch(visibility=visibility), COMMAND_LINE)
+        await update_profile(session, found, ProfilePatch.model_validate({"visibility": visibility}), COMMAND_LINE)
     await sender(database).deliver_due()
     assert [request.json["event"] for request in receiver.requests] == ["profile.created", "profile.updated"]
     assert all(request.json["deleted"] and request.json["data"] is None for request in receiver.requests)

@@ -21,8 +21,11 @@ AnyRow = TypeVar("AnyRow", bound=Table)
 class Upsertable(Protocol):
     """A body that may name an existing row by (source, external_id), or in a file by our own id."""
 
-    source: str
-    external_id: str | None
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def external_id(self) -> str | None: ...
 
     @property
     def row_id(self) -> str | None: ...
