@@ -1,1 +1,1 @@
-"""Who may be proposed for a demand, and what the programme knows of a profile's record."""
+"""Eligibility of profiles for demands, and their track record in the programme."""

@@ -1,6 +1,4 @@
-"""All that is known about a demand before any profile is looked at: its own organization, the exclusion list, the
-decisions of staff, the day.
-"""
+"""The case of a demand: its organization, its exclusion list, the decisions about it, and the day."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ _EXCLUSIONS = select(
 
 @dataclass(frozen=True, slots=True)
 class Exclusions:
-    """The exclusion list of one organization: profiles, and organizations with all their profiles."""
+    """The exclusion list of one organization. An excluded organization excludes all its profiles."""
 
     profile_ids: frozenset[str] = frozenset()
     organization_ids: frozenset[str] = frozenset()
@@ -29,9 +27,10 @@ class Exclusions:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One demand on one day. ``demand`` is None for a question that is not stored, which has no organization either.
+    """The facts about one demand on one day that the rules need.
 
-    pairs : by profile id, the profiles that anything was decided about for this demand.
+    demand : None for an ad hoc query, which has no organization either.
+    pairs : decisions and suggestions for this demand, by profile id.
     """
 
     on: date
@@ -44,26 +43,26 @@ class Case:
         return self.demand.organization_id if self.demand is not None else None
 
     def decision(self, profile_id: str) -> Decision | None:
-        """What staff decided about a profile for this demand."""
+        """Return the decision of staff about a profile for this demand."""
         pair = self.pairs.get(profile_id)
         return pair.decision if pair is not None else None
 
     def decided(self, decision: Decision) -> frozenset[str]:
-        """Ids of the profiles about which staff decided so."""
+        """Return the ids of the profiles with this decision."""
         return frozenset(profile_id for profile_id, pair in self.pairs.items() if pair.decision == decision)
 
     def is_refused(self, profile_id: str) -> bool:
-        """Whether the profile's suggestion for this demand came to nothing."""
+        """Whether a suggestion of the profile for this demand failed: declined, no answer or not suitable."""
         pair = self.pairs.get(profile_id)
         return pair is not None and pair.is_refused
 
     def refused(self) -> frozenset[str]:
-        """Ids of the profiles whose suggestion for this demand came to nothing."""
+        """Return the ids of the profiles whose suggestion for this demand failed."""
         return frozenset(profile_id for profile_id, pair in self.pairs.items() if pair.is_refused)
 
 
 async def cases_of(session: AsyncSession, demands: Sequence[DemandRow], *, on: date) -> list[Case]:
-    """A case per demand, in their order. Two queries."""
+    """Return the case of each demand, in the order of the demands. Two queries."""
     pairs = await pairs_of(session, (demand.id for demand in demands))
     exclusions = await exclusions_of(session, (demand.organization_id for demand in demands))
     return [Case(on, demand, pairs[demand.id], exclusions[demand.organization_id]) for demand in demands]
@@ -72,11 +71,11 @@ async def cases_of(session: AsyncSession, demands: Sequence[DemandRow], *, on: d
 async def exclusions_of(
     session: AsyncSession, organization_ids: Iterable[str | None]
 ) -> Mapping[str | None, Exclusions]:
-    """The exclusion list of each organization; an empty one where it has none, and for None. One query."""
+    """Return the exclusion list of each organization, empty for None and for organizations without one. One query."""
     profile_ids: dict[str | None, set[str]] = {organization_id: set() for organization_id in organization_ids}
     excluded_ids: dict[str | None, set[str]] = {organization_id: set() for organization_id in profile_ids}
-    known = sorted(id_ for id_ in profile_ids if id_)
-    rows = await session.execute(_EXCLUSIONS, {"organization_ids": known}) if known else ()
+    existing = sorted(id_ for id_ in profile_ids if id_)
+    rows = await session.execute(_EXCLUSIONS, {"organization_ids": existing}) if existing else ()
     for organization_id, profile_id, excluded_id in rows:
         if profile_id is not None:
             profile_ids[organization_id].add(profile_id)

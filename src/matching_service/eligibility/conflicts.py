@@ -1,4 +1,4 @@
-"""The conflict check: the profiles that may not be proposed for a demand, with every reason, before anyone is asked."""
+"""The conflict check: profiles that must not be proposed for a demand, each with all reasons."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -28,9 +28,10 @@ _CANDIDATES_PER_QUERY = 500
 async def find_conflicts(
     session: AsyncSession, demand_id: str, candidates: Sequence[str] | None, page: PageRequest, *, on: date
 ) -> Page[ConflictItem]:
-    """The profiles, of all or of the candidates, that may not be proposed on that day, with every reason, by id.
+    """Return the profiles that must not be proposed on that day, ordered by id, each with all reasons.
 
-    Raises NotFound for the demand; a candidate that does not exist is an item of its own.
+    candidates : ids to check; None: all stored profiles. An id without a profile gives an item with ``not_found``.
+    Raises NotFound for the demand.
     """
     demand = await get_demand(session, demand_id)
     if candidates is None:
@@ -49,26 +50,26 @@ async def _among_all(session: AsyncSession, demand: DemandRow, page: PageRequest
 async def _among_candidates(
     session: AsyncSession, demand: DemandRow, candidates: Sequence[str], page: PageRequest, on: date
 ) -> Page[ConflictItem]:
-    places = sorted((_place(candidate), candidate) for candidate in set(candidates))
-    waiting = [(place, candidate) for place, candidate in places if page.after is None or place > page.after]
+    ordered = sorted((_cursor_id(candidate), candidate) for candidate in set(candidates))
+    remaining = [(cursor, candidate) for cursor, candidate in ordered if page.after is None or cursor > page.after]
     statement = _facts(demand, on)
-    found: list[tuple[str, ConflictItem]] = []
-    for start in range(0, len(waiting), _CANDIDATES_PER_QUERY):
-        chunk = waiting[start : start + _CANDIDATES_PER_QUERY]
+    conflicts: list[tuple[str, ConflictItem]] = []
+    for start in range(0, len(remaining), _CANDIDATES_PER_QUERY):
+        chunk = remaining[start : start + _CANDIDATES_PER_QUERY]
         ids = [candidate for _, candidate in chunk]
         rows = {row.id: row for row in await session.execute(statement.where(ProfileRow.id.in_(ids)))}
-        items = [(place, _item(rows[id_], on) if id_ in rows else _not_found(id_)) for place, id_ in chunk]
-        found += [(place, item) for place, item in items if item.reasons]
-        if len(found) > page.limit:
+        items = [(cursor, _item(rows[id_], on) if id_ in rows else _not_found(id_)) for cursor, id_ in chunk]
+        conflicts += [(cursor, item) for cursor, item in items if item.reasons]
+        if len(conflicts) > page.limit:
             break
-    shown = page_of(found, page.limit, itemgetter(0))
+    shown = page_of(conflicts, page.limit, itemgetter(0))
     return Page([item for _, item in shown.items], shown.next_cursor)
 
 
 async def reasons_against(
     session: AsyncSession, demand: DemandRow | None, profile: ProfileRow, *, on: date
 ) -> list[ConflictReason]:
-    """Why this profile may not be proposed on that day; without a demand, for any question at all."""
+    """Return all reasons why a profile must not be proposed on that day. Without a demand only general rules apply."""
     if demand is not None:
         row = (await session.execute(_facts(demand, on).where(ProfileRow.id == profile.id))).one()
         return _item(row, on).reasons
@@ -76,14 +77,15 @@ async def reasons_against(
     return [_reason(rule, profile, on) for rule in RULES if rule.applies(profile, case)]
 
 
-def _place(candidate: str) -> str:
-    """Where a candidate stands in the list, as an id that a cursor can hold: its own, or one made of other text."""
+def _cursor_id(candidate: str) -> str:
+    """Return the candidate as an id that a cursor can contain. Text that is no id is hashed to one."""
     return candidate if is_id(candidate) else str(uuid5(NAMESPACE_OID, candidate))
 
 
 def _facts(demand: DemandRow, on: date) -> Select[*tuple[Any, ...]]:
-    """One row per profile: the columns that an answer shows, each rule's condition under its code, and the reasons that
-    people wrote.
+    """Select one row per profile.
+
+    It has the columns that an answer shows, the condition of each rule labelled with its code, and written reasons.
     """
     statement = select(
         ProfileRow.id,
@@ -116,7 +118,7 @@ def _not_found(profile_id: str) -> ConflictItem:
 
 
 def _reason(rule: Rule, row: Row[*tuple[Any, ...]] | ProfileRow, on: date) -> ConflictReason:
-    """The code in words, with what a person wrote about it or the dates that it rests on."""
+    """Word a reason, with the written reason or the dates of availability."""
     zh, en = rule.words
     if rule.code == "unavailable":
         dates = _dates(row.available_from, row.available_until)

@@ -1,4 +1,4 @@
-"""HTTP door of the conflict check."""
+"""HTTP route of the conflict check."""
 
 from fastapi import APIRouter, Depends
 
@@ -23,10 +23,10 @@ CanReadMatches = Depends(Permit(Action.MATCH_READ))
 async def check_conflicts(
     demand_id: str, session: ReadSession, page: PageDep, body: ConflictBody | None = None
 ) -> ListAnswer[ConflictItem]:
-    """Profiles that may never be proposed for a demand, with every reason, in the order of their ids.
+    """List the profiles that must not be proposed for a demand, ordered by id, each with all reasons.
 
-    Without candidates over all profiles. It ranks nothing, and asks for no contact data.
+    Checks all profiles if no candidates are given. Ranks nothing and reads no contact data.
     """
     candidates = body.candidates if body is not None else None
-    found = await find_conflicts(session, demand_id, candidates, page, on=today())
-    return ListAnswer(items=list(found.items), next_cursor=found.next_cursor)
+    conflicts = await find_conflicts(session, demand_id, candidates, page, on=today())
+    return ListAnswer(items=list(conflicts.items), next_cursor=conflicts.next_cursor)

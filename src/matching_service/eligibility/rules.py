@@ -1,7 +1,7 @@
-"""The rules that forbid to propose a profile for a demand: one table, which every view reads.
+"""The table of rules that forbid proposing a profile for a demand. Every view reads it.
 
-A rule says the same thing in three forms: ``applies`` to a profile in memory, ``condition`` in a query, and
-``narrow`` as a filter of the index. tests/eligibility/test_rules.py compares the three.
+A rule has three equivalent forms: ``applies`` for a profile in memory, ``condition`` for a query, and ``narrow`` for a
+filter of the index. tests/eligibility/test_rules.py compares the three.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -41,10 +41,10 @@ class Candidate(Protocol):
 class Rule:
     """One reason not to propose a profile.
 
-    condition : over the joins of ``joined``; NULL counts as False, as in every WHERE.
-    narrow : the filters with this rule; None where such profiles never enter the index.
-    is_decision : somebody decided so about this very pair. A list that was stored before still shows the profile,
-        with the decision; nobody proposes it anew.
+    condition : SQL condition on a query made by ``joined``. NULL counts as False, as in every WHERE.
+    narrow : adds this rule to the filters; None if such profiles never enter the index.
+    is_decision : the rule comes from a decision about this very pair. A list stored before the decision still shows
+        the profile, with the decision, but no new list contains it.
     """
 
     code: Code
@@ -134,7 +134,7 @@ RULES: tuple[Rule, ...] = (
         "refused",
         Text(
             "曾为本需求推荐而未成（婉拒、无回应或不合适）。",
-            "Was suggested for this demand before, and it came to nothing.",
+            "An earlier suggestion for this demand failed (declined, no answer or not suitable).",
         ),
         applies=lambda profile, case: case.is_refused(profile.id),
         condition=lambda _demand, _on: SuggestionRow.id.is_not(None),
@@ -143,11 +143,11 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 LASTING = tuple(rule for rule in RULES if not rule.is_decision)
-"""The rules that also take a profile off a list that is stored already."""
+"""The rules that also hide a profile on lists that are already stored."""
 
 
 def codes_against(profile: Candidate, case: Case) -> list[Code]:
-    """Every rule that forbids the profile, in the order of the table."""
+    """Return the code of every rule that forbids the profile, in the order of the table."""
     return [rule.code for rule in RULES if rule.applies(profile, case)]
 
 
@@ -157,13 +157,15 @@ def may_be_shown(profile: Candidate, case: Case) -> bool:
 
 
 def filters_for(case: Case, *, rules: Sequence[Rule] = RULES) -> Filters:
-    """The index filters that leave out every profile that one of the rules forbids."""
+    """Return index filters that leave out every profile that one of the rules forbids."""
     return reduce(lambda filters, rule: rule.narrow(filters, case) if rule.narrow else filters, rules, NO_FILTERS)
 
 
 def joined(statement: Select[*tuple[Any, ...]], demand: DemandRow) -> Select[*tuple[Any, ...]]:
-    """A query over profiles with the rows that the conditions read. Unique constraints let each join add one row at
-    most; a demand without an organization joins no exclusion.
+    """Join a query over profiles with the tables that the conditions read.
+
+    Unique constraints ensure that each join adds at most one row per profile. A demand without an organization joins
+    no exclusions.
     """
     own = demand.organization_id
     return (

@@ -1,4 +1,4 @@
-"""Bodies and answers of the conflict check, and a profile as a list shows it."""
+"""Request and response bodies of the conflict check, and the profile fields that lists show."""
 
 from typing import Annotated, Literal
 
@@ -50,7 +50,7 @@ class ConflictBody(Body):
         json_schema_extra={"examples": [{"candidates": ["01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"]}]}
     )
 
-    candidates: Ids | None = Field(default=None, description="Check just these profiles; null: all that are stored.")
+    candidates: Ids | None = Field(default=None, description="Ids of the profiles to check; null: all profiles.")
 
 
 class ConflictReason(BaseModel):
@@ -59,6 +59,6 @@ class ConflictReason(BaseModel):
 
 
 class ConflictItem(BaseModel):
-    profile: MatchedProfile | None = Field(description="null: there is no such profile.")
+    profile: MatchedProfile | None = Field(description="null: no profile has this id.")
     profile_id: str
-    reasons: list[ConflictReason] = Field(description="All that apply, at least one.")
+    reasons: list[ConflictReason] = Field(description="All reasons that apply, at least one.")

@@ -1,5 +1,7 @@
-"""What the programme itself knows of profiles: what became of each pair with a demand, how many demands a profile
-serves, and how it fared with others before.
+"""Standings: the track record of profiles in the programme, from decisions and suggestions.
+
+A standing holds the load (demands that a profile serves now) and how often it was accepted and rejected. For a demand,
+only the records of other demands count.
 """
 
 from collections import ChainMap
@@ -19,18 +21,21 @@ from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import ACCEPTED, REFUSED, SuggestionRow
 
 _KEPT = ("pinned", "shortlisted")
-_NONE = Standing()
-JUDGING = ("demand", "match", "suggestion")
+_NO_STANDING = Standing()
+STANDING_ENTITIES = ("demand", "match", "suggestion")
 """Entities whose events can change a standing."""
 
 Pairs = Mapping[str, Mapping[str, "Pair"]]
-"""By demand id and profile id."""
+"""Pairs by demand id and profile id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What staff decided about a profile for a demand, whether it was asked in vain, and what the pair adds to the
-    profile's standing.
+    """The record of one demand and one profile.
+
+    decision : the decision of staff.
+    is_refused : whether a suggestion failed.
+    adds : the share of this pair in the standing of the profile.
     """
 
     decision: Decision | None
@@ -39,7 +44,7 @@ class Pair:
 
 
 class Standings:
-    """The standing of every profile by all demands, read again when anything happened that may change one."""
+    """A cache of the standings of all profiles, reloaded after events that may change one."""
 
     def __init__(self) -> None:
         self._seen: Sequence[int] | None = None
@@ -48,11 +53,11 @@ class Standings:
     async def elsewhere(
         self, session: AsyncSession, pairs: Pairs, newest: Mapping[str, int]
     ) -> Mapping[str, Mapping[str, Standing]]:
-        """Per demand of ``pairs`` the standing of each profile that has any, by all other demands.
+        """Return, for each demand in ``pairs``, the standings by profile id that result from all other demands.
 
-        newest : what ``last_seqs`` said before ``pairs`` was read.
+        newest : the result of ``last_seqs``, read before ``pairs``.
         """
-        seen = [newest[entity] for entity in JUDGING]
+        seen = [newest[entity] for entity in STANDING_ENTITIES]
         if seen != self._seen:
             self._overall = await _overall(session)
             self._seen = seen
@@ -60,12 +65,12 @@ class Standings:
 
 
 async def standings_for(session: AsyncSession, demand_ids: Iterable[str]) -> Mapping[str, Mapping[str, Standing]]:
-    """The same from the database alone, with what this transaction has changed."""
+    """Return the same as ``Standings.elsewhere``, read within this transaction and without a cache."""
     return _elsewhere(await _overall(session), await pairs_of(session, demand_ids))
 
 
 async def pairs_of(session: AsyncSession, demand_ids: Iterable[str]) -> Pairs:
-    """Per demand what is known of each profile that anything was decided about."""
+    """Return the pairs of each demand: profiles with a decision or a suggestion for it."""
     pairs: dict[str, dict[str, Pair]] = {demand_id: {} for demand_id in demand_ids}
     for batch in id_batches(pairs):
         for row in await session.execute(_OF_DEMANDS, {"demand_ids": batch}):
@@ -82,15 +87,17 @@ async def _overall(session: AsyncSession) -> dict[str, Standing]:
 
 
 def _elsewhere(overall: dict[str, Standing], pairs: Pairs) -> Mapping[str, Mapping[str, Standing]]:
-    """What became of the pair itself is left out: it must not change its own ranking."""
+    """Subtract the record of each pair from the overall standing, because it must not influence its own ranking."""
     return {
-        demand_id: ChainMap({id_: _less(overall.get(id_, _NONE), pair.adds) for id_, pair in own.items()}, overall)
+        demand_id: ChainMap(
+            {id_: _minus(overall.get(id_, _NO_STANDING), pair.adds) for id_, pair in own.items()}, overall
+        )
         for demand_id, own in pairs.items()
     }
 
 
-def _less(known: Standing, own: Standing) -> Standing:
-    """What is left; a pair may be newer than what is known."""
+def _minus(known: Standing, own: Standing) -> Standing:
+    """Return ``known`` minus ``own``, never below zero, because ``own`` may have been read later."""
     return Standing(
         max(0, known.load - own.load),
         max(0, known.n_accepted - own.n_accepted),
@@ -99,12 +106,13 @@ def _less(known: Standing, own: Standing) -> Standing:
 
 
 def _pairs(demand_ids: BindParameter[Any] | None = None) -> Select[*tuple[Any, ...]]:
-    """Per pair of demand and profile, of some demands or of all, from decisions and suggestions together, the decision
-    and numbers of 0 or 1.
+    """Select one row per pair of demand and profile, from decisions and suggestions, of some demands or of all.
 
-    kept : it was shortlisted or said yes, and did not drop out later.
-    turned_down : staff or the enterprise found it wrong; a person who has no time is not worse for it.
-    load : it is kept for an open demand, or works on one under contract.
+    decision : the decision of staff, or NULL.
+    refused : 0 or 1: a suggestion failed.
+    kept : 0 or 1: the profile was pinned or shortlisted or accepted a suggestion, and no suggestion failed.
+    turned_down : 0 or 1: staff rejected it or found it not suitable. A person without time does not count.
+    load : 0 or 1: it is kept for an open demand, or agreed for one under contract.
     """
     flag, zero = func.max, literal(0)
     decided = select(
@@ -146,7 +154,7 @@ def _pairs(demand_ids: BindParameter[Any] | None = None) -> Select[*tuple[Any, .
     )
 
 
-# Built once: building them takes longer than the database does to answer.
+# Built once, because building these statements takes longer than running them.
 _OF_DEMANDS = _pairs(bindparam("demand_ids", expanding=True))
 _EACH = _pairs().subquery()
 _SUMS = select(

@@ -1,1 +1,1 @@
-"""Keeps the index in step with the database: rows to documents, vectors, outbox to snapshot."""
+"""Keep the index up to date with the database: documents from rows, their vectors, snapshots that follow the outbox."""

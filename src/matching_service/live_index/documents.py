@@ -1,4 +1,4 @@
-"""Rows to what ranking reads: queries, documents with their passages, texts to explain from."""
+"""Convert rows to the inputs of ranking: queries, documents with their passages, texts for explanations."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -22,7 +22,7 @@ _N_WORKS_IN_QUERY = 10
 
 
 class DemandTexts(Protocol):
-    """A stored demand or a question in the same form."""
+    """The texts of a stored demand, or of an ad hoc query with the same fields."""
 
     title: str
     problem: str | None
@@ -50,7 +50,7 @@ def demand_query(demand: DemandTexts) -> Query:
 
 
 def profile_query(profile: ProfileRow) -> Query:
-    """A profile as a question, to find the demands that it might answer: what it is known for comes first."""
+    """Turn a profile into a query that finds likely demands. Its keywords stand in the title, which weighs most."""
     own = own_passage(profile)
     heading = "；".join(profile.keywords) or own.fields.get("name") or own.fields.get("summary", "")[:100]
     newest_first = sorted(profile.works, key=lambda work: (-(work.year or 0), work.position))
@@ -59,13 +59,13 @@ def profile_query(profile: ProfileRow) -> Query:
 
 
 def profile_texts(profile: ProfileRow) -> list[EncodableText]:
-    """The texts of a profile's passages, its own first; its works have to be loaded."""
+    """Return the texts of the passages of a profile, its own text first. Its works must be loaded."""
     texts = ["。".join(passage.fields.values()) for passage in _passages(profile)]
     return [EncodableText(text, language_of(text, profile.language)) for text in texts]
 
 
 def demand_texts(demand: DemandRow) -> list[EncodableText]:
-    """The text by which a demand is found by others like it, and what is encoded when it is asked itself."""
+    """Return the text that represents the demand in the demand index, then the texts of its own query."""
     query = demand_query(demand)
     topical = query.topical()
     return [
@@ -77,7 +77,7 @@ def demand_texts(demand: DemandRow) -> list[EncodableText]:
 def profile_documents(
     profiles: Sequence[ProfileRow], vectors: Vectors, encoder: Encoder, analyzer: Analyzer | None = None
 ) -> list[Document]:
-    """Profiles with their works loaded, as documents; a passage whose vector is not known awaits it."""
+    """Turn profiles into documents. Their works must be loaded. A passage without a vector is marked as awaiting it."""
     analyzer = analyzer or default_analyzer()
     return [
         Document(
@@ -107,15 +107,15 @@ def profile_documents(
 def encoded_documents(
     profiles: Sequence[ProfileRow], encoder: Encoder, analyzer: Analyzer | None = None
 ) -> list[Document]:
-    """``profile_documents`` with all vectors, made here: for measuring, without a database."""
+    """Do the same as ``profile_documents``, but encode all texts here. For evaluation without a database."""
     vectors = encode_texts((text for profile in profiles for text in profile_texts(profile)), encoder)
     return profile_documents(profiles, vectors, encoder, analyzer)
 
 
 def demand_documents(demands: Sequence[DemandRow], vectors: Vectors, encoder: Encoder) -> list[Document]:
-    """Demands as documents, for finding similar ones; the kind is the demand's state.
+    """Turn demands into documents for finding similar demands. ``kind`` holds the state of the demand.
 
-    What introduces the company is left out: two demands that share only that are not similar.
+    Introductions of the company are left out, because demands that share only these are not similar.
     """
     return [
         Document(
@@ -147,7 +147,7 @@ def _passages(profile: ProfileRow) -> list[PassageText]:
 
 
 def own_passage(profile: ProfileRow | ShownProfile) -> PassageText:
-    """What the profile says of itself. A person's name says nothing of a topic; an institution's does."""
+    """Return the passage of the profile's own text. It leaves out personal names, which say nothing about a topic."""
     name = "" if profile.kind in _KINDS_NAMED_AFTER_PERSONS else profile.name
     fields = {
         "name": name,

@@ -1,7 +1,7 @@
-"""Keeping a snapshot in step with the database: built from all rows once, then moved on by the outbox.
+"""Keep a snapshot up to date: build it from all rows once, then apply the events of the outbox.
 
-A change is found by its words as soon as its event is applied, and by its meaning when its vector is there: vectors
-come from the store, or are made beside the requests by one process at a time.
+A changed text can be found by its words as soon as its event is applied, and by its meaning as soon as its vector
+exists. Vectors come from the vector store; one process at a time encodes missing ones in the background.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _ROWS_PER_STEP = 500
 _VECTORS_PER_ROUND = 64
 _UNSAVED_SHARE = 0.1
 _UNSAVED = 1000
-"""A snapshot is saved again when more than this share of its passages, and this many, has changed since."""
+"""A snapshot is saved again after changes to more than this number of passages and this share of them."""
 _LOADING = Text("索引正在加载，请稍后重试。", "The index is loading; try again in a moment.")
 
 Progress = Callable[[int], None]
@@ -45,7 +45,12 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is indexed, and how its rows become documents. ``texts`` are all that may be asked of the encoder."""
+    """One kind of entity to index.
+
+    load : reads the rows of some ids; rows that must not be indexed are left out.
+    texts : all texts of a row that may be encoded, for documents and for queries.
+    documents : turns rows into documents.
+    """
 
     entity: str
     table: type[ProfileRow | DemandRow]
@@ -55,7 +60,10 @@ class Source:
 
 
 class LiveIndex:
-    """The snapshot of one kind of entity in this process. Readers take ``snapshot`` once and keep it."""
+    """The current snapshot of one kind of entity in this process.
+
+    A reader takes ``snapshot`` once and keeps it for the whole answer, because a change replaces the attribute.
+    """
 
     def __init__(
         self, source: Source, database: Database, encoder: Encoder, vectors: VectorStore, *, folder: Path
@@ -74,10 +82,10 @@ class LiveIndex:
         self.snapshot = Snapshot.empty(self._versions)
         self.is_open = False
 
-    # Beginning
+    # Opening
 
     async def open(self) -> None:
-        """Load the saved snapshot, or build one from the database when there is none to use; then catch up."""
+        """Load the saved snapshot, or build one from the database if there is no usable one. Then apply new events."""
         try:
             await self._adopt()
         except SnapshotMismatch as mismatch:
@@ -89,11 +97,11 @@ class LiveIndex:
         await self._save_if_worth_it()
 
     async def rebuild(self, on_progress: Progress = lambda _n: None) -> Snapshot:
-        """Build a snapshot from all rows and swap it in. ``on_progress`` is told of rows done."""
+        """Build a snapshot from all rows and swap it in. ``on_progress`` gets the number of rows of each step."""
         started = perf_counter()
         builder = SnapshotBuilder(self._versions)
         async with self._changing, self._database.reading() as session:
-            as_of = await last_seq(session, entity=self._source.entity)  # first: what comes later is applied again
+            as_of = await last_seq(session, entity=self._source.entity)  # read first; later events are applied again
             async for ids in self._every_id(session):
                 await to_thread.run_sync(builder.add, await self._documents(session, ids))
                 on_progress(len(ids))
@@ -113,7 +121,7 @@ class LiveIndex:
         return snapshot
 
     async def vector_keys(self) -> set[int]:
-        """Keys of all vectors that the rows of today ask for."""
+        """Return the keys of all vectors that the present rows need."""
         keys: set[int] = set()
         async with self._database.reading() as session:
             async for ids in self._every_id(session):
@@ -122,7 +130,7 @@ class LiveIndex:
         return keys
 
     async def _every_id(self, session: AsyncSession) -> AsyncIterator[Sequence[str]]:
-        """The ids of all rows, some at a time, rising."""
+        """Yield the ids of all rows in batches, in ascending order."""
         table, last_id = self._source.table, ""
         while True:
             statement = select(table.id).where(table.id > last_id).order_by(table.id)
@@ -132,10 +140,10 @@ class LiveIndex:
             yield ids
             last_id = ids[-1]
 
-    # Keeping in step
+    # Following the outbox
 
     async def catch_up(self) -> Snapshot:
-        """The snapshot with every change that was committed before this call; raises Unavailable while it loads."""
+        """Return a snapshot with every change committed before this call. Raises Unavailable before ``open``."""
         if not self.is_open:
             raise Unavailable("index_loading", _LOADING)
         async with self._database.reading() as session:
@@ -143,14 +151,16 @@ class LiveIndex:
         return await self.catch_up_to(newest)
 
     async def catch_up_to(self, seq: int) -> Snapshot:
-        """The snapshot with every change up to this number; raises Unavailable while it loads."""
+        """Return a snapshot with every event up to this sequence number. Raises Unavailable before ``open``."""
         if not self.is_open:
             raise Unavailable("index_loading", _LOADING)
         return self.snapshot if seq <= self.snapshot.as_of else await self._apply_events()
 
     async def follow(self) -> bool:
-        """One round beside the requests: take over what another process saved, apply what is new, see to some vectors,
-        save. True when there is more to do at once.
+        """Do one round of background work. Returns True if there is more to do at once.
+
+        Load the snapshot if another process has saved one, apply new events, fill in some vectors, and save the
+        snapshot if enough has changed.
         """
         if stamp(self._folder) != self._stamp:
             try:
@@ -159,12 +169,12 @@ class LiveIndex:
                 self._stamp = stamp(self._folder)
                 logger.warning("snapshot_refused", extra={"entity": self._source.entity, "reason": str(mismatch)})
         await self.catch_up()
-        has_more = await self._see_to_vectors()
+        has_more = await self._advance_vectors()
         await self._save_if_worth_it()
         return has_more
 
     async def complete(self, on_progress: Progress = lambda _n: None) -> Snapshot:
-        """Catch up and wait for all vectors, making them here; ``on_progress`` is told of passages done."""
+        """Catch up and encode all missing vectors here. ``on_progress`` gets the number of passages of each step."""
         await self.catch_up()
         while n_before := self.snapshot.n_pending:
             await self._fill(self.snapshot.awaited(_VECTORS_PER_ROUND))
@@ -172,7 +182,10 @@ class LiveIndex:
         return self.snapshot
 
     async def refresh(self) -> Snapshot:
-        """``complete``, and count the frequencies of terms anew, for all processes: before a night run."""
+        """Do the same as ``complete``, recompute the document frequencies, and save for all processes.
+
+        The night run calls this, because new frequencies change every score a little.
+        """
         await self.complete()
         async with self._changing:
             self._swap(await to_thread.run_sync(self.snapshot.recounted))
@@ -180,22 +193,22 @@ class LiveIndex:
         return self.snapshot
 
     async def behind(self) -> int:
-        """How many sequence numbers the snapshot is behind the database."""
+        """Return by how many sequence numbers the snapshot lags behind the database."""
         async with self._database.reading() as session:
             return max(0, await last_seq(session, entity=self._source.entity) - self.snapshot.as_of)
 
     async def save(self) -> None:
-        """Write the present snapshot for the next start, and for other processes."""
+        """Write the current snapshot to disk, for the next start and for other processes."""
         snapshot = self.snapshot
         await to_thread.run_sync(snapshot.save, self._folder)
         self._saved, self._stamp = snapshot, stamp(self._folder)
 
     def load_saved(self) -> Snapshot:
-        """The snapshot on disk as it is, neither brought up to date nor swapped in; raises SnapshotMismatch."""
+        """Return the snapshot on disk without applying events or swapping it in. Raises SnapshotMismatch."""
         return Snapshot.load(self._folder, self._versions)
 
     async def _apply_events(self) -> Snapshot:
-        """Move the snapshot on by the outbox, in steps; one caller works, the others wait for it."""
+        """Apply new events in steps. Concurrent callers wait for the first one."""
         async with self._changing, self._database.reading() as session:
             self._swap(await self._applied(session, self.snapshot))
         return self.snapshot
@@ -205,14 +218,14 @@ class LiveIndex:
         while events := await events_after(session, snapshot.as_of, entity=entity, limit=_ROWS_PER_STEP):
             ids = list(dict.fromkeys(event.entity_id for event in events))
             documents = await self._documents(session, ids)
-            found = {document.profile_id for document in documents}
-            removals = (Removal(entity_id) for entity_id in ids if entity_id not in found)
+            present = {document.profile_id for document in documents}
+            removals = (Removal(entity_id) for entity_id in ids if entity_id not in present)
             snapshot = await to_thread.run_sync(partial(snapshot.apply, [*documents, *removals], as_of=events[-1].seq))
             session.expunge_all()
         return snapshot
 
     async def _documents(self, session: AsyncSession, ids: Sequence[str]) -> list[Document]:
-        """The documents of those ids that may be found, with the vectors that are known."""
+        """Return the documents of the ids that may be indexed, with their stored vectors."""
         source = self._source
         rows = await source.load(session, ids)
         vectors = await self._vectors.known(session, await self._keys(rows))
@@ -224,8 +237,11 @@ class LiveIndex:
 
     # Vectors
 
-    async def _see_to_vectors(self) -> bool:
-        """Take some awaited vectors from the store, or make them where no other process does; True when more wait."""
+    async def _advance_vectors(self) -> bool:
+        """Fill in some awaited vectors, encoding them here unless another process holds the lock for that.
+
+        Returns True if this process should go on at once.
+        """
         keys = self.snapshot.awaited(_VECTORS_PER_ROUND)
         if not keys:
             self._encoding.release()
@@ -237,7 +253,7 @@ class LiveIndex:
         return bool(keys) and self._encoding.is_held
 
     def stop_encoding(self) -> None:
-        """Leave what is awaited to other processes."""
+        """Release the encoding lock, so that another process takes over."""
         self._encoding.release()
 
     async def _fill(self, keys: Sequence[int]) -> None:
@@ -245,16 +261,17 @@ class LiveIndex:
         async with self._database.reading() as session:
             rows = await self._source.load(session, owners)
             texts = [text for row in rows for text in self._source.texts(row)]
-            wanted = {key: text for text in texts if (key := text.key(self._encoder))}
-            known = await self._vectors.known(session, wanted)
-        missing = [text for key, text in wanted.items() if key not in known]
-        made = [
+            texts_by_key = {key: text for text in texts if (key := text.key(self._encoder))}
+            known = await self._vectors.known(session, texts_by_key)
+        missing = [text for key, text in texts_by_key.items() if key not in known]
+        batches = [
             await self._vectors.make(missing[start : start + _VECTORS_PER_ROUND])
             for start in range(0, len(missing), _VECTORS_PER_ROUND)
         ]
-        # A text that changed since has another key: nobody awaits the old one's vector any more.
-        nobody = dict.fromkeys(set(keys) - wanted.keys())
-        await self._take_in({**nobody, **known, **{key: vector for some in made for key, vector in some.items()}})
+        # Texts of these keys have changed since and have new keys: the old vectors are no longer needed.
+        outdated = dict.fromkeys(set(keys) - texts_by_key.keys())
+        encoded = {key: vector for batch in batches for key, vector in batch.items()}
+        await self._take_in({**outdated, **known, **encoded})
 
     async def _take_in(self, vectors: Vectors) -> None:
         if vectors:
@@ -264,12 +281,12 @@ class LiveIndex:
     # Files
 
     async def _adopt(self) -> None:
-        """Take over the saved snapshot, brought up to what this process knew; raises SnapshotMismatch."""
+        """Load the saved snapshot, apply new events and swap it in. Raises SnapshotMismatch."""
         before = stamp(self._folder)
         loaded = await to_thread.run_sync(self.load_saved)
         async with self._changing, self._database.reading() as session:
             newest = await last_seq(session, entity=self._source.entity)
-            if loaded.as_of > newest:  # also for a snapshot that knows more than the database
+            if loaded.as_of > newest:
                 raise SnapshotMismatch("ahead of the database, which was restored or is another one")
             self._swap(await self._applied(session, loaded))
         self._saved, self._stamp = loaded, before
@@ -282,7 +299,7 @@ class LiveIndex:
             if n_new <= max(_UNSAVED, _UNSAVED_SHARE * snapshot.n_passages) or snapshot.n_pending:
                 return
         if not self._saving.acquire():
-            return  # another process is at it; what it saves will be taken over
+            return  # another process is saving; ``follow`` will load its snapshot
         try:
             await self.save()
         except OSError:

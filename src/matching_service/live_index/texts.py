@@ -1,4 +1,4 @@
-"""Texts of profiles and works, as plain rows, for lists and their explanations."""
+"""Read the texts of profiles and works, as plain rows, for lists and their explanations."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from matching_service.store.profiles import ProfileRow, WorkRow
 
 
 class ShownProfile(NamedTuple):
-    """What of a profile a list shows or explains."""
+    """The columns of a profile that a list shows or explains."""
 
     id: str
     external_id: str | None
@@ -24,7 +24,7 @@ class ShownProfile(NamedTuple):
 
 
 class ShownWork(NamedTuple):
-    """What of a work a list explains."""
+    """The columns of a work that an explanation quotes."""
 
     id: str
     kind: str
@@ -33,7 +33,7 @@ class ShownWork(NamedTuple):
     year: int | None
 
 
-# Plain rows: objects with a session's bookkeeping take three times as long to read, and to send to another process.
+# Plain rows, because ORM objects take three times as long to read and to send to another process.
 _SHOWN_PROFILES = select(*(getattr(ProfileRow, name) for name in ShownProfile._fields)).where(
     ProfileRow.id.in_(bindparam("ids", expanding=True))
 )
@@ -47,7 +47,7 @@ _SHOWN_WORKS = select(*(getattr(WorkRow, name) for name in ShownWork._fields)).w
 async def shown_texts(
     session: AsyncSession, profile_ids: Iterable[str], work_ids: Iterable[str]
 ) -> tuple[dict[str, ShownProfile], dict[str, ShownWork]]:
-    """Profiles and works by id; those that are gone are missing."""
+    """Return profiles and works by id. Deleted ones are left out."""
     profiles: dict[str, ShownProfile] = {}
     works: dict[str, ShownWork] = {}
     for batch in id_batches(profile_ids):

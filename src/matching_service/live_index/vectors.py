@@ -1,4 +1,4 @@
-"""Vectors of texts: each text is encoded once, by whichever process comes first, and kept in the database."""
+"""Vectors of texts. The first process that needs a vector encodes the text and stores the vector in the database."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,27 +19,30 @@ _BY_KEY = select(EmbeddingRow.key, EmbeddingRow.direction).where(
     EmbeddingRow.key.in_(bindparam("keys", expanding=True))
 )
 _MAX_REMEMBERED = 10_000
-"""Vectors of questions that are kept in memory, some 20 MB."""
+"""Number of query vectors kept in memory, about 20 MB."""
 
 Vectors = Mapping[int, FloatArray | None]
-"""By ``EncodableText.key``; None for a text that the encoder makes nothing of."""
+"""Vectors by ``EncodableText.key``, each float32 of shape (n_dimensions,); None for a text that has no vector."""
 
 
 def encode_texts(texts: Iterable[EncodableText], encoder: Encoder) -> dict[int, FloatArray | None]:
-    """The vectors of texts, each different one encoded once."""
-    wanted = {key: text for text in texts if (key := text.key(encoder))}
+    """Encode texts; equal texts are encoded once."""
+    texts_by_key = {key: text for text in texts if (key := text.key(encoder))}
     vectors: dict[int, FloatArray | None] = {}
     for is_query in (False, True):
-        some = {key: text for key, text in wanted.items() if text.is_query == is_query}
+        batch = {key: text for key, text in texts_by_key.items() if text.is_query == is_query}
         encoded = encoder.encode(
-            [text.text for text in some.values()], [text.language for text in some.values()], is_query=is_query
+            [text.text for text in batch.values()], [text.language for text in batch.values()], is_query=is_query
         )
-        vectors |= zip(some, encoded, strict=True)
+        vectors |= zip(batch, encoded, strict=True)
     return vectors
 
 
 class VectorStore:
-    """The vectors of one encoder in the database. Safe to share; processes that encode the same text do no harm."""
+    """The vectors of one encoder in the database.
+
+    Tasks may share one instance. Two processes may encode the same text; the first stored vector is kept.
+    """
 
     def __init__(self, database: Database, encoder: Encoder) -> None:
         self._database = database
@@ -48,17 +51,17 @@ class VectorStore:
         self._remembered: dict[int, FloatArray | None] = {}
 
     async def known(self, session: AsyncSession, keys: Iterable[int]) -> dict[int, FloatArray | None]:
-        """Those of the vectors that were stored before, in as few queries as the databases allow."""
-        wanted = sorted(set(keys) - {0})
+        """Return the stored vectors among these keys, in batches of ``_KEYS_PER_QUERY``."""
+        distinct = sorted(set(keys) - {0})
         vectors: dict[int, FloatArray | None] = {}
-        for start in range(0, len(wanted), _KEYS_PER_QUERY):
-            some = wanted[start : start + _KEYS_PER_QUERY]
-            for key, direction in await session.execute(_BY_KEY, {"keys": some}):
+        for start in range(0, len(distinct), _KEYS_PER_QUERY):
+            batch = distinct[start : start + _KEYS_PER_QUERY]
+            for key, direction in await session.execute(_BY_KEY, {"keys": batch}):
                 vectors[key] = unit_vector(np.frombuffer(direction, dtype=np.int8)) if direction else None
         return vectors
 
     async def remembered(self, session: AsyncSession, texts: Sequence[EncodableText]) -> Vectors:
-        """Stored vectors of questions, which are asked again and again: kept in memory as well."""
+        """Return the stored vectors of query texts, cached in memory because queries repeat."""
         if len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.clear()
         keys = {key for text in texts if (key := text.key(self._encoder))}
@@ -75,7 +78,7 @@ class VectorStore:
                 "encoder": self._encoder.version,
                 "direction": round_vector(vector).tobytes() if vector is not None else b"",
             }
-            for key, vector in sorted(vectors.items())  # in one order, so that two writers cannot lock each other out
+            for key, vector in sorted(vectors.items())  # sorted, so that two writers cannot deadlock
         ]
         if rows:
             insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
@@ -84,19 +87,19 @@ class VectorStore:
         return vectors
 
     async def forget_others(self, session: AsyncSession, used: set[int]) -> int:
-        """Delete the vectors of texts that nobody has any more, and those of other encoders; returns how many."""
+        """Delete all vectors but those with the keys ``used``. Returns the number deleted."""
         kept = used | {0}
         stored = await session.scalars(select(EmbeddingRow.key))
-        gone = sorted(set(stored) - kept)
-        for start in range(0, len(gone), _KEYS_PER_QUERY):
+        unused = sorted(set(stored) - kept)
+        for start in range(0, len(unused), _KEYS_PER_QUERY):
             await session.execute(
-                delete(EmbeddingRow).where(EmbeddingRow.key.in_(gone[start : start + _KEYS_PER_QUERY]))
+                delete(EmbeddingRow).where(EmbeddingRow.key.in_(unused[start : start + _KEYS_PER_QUERY]))
             )
-        return len(gone)
+        return len(unused)
 
 
 class RecallingEncoder:
-    """An encoder that answers from known vectors where it can."""
+    """An encoder that uses known vectors and encodes only the other texts."""
 
     def __init__(self, encoder: Encoder, known: Vectors) -> None:
         self._encoder = encoder
@@ -108,9 +111,9 @@ class RecallingEncoder:
     def encode(
         self, texts: Sequence[str], languages: Sequence[str], *, is_query: bool = False
     ) -> list[FloatArray | None]:
-        asked = [EncodableText(text, language, is_query) for text, language in zip(texts, languages, strict=True)]
-        keys = [text.key(self._encoder) for text in asked]
-        made = encode_texts(
-            (text for text, key in zip(asked, keys, strict=True) if key not in self._known), self._encoder
+        encodable = [EncodableText(text, language, is_query) for text, language in zip(texts, languages, strict=True)]
+        keys = [text.key(self._encoder) for text in encodable]
+        encoded = encode_texts(
+            (text for text, key in zip(encodable, keys, strict=True) if key not in self._known), self._encoder
         )
-        return [self._known[key] if key in self._known else made.get(key) for key in keys]
+        return [self._known[key] if key in self._known else encoded.get(key) for key in keys]

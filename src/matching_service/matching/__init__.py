@@ -1,1 +1,1 @@
-"""Where the two wings meet: rows become passages, rankings become answers and stored lists."""
+"""Answer match requests: from a request to a ranking question, and from its ranking to an answer."""

@@ -1,4 +1,4 @@
-"""The engine: what ranking needs in a process, and one path through it for one list and for many."""
+"""The engine: the indexes, the encoder, the weights and the standings that ranking needs in a process."""
 
 import asyncio
 import gc
@@ -36,13 +36,13 @@ logger = logging.getLogger(__name__)
 _POLL_S = 0.25
 _RETRY_S = 5.0
 _MIN_AS_OF_S = 5.0
-"""How long an answer waits for the change that a client has asked to see."""
+"""How long a request waits for the change that ``min_as_of`` names."""
 _WAIT_STEP_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What ranking needs in this process; made once, by the app or the command line."""
+    """Everything that ranking needs in this process. The app or the command line creates one."""
 
     database: Database
     encoder: Encoder
@@ -53,13 +53,14 @@ class Engine:
     standings: Standings
     stability: float
     cpu: CapacityLimiter
-    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    _wake_up: asyncio.Event = field(default_factory=asyncio.Event)
+    """Ends the pause between two rounds of ``follow`` at once."""
 
     @classmethod
     def create(
         cls, database: Database, encoder: Encoder, *, snapshots: Path, weights: Path, stability: float
     ) -> "Engine":
-        """An engine whose indexes still have to be opened; ``snapshots`` and ``weights`` are their folders."""
+        """Create an engine with unopened indexes. ``snapshots`` and ``weights`` are folders."""
         vectors = VectorStore(database, encoder)
         return cls(
             database,
@@ -79,28 +80,28 @@ class Engine:
         await self.demands.open()
 
     async def complete(self) -> None:
-        """Wait until both indexes know all changes and all vectors, making these here."""
+        """Apply all changes to both indexes and encode all missing vectors in this process."""
         await self.profiles.complete()
         await self.demands.complete()
 
     async def save(self) -> None:
-        """Write both snapshots as they are."""
+        """Write both snapshots to disk."""
         await self.profiles.save()
         await self.demands.save()
 
     async def refresh(self) -> None:
-        """``complete``, with the frequencies of all terms counted anew."""
+        """Do the same as ``complete``, and recompute the document frequencies of all terms."""
         await self.profiles.refresh()
         await self.demands.refresh()
 
     async def forget_unused_vectors(self) -> int:
-        """Delete the stored vectors of texts that nobody has any more, and of other encoders; returns how many."""
+        """Delete stored vectors of other encoders and of texts that no longer exist. Return the number deleted."""
         used = await self.profiles.vector_keys() | await self.demands.vector_keys()
         async with self.database.transaction() as session:
             return await self.vectors.forget_others(session, used)
 
     async def follow(self) -> None:
-        """Keep both indexes in step beside the requests, for as long as the task lives; opens them first."""
+        """Open both indexes, then keep them up to date until the task is cancelled."""
         for index in (self.profiles, self.demands):
             while not index.is_open:
                 try:
@@ -110,16 +111,17 @@ class Engine:
                     await asyncio.sleep(_RETRY_S)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._settle())
+                tasks.create_task(self._warm_up_and_freeze())
                 while True:
                     await self._follow_once()
         finally:
             self.profiles.stop_encoding()
             self.demands.stop_encoding()
 
-    async def _settle(self) -> None:
-        """Rank once, then leave what is here now alone: a full collection of garbage, which stops everything, need not
-        look at it each time.
+    async def _warm_up_and_freeze(self) -> None:
+        """Rank once, then move all objects that exist now out of the reach of the garbage collector.
+
+        They live as long as the process, and a full collection, which stops the process, would scan them every time.
         """
         try:
             await to_thread.run_sync(_warm_up, self.encoder)
@@ -135,16 +137,17 @@ class Engine:
             logger.exception("index_not_followed")
             await asyncio.sleep(_RETRY_S)
             return
-        self._wanted.clear()
+        self._wake_up.clear()
         if not any(has_more):
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), _POLL_S)
+                await asyncio.wait_for(self._wake_up.wait(), _POLL_S)
 
     async def view(self, *, newest: Mapping[str, int] | None = None, min_as_of: int | None = None) -> "View":
-        """What every list of one answer is ranked with, up to the last commit; raises Unavailable while it loads.
+        """Return a view that includes every change committed so far. Raises Unavailable while the indexes load.
 
-        ``newest`` is what ``last_seqs`` has just said, where that is known. ``min_as_of`` waits, up to a limit, for
-        that change, and for the vectors of what was changed; raises Unavailable when the change does not come.
+        newest : the result of ``last_seqs``, if the caller has just read it.
+        min_as_of : wait up to ``_MIN_AS_OF_S`` for the event with this sequence number, and for the vectors of the
+            changed texts. Raises Unavailable if the event does not arrive in time.
         """
         if newest is None:
             async with self.database.reading() as session:
@@ -157,17 +160,17 @@ class Engine:
     async def _wait_for(self, seq: int, newest: Mapping[str, int]) -> Mapping[str, int]:
         deadline = monotonic() + _MIN_AS_OF_S
         while True:
-            is_there = max(newest.values(), default=0) >= seq
-            if is_there:
+            has_arrived = max(newest.values(), default=0) >= seq
+            if has_arrived:
                 profiles, demands = await self._caught_up(newest)
                 if not profiles.n_pending and not demands.n_pending:
                     return newest
             if monotonic() > deadline:
-                if is_there:
-                    return newest  # the answer says how many vectors are still to come
+                if has_arrived:
+                    return newest  # the answer gives the number of missing vectors
                 message = Text(f"索引尚未包含第 {seq} 号变更。", f"The index does not include change {seq} yet.")
                 raise Unavailable("index_behind", message)
-            self._wanted.set()
+            self._wake_up.set()
             await asyncio.sleep(_WAIT_STEP_S)
             async with self.database.reading() as session:
                 newest = await last_seqs(session)
@@ -181,7 +184,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Snapshots of the profiles and of the demands, and the weights in force: they stay as they are."""
+    """The snapshots and weights that one answer uses. They do not change while it is made."""
 
     snapshot: Snapshot
     demands: Snapshot
@@ -189,11 +192,11 @@ class View:
 
     @property
     def frequencies_version(self) -> str:
-        """Names the document frequencies of profiles and of demands, on which the rarity of every word rests."""
+        """The version of the document frequencies in profiles and in demands, from which rarity is computed."""
         return f"{self.snapshot.version}-{self.demands.version}"
 
     def made_with(self, encoder: Encoder) -> MadeWith:
-        """The versions that lists ranked with this view depend on, beside the weights."""
+        """Return the versions, other than the weights', that lists ranked with this view depend on."""
         return MadeWith(
             index_version=self.snapshot.version,
             index_as_of=self.snapshot.as_of,
@@ -203,13 +206,13 @@ class View:
         )
 
     @property
-    def asked(self) -> Frequencies:
-        """How often terms occur in demands."""
+    def demand_frequencies(self) -> Frequencies:
+        """The document frequencies of terms in demands."""
         return self.demands.frequencies
 
 
 def _warm_up(encoder: Encoder) -> None:
-    """Rank once, for which dictionaries and model are read and inner loops compiled: the first answer would wait."""
+    """Rank once, so that dictionaries and model are loaded and the kernels compiled before the first request."""
     text = "预热 warm-up"
     (vector,) = encoder.encode([text], ["zh"])
     document = Document("", Facts(""), (Passage(None, passage_terms([text], default_analyzer()), vector),))

@@ -1,4 +1,4 @@
-"""What the health check is told of the index."""
+"""The state of the index for the health check."""
 
 from matching_service.api.health import IndexHealth, IndexState
 from matching_service.matching.engine import Engine

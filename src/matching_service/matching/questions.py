@@ -1,4 +1,4 @@
-"""From a request, or a stored demand, to a question for the ranker."""
+"""Turn a request, or a stored demand, into a question for the ranker."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,41 +25,45 @@ from matching_service.store.outbox import last_seqs
 async def read_question(
     session: AsyncSession, body: QuestionBody, standings: Standings, newest: Mapping[str, int]
 ) -> tuple[Case, Question]:
-    """What is known about the demand of a request, and how it is ranked: without those whom a rule forbids, and with
-    the request's own filters. Raises NotFound. A question that is not stored has no case of its own.
+    """Return the case of a request and the question to rank.
 
-    newest : what ``last_seqs`` returned in this session.
+    The filters are those of the eligibility rules and of the request. A request without a stored demand gets an empty
+    case. Raises NotFound.
+    newest : the result of ``last_seqs`` in this session.
     """
     if body.demand_id is None:
         assert body.query is not None  # noqa: S101  # QuestionBody allows exactly one of the two
         case, query, circumstances = Case(today()), demand_query(body.query), Circumstances(today())
     else:
         demands = [await get_demand(session, body.demand_id)]
-        ((case, circumstances),) = await _known(session, demands, standings, newest)
+        ((case, circumstances),) = await _cases_and_circumstances(session, demands, standings, newest)
         query = demand_query(demands[0])
     return case, Question(query, _with_request(filters_for(case), body), body.top_k, circumstances)
 
 
 def with_decisions_shown(case: Case, question: Question, body: QuestionBody) -> Question:
-    """The question for a list that is looked at and not kept: it also shows whom staff rejected, or asked in vain."""
+    """Return the question for a list that is not stored. It also shows profiles that staff rejected or that refused."""
     return replace(question, filters=_with_request(filters_for(case, rules=LASTING), body))
 
 
 async def demand_questions(
     session: AsyncSession, demands: Sequence[DemandRow], standings: Standings, *, top_k: int
 ) -> list[tuple[Case, Question]]:
-    """How demands are ranked when their lists are stored: all earlier decisions hold. Four queries in all."""
-    known = await _known(session, demands, standings, await last_seqs(session))
+    """Return the case and the question of each demand, for lists that are stored. Four queries in all.
+
+    The questions respect all earlier decisions: pinned profiles are kept on the list, rejected ones left out.
+    """
+    contexts = await _cases_and_circumstances(session, demands, standings, await last_seqs(session))
     return [
         (
             case,
             Question(demand_query(demand), filters_for(case), top_k, circumstances, pinned=case.decided("pinned")),
         )
-        for demand, (case, circumstances) in zip(demands, known, strict=True)
+        for demand, (case, circumstances) in zip(demands, contexts, strict=True)
     ]
 
 
-async def _known(
+async def _cases_and_circumstances(
     session: AsyncSession, demands: Sequence[DemandRow], standings: Standings, newest: Mapping[str, int]
 ) -> list[tuple[Case, Circumstances]]:
     cases = await cases_of(session, demands, on=today())
@@ -69,13 +73,13 @@ async def _known(
 
 
 def only_candidates(question: Question, profile_ids: Sequence[str]) -> Question:
-    """The question about these profiles alone; all that are searchable are ranked, whatever their score."""
+    """Restrict the question to these profiles. All of them that are in the index are ranked, with any score."""
     filters = replace(question.filters, candidates=frozenset(profile_ids))
     return replace(question, filters=filters, top_k=len(profile_ids) or question.top_k)
 
 
 def _with_request(filters: Filters, body: QuestionBody) -> Filters:
-    """The filters of the rules, and those that the request names."""
+    """Add the filters of the request to those of the rules."""
     return replace(
         filters,
         kinds=frozenset(body.kinds),
@@ -86,7 +90,7 @@ def _with_request(filters: Filters, body: QuestionBody) -> Filters:
 
 
 def own_weights(body: QuestionBody, active: Weights) -> Weights | None:
-    """The request's own weights over those in force; None where it names none. Raises InvalidInput."""
+    """Return the active weights with those of the request in place. None if it has none. Raises InvalidInput."""
     if body.weights is None:
         return None
     values = dict(active.values) | {str(signal): weight for signal, weight in body.weights.items()}

@@ -1,4 +1,4 @@
-"""One path through the ranker for one list and for many."""
+"""Rank questions on the snapshots of a view, and explain the results. Single lists and batches take the same path."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question to the ranker. ``pinned`` profiles are listed even below ``top_k``; its own ``weights`` take
-    precedence over those in force.
+    """One question to the ranker.
+
+    weights : weights for this question; None: the active weights.
+    pinned : ids of profiles that the list contains even if they rank below ``top_k``.
     """
 
     query: Query
@@ -53,17 +55,16 @@ class _Ranking:
 async def rank_many(
     engine: Engine, questions: Sequence[Question], view: View, encoder: Encoder | None = None
 ) -> list[list[ListEntry] | Exception]:
-    """A list per question, in order; a question that fails gives its exception and harms no other.
+    """Return the list of each question, in order. A question that fails yields its exception; the others go on.
 
-    encoder : what ``recalling`` returned for these questions, where it was called before.
-    Vectors of the questions and texts for all explanations are read in three queries, whatever the number of questions.
-    No connection is held while the processor works, and the texts are read after the snapshot was taken, so they know
-    all that it knows.
+    encoder : the result of ``with_stored_vectors`` for these questions, if the caller already has it.
+    Three queries read the vectors of all questions and the texts for all explanations. No database connection is held
+    during computation. The texts are read after the view was taken, so they are at least as new as its snapshot.
     """
-    known = encoder or await _recalling(engine, [question.query for question in questions])
+    query_encoder = encoder or await _read_stored_vectors(engine, [question.query for question in questions])
 
     def rank_all() -> list[_Ranking | Exception]:
-        return [_attempt(_rank_one, question, view, known) for question in questions]
+        return [_attempt(_rank_one, question, view, query_encoder) for question in questions]
 
     rankings = await to_thread.run_sync(rank_all, limiter=engine.cpu)
     done = [ranking for ranking in rankings if isinstance(ranking, _Ranking)]
@@ -75,7 +76,7 @@ async def rank_many(
 
     def explain_all() -> list[list[ListEntry] | Exception]:
         return [
-            ranking if isinstance(ranking, Exception) else _attempt(_list_one, ranking, profiles, works, view.snapshot)
+            ranking if isinstance(ranking, Exception) else _attempt(_entries, ranking, profiles, works, view.snapshot)
             for ranking in rankings
         ]
 
@@ -85,8 +86,8 @@ async def rank_many(
 async def rank_demands(
     engine: Engine, query: Query, snapshot: Snapshot, filters: Filters, top_k: int
 ) -> list[RankedProfile]:
-    """Demands that are like a text; their index holds them in the place of profiles."""
-    encoder = await _recalling(engine, [query])
+    """Rank demands by similarity to a text. In their snapshot, demands take the place of profiles."""
+    encoder = await _read_stored_vectors(engine, [query])
 
     def run() -> list[RankedProfile]:
         return rank(prepare(query, encoder), snapshot, top_k=top_k, filters=filters)
@@ -94,19 +95,19 @@ async def rank_demands(
     return await to_thread.run_sync(run, limiter=engine.cpu)
 
 
-async def _recalling(engine: Engine, queries: Sequence[Query]) -> Encoder:
+async def _read_stored_vectors(engine: Engine, queries: Sequence[Query]) -> Encoder:
     async with engine.database.reading() as session:
-        return await recalling(engine, session, queries)
+        return await with_stored_vectors(engine, session, queries)
 
 
-async def recalling(engine: Engine, session: AsyncSession, queries: Sequence[Query]) -> Encoder:
-    """The encoder, with what is known of these questions."""
+async def with_stored_vectors(engine: Engine, session: AsyncSession, queries: Sequence[Query]) -> Encoder:
+    """Return an encoder that uses the stored vectors of these queries and encodes only other texts."""
     texts = [text for query in queries for text in query_texts(query.topical(), language_of(query.text))]
     return RecallingEncoder(engine.encoder, await engine.vectors.remembered(session, texts))
 
 
 def _attempt(function: Any, *arguments: Any) -> Any:
-    """The function's result, or the exception as a value, logged with its traceback: one bad demand stops no batch."""
+    """Call the function. Log an exception and return it as a value, so that one bad demand does not stop a batch."""
     try:
         return function(*arguments)
     except Exception as error:
@@ -115,7 +116,7 @@ def _attempt(function: Any, *arguments: Any) -> Any:
 
 
 def _rank_one(question: Question, view: View, encoder: Encoder) -> _Ranking:
-    prepared = prepare(question.query, encoder, asked=view.asked)
+    prepared = prepare(question.query, encoder, asked=view.demand_frequencies)
 
     def ranked(top_k: int, filters: Filters) -> list[RankedProfile]:
         return rank(
@@ -132,14 +133,14 @@ def _rank_one(question: Question, view: View, encoder: Encoder) -> _Ranking:
     if question.filters.candidates is not None:
         missing &= question.filters.candidates
     if missing:
-        best += ranked(len(missing), replace(question.filters, candidates=missing))  # a pin overrides no rule
+        best += ranked(len(missing), replace(question.filters, candidates=missing))  # the rules still apply to pins
     return _Ranking(question, prepared, best)
 
 
-def _list_one(
+def _entries(
     ranking: _Ranking, profiles: Mapping[str, ShownProfile], works: Mapping[str, ShownWork], snapshot: Snapshot
 ) -> list[ListEntry]:
-    """Leave out what was deleted since the snapshot; explain the rest."""
+    """Make the entries of a list. Profiles that were deleted since the snapshot are left out."""
     entries: list[ListEntry] = []
     explainer = Explainer(ranking.prepared, snapshot.frequencies)
     for ranked in ranking.ranked:

@@ -1,4 +1,4 @@
-"""Why a profile is not on a list. Pure."""
+"""Reasons why a profile is not on a list. Pure."""
 
 from collections.abc import Sequence
 
@@ -11,46 +11,51 @@ from matching_service.store.profiles import ProfileRow
 def why_not(
     body: ExplainBody, profile: ProfileRow, against: Sequence[ConflictReason], *, rank: int | None, score: float | None
 ) -> list[WhyNot]:
-    """Every reason; empty when the profile is among the first ``top_k``.
+    """Return every reason, or an empty list if the profile is among the first ``top_k``.
 
-    rank : its place in the whole list, or None. score : that of the pair alone, None when it is not in the index.
+    against : reasons of the eligibility rules.
+    rank : rank in the whole list, None if the profile is not on it.
+    score : score of the pair ranked alone, None if the profile is not in the index.
     """
-    found = [WhyNot(code=reason.code, detail=reason.detail) for reason in against]
-    found += [WhyNot(code=code, detail=ReasonAnswer(**text._asdict())) for code, text in _filtered(body, profile)]
-    if not found:
-        found = [
+    reasons = [WhyNot(code=reason.code, detail=reason.detail) for reason in against]
+    reasons += [WhyNot(code=code, detail=ReasonAnswer(**text._asdict())) for code, text in _filtered(body, profile)]
+    if not reasons:
+        reasons = [
             WhyNot(code=code, detail=ReasonAnswer(**text._asdict()))
             for code, text in _ranked_too_low(body, rank=rank, score=score)
         ]
-    return found
+    return reasons
 
 
 def _filtered(body: ExplainBody, profile: ProfileRow) -> list[tuple[str, Text]]:
-    """What the request itself leaves out."""
+    """Return a reason for each filter of the request that rejects the profile."""
     region = profile.region or ""
     tests = (
         (
             bool(body.kinds) and profile.kind not in body.kinds,
             "other_kind",
-            Text(f"类别 {profile.kind} 不在所要的类别中。", f"Its kind {profile.kind} was not asked for."),
+            Text(f"类别 {profile.kind} 不在请求的类别之内。", f"Its kind {profile.kind} is not among those requested."),
         ),
         (
             bool(body.regions) and not region.startswith(tuple(body.regions)),
             "other_region",
-            Text(f"地区 {region or '未知'} 不在所要的地区中。", f"Its region {region or 'unknown'} was not asked for."),
+            Text(
+                f"地区 {region or '未知'} 不在请求的地区之内。",
+                f"Its region {region or 'unknown'} is not among those requested.",
+            ),
         ),
         (
             bool(body.clusters) and set(body.clusters).isdisjoint(profile.clusters),
             "other_cluster",
-            Text("产业集群不在所要的集群中。", "Its industry clusters were not asked for."),
+            Text("产业集群不在请求的集群之内。", "None of its industry clusters is among those requested."),
         ),
         (
             profile.id in body.exclude,
             "excluded_by_request",
-            Text("本次请求排除了它（exclude）。", "This request excludes it (exclude)."),
+            Text("本次请求已将其排除（exclude）。", "This request excludes it (exclude)."),
         ),
     )
-    return [(code, text) for is_so, code, text in tests if is_so]
+    return [(code, text) for is_rejected, code, text in tests if is_rejected]
 
 
 def _ranked_too_low(body: ExplainBody, *, rank: int | None, score: float | None) -> list[tuple[str, Text]]:
@@ -61,7 +66,8 @@ def _ranked_too_low(body: ExplainBody, *, rank: int | None, score: float | None)
             (
                 "below_top_k",
                 Text(
-                    f"排在第 {rank} 位，本次只取前 {body.top_k} 位。", f"Ranks {rank}, and {body.top_k} were asked for."
+                    f"排在第 {rank} 位，本次只取前 {body.top_k} 位。",
+                    f"It has rank {rank}, and only the first {body.top_k} were requested.",
                 ),
             )
         ]

@@ -1,4 +1,4 @@
-"""HTTP doors of matching: questions that are ranked now."""
+"""HTTP routes of matching: requests that are ranked at once."""
 
 from typing import Annotated
 
@@ -37,7 +37,7 @@ CanReadMatches = Depends(Permit(Action.MATCH_READ))
 async def rank_now(
     body: MatchBody, write: WriteSession, engine: EngineDep, principal: CanMatch, turn: RankingTurn
 ) -> MatchAnswer:
-    """Rank profiles for a stored demand or an ad hoc question. Nothing is stored unless `store` is true."""
+    """Rank profiles for a stored demand or an ad hoc query. Nothing is stored unless `store` is true."""
     if body.store:
         authorize(principal, Action.MATCH_STORE)
     async with turn:
@@ -46,7 +46,7 @@ async def rank_now(
 
 @router.post("/matches/explain", dependencies=[Idempotent], responses=problem_responses(404))
 async def explain(body: ExplainBody, engine: EngineDep, _principal: CanMatch, turn: RankingTurn) -> ExplainAnswer:
-    """Explain one pair of demand and profile, also one that is not on the list, and why it is not."""
+    """Explain one pair of demand and profile. If the profile is not on the list, the answer says why."""
     async with turn:
         return await service.explain(engine, body)
 
@@ -59,7 +59,7 @@ async def read_similar_demands(
     top_k: Annotated[TopK, Query()] = DEFAULT_TOP_K,
     min_as_of: Annotated[MinAsOf, Query()] = None,
 ) -> DemandMatchAnswer:
-    """Other demands like this one."""
+    """List the demands that are most similar to this one, in any state."""
     async with turn:
         return await service.similar_demands(engine, demand_id, top_k=top_k, min_as_of=min_as_of)
 
@@ -72,7 +72,7 @@ async def read_similar_demands(
 async def read_submission(
     demand_id: str, engine: EngineDep, language: LanguageDep, turn: RankingTurn
 ) -> SubmissionAnswer:
-    """What a demand lacks before it may be submitted, and the same problem asked before, with its outcome."""
+    """List the fields that a demand still needs before it can be submitted, and similar earlier demands."""
     async with turn:
         return await service.submission(engine, demand_id, language)
 
@@ -81,7 +81,7 @@ async def read_submission(
 async def rank_demands_for_profile(
     profile_id: str, engine: EngineDep, _principal: CanMatch, turn: RankingTurn, body: ReverseBody | None = None
 ) -> DemandMatchAnswer:
-    """The reverse: open demands that this profile might answer."""
-    asked = body or ReverseBody()
+    """Rank the open demands for a profile: the reverse match."""
+    request = body or ReverseBody()
     async with turn:
-        return await service.demands_for_profile(engine, profile_id, top_k=asked.top_k, min_as_of=asked.min_as_of)
+        return await service.demands_for_profile(engine, profile_id, top_k=request.top_k, min_as_of=request.min_as_of)

@@ -1,4 +1,4 @@
-"""Bodies and answers of matching."""
+"""Request and response bodies of matching."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -52,12 +52,12 @@ _EXAMPLE: JsonDict = {
 
 MinAsOf = Annotated[
     Annotated[int, Field(ge=0)] | None,
-    Field(description="Wait, up to 5 s, until the index includes this change (`X-As-Of` of a write); then 503."),
+    Field(description="Wait up to 5 s until the index includes this change (`X-As-Of` of a write), else give 503."),
 ]
 
 
 class QueryBody(Body):
-    """A question in the form of a demand, with a demand's limits."""
+    """An ad hoc query in the form of a demand, with the same limits."""
 
     title: Title
     problem: Text5000 = None
@@ -84,7 +84,7 @@ class QuestionBody(Body):
     top_k: TopK = DEFAULT_TOP_K
     min_as_of: MinAsOf = None
     weights: dict[Signal, Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]] | None = Field(
-        default=None, description="Weight per signal for this request; a signal that is not named keeps its own."
+        default=None, description="Weight per signal for this request. Other signals keep their active weight."
     )
 
     @model_validator(mode="after")
@@ -98,14 +98,14 @@ class MatchBody(QuestionBody):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     candidates: Ids | None = Field(
-        default=None, description="Rank just these profiles and return all that are searchable."
+        default=None, description="Rank only these profiles, and return all of them that are in the index."
     )
     explain: bool = True
-    store: bool = Field(default=False, description="Keep the list as the demand's latest one.")
+    store: bool = Field(default=False, description="Store the list as the latest one of the demand.")
 
 
 class ExplainBody(QuestionBody):
-    """The question of a ranking, and the profile to explain."""
+    """A ranking question and the profile to explain."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -131,19 +131,19 @@ class WhyNot(BaseModel):
 
 
 class ExplainAnswer(BaseModel):
-    """One pair. Where the profile cannot be searched (hidden, withdrawn), score, level and explanation are null."""
+    """The explanation of one pair. Score, level and explanation are null for hidden and withdrawn profiles."""
 
     index: IndexAnswer
     weights_version: str
     took_ms: float
     profile: MatchedProfile
-    rank: int | None = Field(description=f"Its place in the whole list, of which {MAX_TOP_K} are looked at.")
-    is_listed: bool = Field(description="Whether a list with this top_k that is stored now would hold it.")
+    rank: int | None = Field(description=f"Rank in the whole list; null beyond rank {MAX_TOP_K}.")
+    is_listed: bool = Field(description="Whether a list with this top_k, stored now, would contain the profile.")
     score: float | None
     level: Level | None
     explanation: ExplanationAnswer | None
     decision: Decision | None
-    why_not: list[WhyNot] = Field(description="Every reason why it is not listed; empty where it is.")
+    why_not: list[WhyNot] = Field(description="All reasons why the profile is not listed; empty if it is.")
 
 
 class MatchedDemand(Answer):
@@ -170,11 +170,11 @@ class DemandMatchAnswer(BaseModel):
 
 
 class EarlierDemand(MatchedDemand):
-    """A demand of before, with what became of it."""
+    """An earlier demand with its outcome."""
 
     status_since: datetime
-    reason: str | None = Field(description="Why it ended without success, where it did.")
-    opinion: str | None = Field(description="What was written with its last step.")
+    reason: str | None = Field(description="Why it ended without success, if it did.")
+    opinion: str | None = Field(description="The opinion written with its last step.")
 
 
 class EarlierItem(BaseModel):
@@ -184,7 +184,7 @@ class EarlierItem(BaseModel):
 
 
 class SubmissionAnswer(BaseModel):
-    """What the enterprise should see before it submits."""
+    """Information for the enterprise before it submits a demand."""
 
-    missing: list[ProblemError] = Field(description="Everything that the form lacks; empty: it can be submitted.")
-    similar: list[EarlierItem] = Field(description="The same problem, asked before, and its outcome; best first.")
+    missing: list[ProblemError] = Field(description="All missing fields; empty: the demand can be submitted.")
+    similar: list[EarlierItem] = Field(description="Similar earlier demands with their outcomes, most similar first.")

@@ -1,4 +1,4 @@
-"""Answers for people: ranked, explained, stored or returned lists."""
+"""Answer match requests: rank, explain, store, find similar demands, match in reverse."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ from matching_service.matching.questions import (
     read_question,
     with_decisions_shown,
 )
-from matching_service.matching.ranking import rank_demands, rank_many, recalling
+from matching_service.matching.ranking import rank_demands, rank_many, with_stored_vectors
 from matching_service.matching.reasons import why_not
 from matching_service.matching.schemas import (
     MAX_TOP_K,
@@ -53,24 +53,27 @@ from matching_service.store.shortlists import RunScope
 
 _N_EARLIER = 5
 _N_REVERSE_CANDIDATES = 100
-"""Demands that are scored exactly for a profile, after a first pass that only looks for likely ones."""
+"""Number of demands that the reverse match scores exactly, after a first pass that finds likely ones."""
 
 
 async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAnswer:
-    """Answer one request; ``write`` is touched only when the list is to be stored."""
+    """Rank profiles for one request. ``write`` is used only if the list is stored.
+
+    Raises NotFound, InvalidInput, or Unavailable while the indexes load.
+    """
     started = perf_counter()
     if body.store and body.demand_id is None:
         message = Text(
             "只有针对已存需求的匹配才能保存；请改用 demand_id。",
-            "Only a stored demand's list can be kept; use demand_id.",
+            "Only the list of a stored demand can be stored; use demand_id.",
         )
         raise InvalidInput("store_needs_demand", message, errors=[FieldError("store_needs_demand", message, "/store")])
-    # A list that is kept names the events that it knows: read with the demand, in one snapshot of the database.
+    # A stored list records the last event that it includes, so events and demand must come from one database snapshot.
     reading = engine.database.snapshot if body.store else engine.database.reading
     async with reading() as session:
         newest = await last_seqs(session)
         case, question = await read_question(session, body, engine.standings, newest)
-        encoder = await recalling(engine, session, [question.query])
+        encoder = await with_stored_vectors(engine, session, [question.query])
     view = await engine.view(newest=newest, min_as_of=body.min_as_of)
     question = replace(question, weights=own_weights(body, view.weights), explain=body.explain)
     if body.store:
@@ -118,11 +121,15 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
             ],
         )
 
-    return await to_thread.run_sync(answer)  # a thousand explanations take longer than others may wait
+    return await to_thread.run_sync(answer)  # validating a thousand explanations would block the event loop
 
 
 async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
-    """Explain one pair, also one that is not ranked, and say why it is not; raises NotFound."""
+    """Explain one pair of demand and profile. If the profile is not listed, say why. Raises NotFound.
+
+    Two rankings are made: the whole list, which gives the rank, and the pair alone, which gives score and explanation
+    even if a filter or a rule keeps the profile off the list.
+    """
     started = perf_counter()
     async with engine.database.reading() as session:
         newest = await last_seqs(session)
@@ -140,11 +147,11 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
         raise ranked
     if isinstance(alone, Exception):
         raise alone
-    places = {entry.profile.id: place for place, entry in enumerate(ranked, start=1)}
-    place = places.get(profile.id)
-    is_listed = place is not None and (place <= body.top_k or profile.id in pinned)
-    if place is not None and place > MAX_TOP_K:  # only its pin brings it in
-        place = None
+    ranks = {entry.profile.id: rank_ for rank_, entry in enumerate(ranked, start=1)}
+    rank = ranks.get(profile.id)
+    is_listed = rank is not None and (rank <= body.top_k or profile.id in pinned)
+    if rank is not None and rank > MAX_TOP_K:  # the list contains it only because it is pinned
+        rank = None
     entry = alone[0] if alone else None
     score = entry.ranked.score if entry is not None else None
     return ExplainAnswer(
@@ -152,18 +159,18 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
         weights_version=(whole.weights or view.weights).version,
         took_ms=round((perf_counter() - started) * 1e3, 1),
         profile=MatchedProfile.model_validate(profile),
-        rank=place,
+        rank=rank,
         is_listed=is_listed,
         score=score,
         level=entry.ranked.level if entry is not None else None,
         explanation=_explanation(entry.explanation) if entry is not None else None,
         decision=case.decision(profile.id),
-        why_not=[] if is_listed else why_not(body, profile, against, rank=place, score=score),
+        why_not=[] if is_listed else why_not(body, profile, against, rank=rank, score=score),
     )
 
 
 async def similar_demands(engine: Engine, demand_id: str, *, top_k: int, min_as_of: int | None) -> DemandMatchAnswer:
-    """Other demands like this one, in any state."""
+    """Return the demands most similar to this one, in any state. Raises NotFound."""
     started = perf_counter()
     async with engine.database.reading() as session:
         demand = await get_demand(session, demand_id)
@@ -177,40 +184,43 @@ async def similar_demands(engine: Engine, demand_id: str, *, top_k: int, min_as_
 
 
 async def submission(engine: Engine, demand_id: str, language: Language) -> SubmissionAnswer:
-    """What the form lacks, and earlier demands that are like this one, with what became of them."""
+    """Return the missing fields of a demand, and similar earlier demands with their outcomes. Raises NotFound."""
     async with engine.database.reading() as session:
         demand = await get_demand(session, demand_id)
         errors = await form_errors(session, demand)
     filters = Filters(kinds=frozenset(DemandStatus) - EDITABLE, exclude=frozenset({demand.id}))
     query = demand_query(demand).topic_alone()
     ranked = await rank_demands(engine, query, await engine.demands.catch_up(), filters, _N_REVERSE_CANDIDATES)
-    alike = [entry for entry in ranked if entry.level != "none" and entry.profile_id < demand.id]  # ids sort by time
+    similar = [entry for entry in ranked if entry.level != "none" and entry.profile_id < demand.id]  # ids sort by time
     async with engine.database.reading() as session:
-        rows = await get_by_ids(session, DemandRow, (entry.profile_id for entry in alike[:_N_EARLIER]))
-        steps = await last_transitions(session, list(rows))
+        rows = await get_by_ids(session, DemandRow, (entry.profile_id for entry in similar[:_N_EARLIER]))
+        transitions = await last_transitions(session, list(rows))
     return SubmissionAnswer(
         missing=problem_errors(errors, language),
         similar=[
             EarlierItem(
-                demand=_earlier(rows[entry.profile_id], steps[entry.profile_id]), score=entry.score, level=entry.level
+                demand=_earlier(rows[entry.profile_id], transitions[entry.profile_id]),
+                score=entry.score,
+                level=entry.level,
             )
-            for entry in alike[:_N_EARLIER]
+            for entry in similar[:_N_EARLIER]
             if entry.profile_id in rows
         ],
     )
 
 
 def _earlier(row: DemandRow, last: DemandTransitionRow) -> EarlierDemand:
-    known = MatchedDemand.model_validate(row).model_dump()
-    return EarlierDemand(**known, status_since=last.at, reason=last.reason, opinion=last.opinion)
+    fields = MatchedDemand.model_validate(row).model_dump()
+    return EarlierDemand(**fields, status_since=last.at, reason=last.reason, opinion=last.opinion)
 
 
 async def demands_for_profile(
     engine: Engine, profile_id: str, *, top_k: int, min_as_of: int | None
 ) -> DemandMatchAnswer:
-    """Open demands that the profile might answer, with the very score that the demand's own list would show.
+    """Return the open demands that fit the profile best, with the same scores as in the demands' own lists.
 
-    Likely demands are found by the profile's text; each is then ranked against this one profile.
+    A first pass finds likely demands by the text of the profile. Each of them is then ranked against this profile
+    alone. Raises NotFound.
     """
     started = perf_counter()
     async with engine.database.reading() as session:

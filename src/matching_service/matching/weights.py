@@ -1,8 +1,8 @@
-"""Versions of the fusion weights: files that ``fit`` writes, and which of them is in force.
+"""Versions of the fusion weights: the files that ``fit`` writes, and the active version.
 
-One JSON file per version in ``MATCHING_DATA_DIR/weights`` and a file ACTIVE that names one. Every process looks at
-ACTIVE before it ranks (one call to the file system), so an activation needs no restart. Without it the default is
-in force.
+``MATCHING_DATA_DIR/weights`` holds one JSON file per version, and a file ACTIVE that names the active one. Every
+process checks ACTIVE before it ranks (one ``stat`` call), so an activation needs no restart. Without ACTIVE the default
+weights apply.
 """
 
 import logging
@@ -26,7 +26,7 @@ _ACTIVE = "ACTIVE"
 
 
 class CrossValidation(BaseModel):
-    """What fitting gains on demands that it has not seen: fitted minus present, with the 95 % interval."""
+    """The gain of the fitted weights over the present ones on held-out demands, with its 95 % confidence interval."""
 
     measure: str
     compared_with: str
@@ -54,7 +54,7 @@ class CrossValidation(BaseModel):
 
 
 class WeightsFile(BaseModel):
-    """A version of the weights with everything it rests on."""
+    """A version of the weights with its provenance: encoder, lexicon, labels and cross-validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,12 +70,12 @@ class WeightsFile(BaseModel):
     cross_validation: CrossValidation
 
     def weights(self) -> Weights:
-        """Raises ValueError for values that are no weights."""
+        """Return the weights. Raises ValueError for invalid values."""
         return Weights(self.version, MappingProxyType(self.values), LevelFloors(**self.floors))
 
 
 class WeightsStore:
-    """The versions in one folder, for one encoder."""
+    """The versions of the weights in one folder, for one encoder."""
 
     def __init__(self, folder: Path, encoder: Encoder) -> None:
         self._folder = folder
@@ -85,7 +85,10 @@ class WeightsStore:
         self._seen: object = None
 
     def active(self) -> Weights:
-        """The weights in force; the default, with a warning, for what is damaged or was fitted for another encoder."""
+        """Return the active weights.
+
+        If their file is damaged or was fitted for another encoder, log a warning and return the default.
+        """
         try:
             status = (self._folder / _ACTIVE).stat()
         except FileNotFoundError:
@@ -102,7 +105,7 @@ class WeightsStore:
         return self._active
 
     def get(self, version: str) -> Weights:
-        """The weights of a version; raises NotFound, and Conflict for a damaged file or another encoder."""
+        """Return the weights of a version. Raises NotFound, or Conflict for a damaged file or another encoder."""
         if version == self.default.version:
             return self.default
         file = self.file(version)
@@ -115,7 +118,7 @@ class WeightsStore:
         return file.weights()
 
     def file(self, version: str) -> WeightsFile:
-        """The file of a version; raises NotFound, and Conflict for a damaged one."""
+        """Return the file of a version. Raises NotFound, or Conflict for a damaged file."""
         path = self._folder / f"{version}.json"
         if not _VERSION.fullmatch(version) or not path.is_file():
             raise not_found(Text("权重版本", "Weights version"), version, code="weights_not_found")
@@ -127,28 +130,28 @@ class WeightsStore:
             raise Conflict("weights_damaged", message) from error
         if file.version != version:
             message = Text(
-                f"权重文件 {path} 里是另一版本 {file.version}。",
-                f"The file {path} holds another version, {file.version}.",
+                f"权重文件 {path} 的内容是另一版本 {file.version}。",
+                f"The file {path} contains another version, {file.version}.",
             )
             raise Conflict("weights_damaged", message)
         return file
 
     def files(self) -> list[WeightsFile]:
-        """All versions, oldest first; raises Conflict for a damaged one."""
+        """Return all versions, oldest first. Raises Conflict for a damaged file."""
         files = [self.file(path.stem) for path in self._folder.glob("*.json")]
         return sorted(files, key=lambda file: (file.created_at, file.version))
 
     def save(self, file: WeightsFile) -> Path:
-        """Write a version; a crash leaves no half file."""
+        """Write a version atomically. Returns its path."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{file.version}.json"
         self._replace(path, file.model_dump_json(indent=1))
         return path
 
     def activate(self, version: str) -> Weights:
-        """Put a version in force. Raises Conflict for one that was not shown to be better than the present one.
+        """Activate a version. Raises Conflict if it was not shown to be better than the active one.
 
-        Going back is always possible: to the default, and to what the present version was measured against.
+        Going back needs no proof: to the default, and to the versions that the active one was compared with.
         """
         weights, present = self.get(version), self.active()
         if version not in {present.version, self.default.version} and version not in self._ancestors(present.version):
@@ -162,10 +165,10 @@ class WeightsStore:
             if measured.low <= 0:
                 interval = f"{measured.difference:+.4f} [{measured.low:+.4f}, {measured.high:+.4f}]"
                 message = Text(
-                    f"权重 {version} 没有显示出比现用的 {present.version} 更好：{measured.measure} {interval}，"
+                    f"未能证明权重 {version} 优于现用的 {present.version}：{measured.measure} {interval}，"
                     "95% 区间含 0；未启用。",
                     f"Weights {version} were not shown to be better than {present.version}: {measured.measure} "
-                    f"{interval}, the 95 % interval holds 0. Not activated.",
+                    f"{interval}, the 95 % interval includes 0. Not activated.",
                 )
                 raise Conflict("weights_not_better", message)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -173,15 +176,15 @@ class WeightsStore:
         return weights
 
     def _ancestors(self, version: str) -> set[str]:
-        """Versions that a version was measured against, and those before them, as far as their files are there."""
-        found: set[str] = set()
-        while version not in found:
-            found.add(version)
+        """Follow ``compared_with`` back from a version, as far as the files exist. Includes the version itself."""
+        ancestors: set[str] = set()
+        while version not in ancestors:
+            ancestors.add(version)
             try:
                 version = self.file(version).cross_validation.compared_with
             except (NotFound, Conflict):
                 break
-        return found
+        return ancestors
 
     def _replace(self, path: Path, text: str) -> None:
         part = self._folder / f".{path.name}-{new_id()}"

@@ -1,1 +1,1 @@
-"""Runs over many demands: started, worked off in chunks, resumed, cancelled, finished."""
+"""Match runs over many demands: start, rank in chunks, resume, cancel, finish."""

@@ -1,6 +1,6 @@
-"""Which demands a run of scope ``changed`` has to rank again; the list of any other would be the one that it has.
+"""Select the demands that a run of scope ``changed`` has to rank again.
 
-Whatever cannot be told cheaply counts as a change.
+Ranking any other demand would give the list that it already has. In doubt a demand counts as affected.
 """
 
 from collections.abc import Sequence
@@ -26,15 +26,17 @@ from matching_service.store.profiles import ProfileRow
 from matching_service.store.shortlists import DecisionRow, ListState, MatchListRow, MatchRow, MatchRunRow, RunScope
 from matching_service.store.suggestions import SuggestionRow
 
-_ROUNDING = 1e-6
-"""Scores of a pair that are nearer than this may be equal, the pair being ranked alone or among others."""
-_MADE_WITH = ("weights_version", "lexicon_version", "encoder_version", "frequencies_version", "stability", "top_k")
+_TOLERANCE = 1e-6
+"""Tolerance for comparing the score of one pair ranked alone and ranked in a batch."""
+_RUN_VERSIONS = ("weights_version", "lexicon_version", "encoder_version", "frequencies_version", "stability", "top_k")
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What changed since the last run: these demands are ranked again, all demands of these organizations, and
-    those whose list a changed profile is on, or would come onto.
+    """Ids of the records that changed since the last run.
+
+    A run ranks these demands again, all demands of these organizations, and the demands whose list contains a changed
+    profile or would contain it now.
     """
 
     profile_ids: frozenset[str]
@@ -43,8 +45,8 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A demand, how it would be ranked, and the list that it has."""
+class DemandToRank:
+    """A demand with the case and the question to rank it by, and its present list."""
 
     demand: DemandRow
     case: Case
@@ -53,11 +55,13 @@ class Asked:
 
 
 async def changed_since_last_run(session: AsyncSession, run: MatchRunRow, *, on: date) -> Changed | None:
-    """None where every demand has to be ranked: without a run before, after a change of what ranks, in a new year,
-    or where more profiles changed than can be looked at one by one.
+    """Return the records that changed since the last finished run, or None if every demand has to be ranked.
+
+    Every demand is ranked if there is no such run, if weights, lexicon, encoder, frequencies, stability or length of
+    the lists differ, in a new year, and after changes to more than ``MAX_IDS`` profiles.
     """
     last = await last_finished_run(session)
-    if last is None or any(getattr(last, name) != getattr(run, name) for name in _MADE_WITH):
+    if last is None or any(getattr(last, name) != getattr(run, name) for name in _RUN_VERSIONS):
         return None
     since = day_of(last.created_at)
     if since.year != on.year:  # the age of every work is counted in years
@@ -72,16 +76,17 @@ async def changed_since_last_run(session: AsyncSession, run: MatchRunRow, *, on:
         MatchListRow.run_id == last.id, MatchListRow.state == ListState.FAILED
     )
     demands |= set(await session.scalars(failed))
-    pairs = OutboxRow.entity.in_(("match", "suggestion"))
-    decided = select(OutboxRow.detail).where(OutboxRow.seq > last.events_as_of, pairs)
-    for detail in await session.scalars(decided):
-        if detail is None:  # written by an earlier version
+    is_about_pair = OutboxRow.entity.in_(("match", "suggestion"))
+    details = select(OutboxRow.detail).where(OutboxRow.seq > last.events_as_of, is_about_pair)
+    for detail in await session.scalars(details):
+        if detail is None:  # an event written by an earlier version
             return None
         demands.add(detail["demand_id"])
-    for batch in id_batches(demands):  # a decision, and the end of a demand, are another record for all other demands
+    # A decision, a suggestion or the end of a demand changes the track record of its profiles for all other demands.
+    for batch in id_batches(demands):
         for table in (DecisionRow, SuggestionRow):
-            served = select(table.profile_id).where(table.demand_id.in_(batch))
-            profiles |= set(await session.scalars(served))
+            related = select(table.profile_id).where(table.demand_id.in_(batch))
+            profiles |= set(await session.scalars(related))
     if since != on:
         profiles |= set(await session.scalars(_date_reached(since, on)))
     if len(profiles) > MAX_IDS:
@@ -90,32 +95,42 @@ async def changed_since_last_run(session: AsyncSession, run: MatchRunRow, *, on:
 
 
 async def affected_demands(
-    engine: Engine, asked: Sequence[Asked], changed: Changed, view: View, *, top_k: int
+    engine: Engine, demands: Sequence[DemandToRank], changed: Changed, view: View, *, top_k: int
 ) -> set[str]:
-    """Ids of those demands whose list might be another now."""
-    affected = {one.demand.id for one in asked if _is_affected_itself(one, changed)}
-    others = [(one, one.previous) for one in asked if one.previous is not None and one.demand.id not in affected]
+    """Return the ids of the demands whose list may differ now.
+
+    Demands that are not affected by themselves are ranked against the changed profiles alone, to see whether the best
+    of these would enter the list.
+    """
+    affected = {to_rank.demand.id for to_rank in demands if _is_affected_itself(to_rank, changed)}
+    others = [
+        (to_rank, to_rank.previous)
+        for to_rank in demands
+        if to_rank.previous is not None and to_rank.demand.id not in affected
+    ]
     if not others or not changed.profile_ids:
         return affected
-    found = await rank_many(engine, [_best_of(changed.profile_ids, one.question) for one, _ in others], view)
+    questions = [_best_of(changed.profile_ids, to_rank.question) for to_rank, _ in others]
+    outcomes = await rank_many(engine, questions, view)
     async with engine.database.reading() as session:
-        last = await _last_places(session, [previous.id for _, previous in others], top_k)
+        last = await _last_matches(session, [previous.id for _, previous in others], top_k)
     return affected | {
-        one.demand.id
-        for (one, previous), listed in zip(others, found, strict=True)
-        if isinstance(listed, Exception) or _would_come_in(listed, last.get(previous.id))
+        to_rank.demand.id
+        for (to_rank, previous), entries in zip(others, outcomes, strict=True)
+        if isinstance(entries, Exception) or _would_enter(entries, last.get(previous.id))
     }
 
 
-def _is_affected_itself(one: Asked, changed: Changed) -> bool:
+def _is_affected_itself(to_rank: DemandToRank, changed: Changed) -> bool:
+    previous = to_rank.previous
     return (
-        one.previous is None
-        or one.previous.run.scope == RunScope.DEMAND  # asked for with conditions of its own
-        or one.demand.id in changed.demand_ids
-        or one.demand.organization_id in changed.organization_ids
-        or len(one.previous.ranks) < one.previous.n_matches  # somebody was deleted
-        or not changed.profile_ids.isdisjoint(one.previous.ranks)
-        or not changed.profile_ids.isdisjoint(one.question.pinned)  # listed whatever its score, when it may be
+        previous is None
+        or previous.run.scope == RunScope.DEMAND  # requested by hand, with conditions of its own
+        or to_rank.demand.id in changed.demand_ids
+        or to_rank.demand.organization_id in changed.organization_ids
+        or len(previous.ranks) < previous.n_matches  # a profile on the list was deleted
+        or not changed.profile_ids.isdisjoint(previous.ranks)
+        or not changed.profile_ids.isdisjoint(to_rank.question.pinned)  # pinned profiles enter with any score
     )
 
 
@@ -123,29 +138,33 @@ def _best_of(profile_ids: frozenset[str], question: Question) -> Question:
     return replace(question, filters=replace(question.filters, candidates=profile_ids), top_k=1, explain=False)
 
 
-def _would_come_in(listed: Sequence[ListEntry], last: MatchRow | None) -> bool:
-    """Whether the best of the changed profiles, none of whom is on the list, comes before its last place.
+def _would_enter(entries: Sequence[ListEntry], last: MatchRow | None) -> bool:
+    """Whether the best changed profile would rank before the last match of the list.
 
-    last : None where the list is not full.
+    entries : the best changed profile, if any. None of the changed profiles is on the list yet.
+    last : None if the list is not full.
     """
-    if not listed or listed[0].ranked.score <= 0:
+    if not entries or entries[0].ranked.score <= 0:
         return False
     if last is None:
         return True
-    best, n_missing = listed[0].ranked, len(last.explanation["missing_must_have"])
+    best, n_missing = entries[0].ranked, len(last.explanation["missing_must_have"])
     if len(best.missing_must_have) != n_missing:
         return len(best.missing_must_have) < n_missing
-    return best.score >= last.score - _ROUNDING
+    return best.score >= last.score - _TOLERANCE
 
 
-async def _last_places(session: AsyncSession, list_ids: Sequence[str], top_k: int) -> dict[str, MatchRow]:
-    """The match that a newcomer would have to beat, of each full list; whoever is pinned below does not count."""
+async def _last_matches(session: AsyncSession, list_ids: Sequence[str], top_k: int) -> dict[str, MatchRow]:
+    """Return, by list id, the match at rank ``top_k`` of each full list: a new entry has to beat it.
+
+    Pinned profiles may stand below that rank; they do not matter here.
+    """
     statement = select(MatchRow).where(MatchRow.list_id.in_(list_ids), MatchRow.rank == top_k)
     return {match.list_id: match for match in await session.scalars(statement)}
 
 
 def _date_reached(since: date, on: date) -> Select[str]:
-    """Profiles for whom a day came, after the one and up to the other, from which their dates count otherwise."""
+    """Select the profiles whose availability counts differently on ``on`` than on ``since``."""
     return select(ProfileRow.id).where(
         or_(
             and_(ProfileRow.available_from > since, ProfileRow.available_from <= on),

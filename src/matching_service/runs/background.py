@@ -1,4 +1,4 @@
-"""Runs that the server works off beside its requests."""
+"""Runs that the server completes in the background."""
 
 import asyncio
 import logging
@@ -10,20 +10,23 @@ logger = logging.getLogger(__name__)
 
 
 class BackgroundRuns:
-    """Holds the tasks of runs that were started over HTTP, until they end or the server stops."""
+    """Holds the tasks of runs started over HTTP until they end or the server stops."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def work_off(self, run_id: str, *, patience_s: float) -> None:
-        """Begin in the background. A coroutine, because Starlette calls a plain function in a thread."""
+        """Start working on a run in the background.
+
+        A coroutine, because Starlette would call a plain function in a thread, outside the event loop.
+        """
         task = asyncio.create_task(self._work_off(run_id, patience_s=patience_s))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Stop all of them; each can be resumed later."""
+        """Stop all runs. Each can be resumed later."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

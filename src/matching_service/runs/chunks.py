@@ -1,4 +1,4 @@
-"""One chunk of a run: its demands chosen, ranked, compared with their lists before, and stored in one transaction."""
+"""Rank the demands of a run chunk by chunk, and store the lists of each chunk in one transaction."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from matching_service.matching.engine import Engine, View
 from matching_service.matching.questions import demand_questions
 from matching_service.matching.ranking import Question, rank_many
 from matching_service.runs import queries
-from matching_service.runs.affected import Asked, Changed, affected_demands
+from matching_service.runs.affected import Changed, DemandToRank, affected_demands
 from matching_service.shortlists import queries as shortlist_queries
 from matching_service.shortlists.causes import changes_of, is_demand_changed
 from matching_service.shortlists.lists import ListEntry, NewList, store_lists
@@ -28,13 +28,16 @@ logger = logging.getLogger(__name__)
 _ATTEMPTS = 3
 Progress = Callable[[int], None]
 RankMany = Callable[[Engine, Sequence[Question], View], Awaitable[list[list[ListEntry] | Exception]]]
-_MADE_WITH = ("weights_version", "lexicon_version", "encoder_version")
+_SCORE_VERSIONS = ("weights_version", "lexicon_version", "encoder_version")
+"""Columns of a run that must be equal for its scores to be comparable with those of another run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What all chunks of a run share. ``changed``: None where every demand is ranked.
-    ``rank``: ``rank_many`` or what does the same in other processes.
+class RunContext:
+    """Everything that the chunks of a run share.
+
+    changed : None if every demand is ranked.
+    rank : ``rank_many``, or an equivalent that ranks in other processes.
     """
 
     engine: Engine
@@ -44,17 +47,18 @@ class Work:
     rank: RankMany = rank_many
 
 
-async def rank_chunks(work: Work, chunks: Sequence[Sequence[str]], on_progress: Progress) -> None:
-    """Rank and store demands chunk by chunk, for as long as the run is running; each is ranked while the one before it
-    is stored.
+async def rank_chunks(context: RunContext, chunks: Sequence[Sequence[str]], on_progress: Progress) -> None:
+    """Rank and store demands chunk by chunk. Stops early if the run is no longer in state ``running``.
+
+    Each chunk is ranked while the previous one is being stored.
     """
-    started, ranking = perf_counter(), _begin(work, chunks[:1])
+    started, ranking = perf_counter(), _start_ranking(context, chunks[:1])
     try:
-        for place, chunk in enumerate(chunks, start=1):
-            assert ranking is not None  # noqa: S101  # begun for every chunk
+        for n_started, chunk in enumerate(chunks, start=1):
+            assert ranking is not None  # noqa: S101  # started for every chunk
             lists = await ranking
-            ranking = _begin(work, chunks[place : place + 1])
-            state = await _store_chunk(work, chunk, lists, started)
+            ranking = _start_ranking(context, chunks[n_started : n_started + 1])
+            state = await _store_chunk(context, chunk, lists, started)
             if state != RunState.RUNNING:
                 return
             on_progress(len(chunk))
@@ -62,22 +66,22 @@ async def rank_chunks(work: Work, chunks: Sequence[Sequence[str]], on_progress: 
     finally:
         if ranking is not None:
             ranking.cancel()
-            await asyncio.gather(ranking, return_exceptions=True)  # nobody wants its outcome any more
+            await asyncio.gather(ranking, return_exceptions=True)  # the outcome is not needed any more
 
 
-def _begin(work: Work, chunks: Sequence[Sequence[str]]) -> "asyncio.Task[list[NewList]] | None":
-    return asyncio.create_task(_new_lists(work, chunks[0])) if chunks else None
+def _start_ranking(context: RunContext, chunks: Sequence[Sequence[str]]) -> "asyncio.Task[list[NewList]] | None":
+    return asyncio.create_task(_new_lists(context, chunks[0])) if chunks else None
 
 
-async def _store_chunk(work: Work, demand_ids: Sequence[str], lists: Sequence[NewList], started: float) -> str:
-    """Store lists; returns the state in which the run was found.
+async def _store_chunk(context: RunContext, demand_ids: Sequence[str], lists: Sequence[NewList], started: float) -> str:
+    """Store the lists of a chunk if the run is still running. Returns the state of the run.
 
-    Ranked and tried again when a profile was deleted, or another process stored the same list, since they were ranked.
+    Ranks again and retries on Conflict: since the ranking, a profile was deleted or another process stored a list.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            async with work.engine.database.transaction() as session:
-                run = await queries.get_run(session, work.run.id, for_update=True)
+            async with context.engine.database.transaction() as session:
+                run = await queries.get_run(session, context.run.id, for_update=True)
                 if run.state == RunState.RUNNING:
                     await store_lists(session, run, lists)
                     run.worked_s += perf_counter() - started
@@ -86,8 +90,8 @@ async def _store_chunk(work: Work, demand_ids: Sequence[str], lists: Sequence[Ne
         except Conflict:
             if attempt == _ATTEMPTS:
                 raise
-            logger.warning("match_run_chunk_repeated", extra={"run_id": work.run.id, "attempt": attempt})
-            lists = await _new_lists(work, demand_ids)
+            logger.warning("match_run_chunk_repeated", extra={"run_id": context.run.id, "attempt": attempt})
+            lists = await _new_lists(context, demand_ids)
         else:
             for new in lists:
                 RUN_DEMANDS.labels(new.state).inc()
@@ -95,60 +99,66 @@ async def _store_chunk(work: Work, demand_ids: Sequence[str], lists: Sequence[Ne
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-async def _new_lists(work: Work, demand_ids: Sequence[str]) -> list[NewList]:
-    """The lists of those demands that have none in the run yet. Some twenty queries, whatever their number."""
-    engine, run = work.engine, work.run
+async def _new_lists(context: RunContext, demand_ids: Sequence[str]) -> list[NewList]:
+    """Make the lists of the demands that have none in this run yet. About twenty queries per chunk of any size."""
+    engine, run = context.engine, context.run
     async with engine.database.reading() as session:
         done = await queries.ranked_demand_ids(session, run.id)
         demands = list((await get_by_ids(session, DemandRow, (i for i in demand_ids if i not in done))).values())
         questions = await demand_questions(session, demands, engine.standings, top_k=run.top_k)
         previous = await shortlist_queries.previous_lists(session, [demand.id for demand in demands])
-        asked = [
-            Asked(demand, case, question, previous.get(demand.id))
+        all_demands = [
+            DemandToRank(demand, case, question, previous.get(demand.id))
             for demand, (case, question) in zip(demands, questions, strict=True)
         ]
-        steadied = await _steadied(session, run, asked)
-    if work.changed is not None:
-        affected = await affected_demands(engine, asked, work.changed, work.view, top_k=run.top_k)
-        steadied = [one for one in steadied if one.demand.id in affected]
+        to_rank = await _with_stability(session, run, all_demands)
+    if context.changed is not None:
+        affected = await affected_demands(engine, all_demands, context.changed, context.view, top_k=run.top_k)
+        to_rank = [each for each in to_rank if each.demand.id in affected]
     started = perf_counter()
-    outcomes = await work.rank(engine, [one.question for one in steadied], work.view)
-    took_ms = (perf_counter() - started) * 1e3 / max(1, len(steadied))
-    ranked = dict(zip((one.demand.id for one in steadied), outcomes, strict=True))
+    outcomes = await context.rank(engine, [each.question for each in to_rank], context.view)
+    took_ms = (perf_counter() - started) * 1e3 / max(1, len(to_rank))
+    ranked = dict(zip((each.demand.id for each in to_rank), outcomes, strict=True))
     async with engine.database.reading() as session:
-        compared = [(one.case, one.previous, ranked[one.demand.id]) for one in steadied]
-        changes = await changes_of(session, run, compared, index_as_of=work.view.snapshot.as_of)
+        results = [(each.case, each.previous, ranked[each.demand.id]) for each in to_rank]
+        changes = await changes_of(session, run, results, index_as_of=context.view.snapshot.as_of)
     return [
         NewList(
-            one.demand.id,
-            ranked.get(one.demand.id),
-            one.previous.id if one.previous is not None else None,
-            changes.get(one.demand.id),
-            took_ms if one.demand.id in ranked else None,
+            each.demand.id,
+            ranked.get(each.demand.id),
+            each.previous.id if each.previous is not None else None,
+            changes.get(each.demand.id),
+            took_ms if each.demand.id in ranked else None,
         )
-        for one in asked
+        for each in all_demands
     ]
 
 
-async def _steadied(session: AsyncSession, run: MatchRunRow, asked: Sequence[Asked]) -> list[Asked]:
-    """With the scores of the lists before, where these measured the same thing in the same way."""
+async def _with_stability(
+    session: AsyncSession, run: MatchRunRow, demands: Sequence[DemandToRank]
+) -> list[DemandToRank]:
+    """Add the previous scores to the questions of demands whose old and new scores are comparable.
+
+    They are comparable if the previous list came from a run over many demands with the same weights, lexicon and
+    encoder, and the demand has not changed since.
+    """
     comparable = {
-        one.demand.id: one.previous
-        for one in asked
-        if one.previous is not None
-        and one.previous.run.scope != RunScope.DEMAND
-        and all(getattr(one.previous.run, name) == getattr(run, name) for name in _MADE_WITH)
+        each.demand.id: each.previous
+        for each in demands
+        if each.previous is not None
+        and each.previous.run.scope != RunScope.DEMAND
+        and all(getattr(each.previous.run, name) == getattr(run, name) for name in _SCORE_VERSIONS)
     }
     if not run.stability or not comparable:
-        return list(asked)
-    since = min(before.run.events_as_of for before in comparable.values())
+        return list(demands)
+    since = min(previous.run.events_as_of for previous in comparable.values())
     events = await events_about(session, since, entity="demand", ids=comparable)
 
-    def steadied(one: Asked) -> Asked:
-        before = comparable.get(one.demand.id)
-        if before is None or is_demand_changed(events.get(one.demand.id, ()), after=before.run.events_as_of):
-            return one
-        steady = replace(one.question.circumstances, listed=before.scores, stability=run.stability or 0.0)
-        return replace(one, question=replace(one.question, circumstances=steady))
+    def with_stability(each: DemandToRank) -> DemandToRank:
+        previous = comparable.get(each.demand.id)
+        if previous is None or is_demand_changed(events.get(each.demand.id, ()), after=previous.run.events_as_of):
+            return each
+        circumstances = replace(each.question.circumstances, listed=previous.scores, stability=run.stability or 0.0)
+        return replace(each, question=replace(each.question, circumstances=circumstances))
 
-    return [steadied(one) for one in asked]
+    return [with_stability(each) for each in demands]

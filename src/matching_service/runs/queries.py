@@ -1,4 +1,4 @@
-"""Reading runs."""
+"""Queries for match runs."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from matching_service.store.shortlists import NIGHT_SCOPES, ListState, MatchList
 
 @dataclass(frozen=True, slots=True)
 class ClusterChanges:
-    """What a run changed in one industry cluster: demands whose list changed, and profiles on those lists."""
+    """Changes in one industry cluster: the number of demands with a changed list, and of entries that changed."""
 
     cluster: str | None
     n_demands: int
@@ -24,38 +24,38 @@ class ClusterChanges:
 
 
 async def get_run(session: AsyncSession, run_id: str, *, for_update: bool = False) -> MatchRunRow:
-    """The row, with ``for_update`` locked to the end of the transaction; raises NotFound."""
+    """Return the run. ``for_update`` locks the row until the transaction ends. Raises NotFound."""
     if (row := await get_row(session, MatchRunRow, run_id, for_update=for_update)) is None:
         raise not_found(Text("匹配任务", "Match run"), run_id, code="match_run_not_found")
     return row
 
 
 async def running_run(session: AsyncSession) -> MatchRunRow | None:
-    """The run over many demands that has not ended, if there is one."""
+    """Return the run over many demands that is still running, if any."""
     statement = select(MatchRunRow).where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == RunState.RUNNING)
     return await session.scalar(statement.order_by(MatchRunRow.id).limit(1))
 
 
 async def last_finished_run(session: AsyncSession) -> MatchRunRow | None:
-    """The newest run over many demands whose lists are visible, if there is one."""
+    """Return the newest finished run over many demands, if any."""
     statement = select(MatchRunRow).where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == RunState.FINISHED)
     return await session.scalar(statement.order_by(MatchRunRow.id.desc()).limit(1))
 
 
 async def list_changed_lists(session: AsyncSession, run_id: str, page: PageRequest) -> Page[MatchListRow]:
-    """The lists of a run that are not what they were before."""
+    """Return the lists of a run that differ from the previous ones."""
     statement = select(MatchListRow).where(MatchListRow.run_id == run_id, MatchListRow.changes.is_not(None))
     return await get_page(session, statement, MatchListRow, page)
 
 
 async def list_failed_lists(session: AsyncSession, run_id: str, page: PageRequest) -> Page[MatchListRow]:
-    """The demands of a run that could not be ranked, with their errors."""
+    """Return the failed lists of a run, with their errors."""
     statement = select(MatchListRow).where(MatchListRow.run_id == run_id, MatchListRow.state == ListState.FAILED)
     return await get_page(session, statement, MatchListRow, page)
 
 
 async def changes_by_cluster(session: AsyncSession, run_id: str) -> list[ClusterChanges]:
-    """How much a run changed, per industry cluster, by its name; demands without one come last. One query."""
+    """Return the changes of a run per industry cluster, ordered by name, demands without one last. One query."""
     statement = (
         select(
             DemandRow.cluster,
@@ -66,10 +66,10 @@ async def changes_by_cluster(session: AsyncSession, run_id: str) -> list[Cluster
         .where(MatchListRow.run_id == run_id, MatchListRow.changes.is_not(None))
         .group_by(DemandRow.cluster)
     )
-    found = [ClusterChanges(*row) for row in await session.execute(statement)]
-    return sorted(found, key=lambda one: (one.cluster is None, one.cluster or ""))
+    clusters = [ClusterChanges(*row) for row in await session.execute(statement)]
+    return sorted(clusters, key=lambda changes: (changes.cluster is None, changes.cluster or ""))
 
 
 async def ranked_demand_ids(session: AsyncSession, run_id: str) -> set[str]:
-    """Demands that have a list in the run already."""
+    """Return the ids of the demands that already have a list in the run."""
     return set(await session.scalars(select(MatchListRow.demand_id).where(MatchListRow.run_id == run_id)))

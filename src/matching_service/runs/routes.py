@@ -1,4 +1,4 @@
-"""HTTP doors of match runs."""
+"""HTTP routes of match runs."""
 
 from typing import Annotated
 
@@ -37,27 +37,26 @@ async def start_run(
     tasks: BackgroundTasks,
     background: BackgroundRunsDep,
 ) -> Run:
-    """Re-rank open demands in the background, all or those that something changed for.
+    """Start a run in the background that re-ranks all open demands, or only those affected by changes.
 
-    `Location` tells where to read progress. Its lists become visible together, when it is finished.
+    `Location` is the address of its progress. All its lists become visible together when the run finishes.
     """
     run = await runs.start_run(engine, session, principal, scope=RunScope(body.scope))
-    tasks.add_task(
-        background.work_off, run.id, patience_s=runs.START_PATIENCE_S
-    )  # after the response, so after the commit
+    # A background task starts after the response, and so after the commit.
+    tasks.add_task(background.work_off, run.id, patience_s=runs.START_PATIENCE_S)
     response.headers["Location"] = f"/v1/match-runs/{run.id}"
     return await runs.describe_run(engine.database, run)
 
 
 @router.get("/match-runs/{run_id}", dependencies=[CanReadRuns], responses=problem_responses(404))
 async def read_run(run_id: str, session: ReadSession, database: DatabaseDep) -> Run:
-    """State and progress of a run, and how long it will still take at its pace so far."""
+    """Read the state and progress of a run, with an estimate of the remaining time."""
     return await runs.describe_run(database, await queries.get_run(session, run_id))
 
 
 @router.post("/match-runs/{run_id}/cancel", dependencies=[Idempotent], responses=problem_responses(404, 409))
 async def cancel_run(run_id: str, session: WriteSession, principal: CanStart) -> Run:
-    """Stop a run; its lists never become visible."""
+    """Cancel a run. Its lists never become visible."""
     return Run.model_validate(await runs.cancel_run(session, run_id, principal))
 
 
@@ -72,7 +71,7 @@ async def resume_run(
     tasks: BackgroundTasks,
     background: BackgroundRunsDep,
 ) -> Run:
-    """Complete a run whose process is gone (`is_interrupted`), in the background."""
+    """Complete an interrupted run in the background. `is_interrupted` shows that its process is gone."""
     run = await runs.resume_run(database, session, run_id, principal)
     tasks.add_task(background.work_off, run.id, patience_s=runs.RESUME_PATIENCE_S)
     return Run.model_validate(run)
@@ -80,14 +79,14 @@ async def resume_run(
 
 @router.get("/match-runs/{run_id}/changes", dependencies=[CanReadRuns], responses=problem_responses(404))
 async def read_changes(run_id: str, session: ReadSession, page: PageDep) -> ListAnswer[DemandChanges]:
-    """What came in, went out, or moved by at least three places, and why, per demand whose list changed."""
-    found = await runs.changes_of_run(session, run_id, page)
-    return ListAnswer(items=list(found.items), next_cursor=found.next_cursor)
+    """List the changed demands of a run: which profiles entered, left, or moved by at least three ranks, and why."""
+    changes = await runs.changes_of_run(session, run_id, page)
+    return ListAnswer(items=list(changes.items), next_cursor=changes.next_cursor)
 
 
 @router.get("/match-runs/{run_id}/failures", dependencies=[CanReadRuns], responses=problem_responses(404))
 async def read_failures(run_id: str, session: ReadSession, page: PageDep) -> ListAnswer[FailedDemand]:
-    """The demands that could not be ranked, each with its error; they keep the list that they had."""
+    """List the demands that could not be ranked, each with its error. They keep their previous list."""
     await queries.get_run(session, run_id)
-    found = await queries.list_failed_lists(session, run_id, page)
-    return ListAnswer(items=[FailedDemand.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+    lists = await queries.list_failed_lists(session, run_id, page)
+    return ListAnswer(items=[FailedDemand.model_validate(row) for row in lists.items], next_cursor=lists.next_cursor)

@@ -1,4 +1,4 @@
-"""Bodies and answers of match runs."""
+"""Request and response bodies of match runs."""
 
 from datetime import datetime
 from typing import Literal
@@ -16,28 +16,28 @@ class RunBody(Body):
 
     scope: Literal["open", "changed"] = Field(
         default="open",
-        description="open: all open demands. changed: those that changed since the last run, or whose list would be "
-        "another because of a profile that did; the others keep theirs.",
+        description="open: rank all open demands. changed: rank only demands that changed since the last run, or whose "
+        "list would differ because profiles changed; the others keep their list.",
     )
 
 
 class Run(Answer):
     id: str
-    scope: str = Field(description="open, changed, or demand: one list that was asked for by hand.")
+    scope: str = Field(description="open, changed, or demand (one list, requested by hand).")
     state: str = Field(description="running, finished, cancelled or failed.")
     created_at: datetime
     finished_at: datetime | None
-    heartbeat_at: datetime | None = Field(description="When it last stored lists.")
+    heartbeat_at: datetime | None = Field(description="The last time that lists were stored.")
     is_interrupted: bool = Field(
-        default=False, description="It is running, but the process that ranked is gone: resume or cancel it."
+        default=False, description="The run has not ended, but its process is gone: resume or cancel it."
     )
     remaining_s: float | None = Field(
-        default=None, description="Estimated by its pace so far; null while nothing is known, and when it has ended."
+        default=None, description="Estimate from the pace so far; null before the first chunk and after the end."
     )
     estimated_finish_at: datetime | None = None
     n_demands: int
-    n_done: int = Field(description="Demands that were ranked.")
-    n_kept: int = Field(description="Demands that keep their list, because nothing that concerns them changed.")
+    n_done: int = Field(description="Number of demands ranked.")
+    n_kept: int = Field(description="Number of demands that keep their list because no change affects it.")
     n_failed: int
     top_k: int
     index_version: str
@@ -45,7 +45,7 @@ class Run(Answer):
     lexicon_version: str
     encoder_version: str
     weights_version: str
-    frequencies_version: str | None = Field(description="Names the word counts that rarity rests on.")
+    frequencies_version: str | None = Field(description="Version of the document frequencies.")
     stability: float | None
 
 

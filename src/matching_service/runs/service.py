@@ -1,7 +1,7 @@
-"""The life of a match run over many demands: started, worked off in chunks, cancelled, resumed, finished, reported.
+"""The life of a match run over many demands: start, rank in chunks, cancel, resume, finish, report.
 
-While a process works a run off it holds a lock that dies with it. So a run that is ``running`` without an owner was
-broken off, and whoever gets the lock may complete it.
+A process that works on a run owns a lock, which is released when the process dies. So a run in state ``running`` whose
+lock is free was interrupted, and the next process that gets the lock may complete it.
 """
 
 import logging
@@ -24,7 +24,7 @@ from matching_service.matching.ranking import rank_many
 from matching_service.matching.schemas import DEFAULT_TOP_K
 from matching_service.runs import queries
 from matching_service.runs.affected import changed_since_last_run
-from matching_service.runs.chunks import Progress, RankMany, Work, rank_chunks
+from matching_service.runs.chunks import Progress, RankMany, RunContext, rank_chunks
 from matching_service.runs.schemas import Run
 from matching_service.shortlists import queries as shortlist_queries
 from matching_service.shortlists.changes import profile_ids_of, read_changes
@@ -41,23 +41,27 @@ DEMANDS_PER_CHUNK = 50
 _LOCK = "run"
 _START_LOCK = 0x7374617274  # any constant; the ASCII codes of "start"
 START_PATIENCE_S = math.inf
-"""A new run waits for the process of an earlier one that was cancelled and ends its last chunk."""
+"""A new run waits until the process of a cancelled run has finished its last chunk."""
 RESUME_PATIENCE_S = 1.0
-"""Who resumes a run does not wait for its owner. But who only looks whether it has one holds the lock for a moment."""
-_UNOWNED = timedelta(seconds=10)
-"""A run that is being started has no owner yet for a moment."""
+"""A resumed run does not wait for another owner, only for ``is_owned`` calls, which hold the lock for a moment."""
+_GRACE = timedelta(seconds=10)
+"""A run that was started just now may not have its lock yet; for this time it does not count as interrupted."""
 
-_FIXED = ("lexicon_version", "encoder_version", "frequencies_version")
+_FIXED_COLUMNS = ("lexicon_version", "encoder_version", "frequencies_version")
+"""Columns that must be equal for all lists of a run."""
 
 
 async def start_run(
     engine: Engine, session: AsyncSession, actor: Principal, *, scope: RunScope = RunScope.OPEN
 ) -> MatchRunRow:
-    """Begin a run over all open demands, or those that changed; raises Conflict naming the one that has not ended."""
+    """Start a run over all open demands, or over those affected by changes.
+
+    Raises Conflict, naming the other run, if one is still running.
+    """
     async with engine.database.reading() as reading:
-        events_as_of = await last_seq(reading)  # before all else: what comes later may or may not be seen by the run
+        events_as_of = await last_seq(reading)  # read first, so that the run has seen at least these events
     view = await engine.view()
-    await engine.database.lock(session, _START_LOCK)  # of two starts at once, the second sees the first
+    await engine.database.lock(session, _START_LOCK)  # when two starts race, the second one sees the first run
     if (running := await queries.running_run(session)) is not None:
         raise _in_progress(running.id, is_alive=await is_owned(engine.database, _LOCK))
     n_demands = len(await open_demand_ids(session))
@@ -77,7 +81,10 @@ async def start_run(
 
 
 async def cancel_run(session: AsyncSession, run_id: str, actor: Principal) -> MatchRunRow:
-    """Stop a run after its present chunk; its lists never become visible. Raises NotFound, Conflict."""
+    """Cancel a run; its process stops after the present chunk. Its lists never become visible.
+
+    Raises NotFound, or Conflict if the run is not running.
+    """
     run = await queries.get_run(session, run_id, for_update=True)
     _check_running(run)
     run.state, run.finished_at = RunState.CANCELLED, now()
@@ -86,7 +93,10 @@ async def cancel_run(session: AsyncSession, run_id: str, actor: Principal) -> Ma
 
 
 async def resume_run(database: Database, session: AsyncSession, run_id: str, actor: Principal) -> MatchRunRow:
-    """Check that a run was broken off, before ``work_off`` completes it. Raises NotFound, Conflict."""
+    """Check that a run was interrupted; ``work_off`` then completes it.
+
+    Raises NotFound, or Conflict if the run is not running or a process still works on it.
+    """
     run = await queries.get_run(session, run_id, for_update=True)
     _check_running(run)
     if await is_owned(database, _LOCK):
@@ -96,7 +106,7 @@ async def resume_run(database: Database, session: AsyncSession, run_id: str, act
 
 
 async def describe_run(database: Database, run: MatchRunRow) -> Run:
-    """The run with what is not stored: whether anybody works on it, and how long it will take at its pace so far."""
+    """Return the run with computed fields: whether it was interrupted, and estimates from its pace so far."""
     answer = Run.model_validate(run)
     if run.state != RunState.RUNNING:
         return answer
@@ -118,20 +128,20 @@ async def work_off(
     patience_s: float,
     rank: RankMany = rank_many,
 ) -> MatchRunRow:
-    """Rank the demands of a run that have no list in it yet, one transaction per chunk, and finish it.
+    """Rank the demands that have no list in the run yet, one transaction per chunk, and finish the run.
 
-    Calling it again after a crash completes the run. Ends early, without finishing, when the run is cancelled. A run
-    that meets an error is failed, so that it does not bar the way of the next one.
-    patience_s : how long to wait while another process holds the lock; then raises Conflict.
+    Calling it again after a crash completes the run. If the run is cancelled meanwhile, it stops without finishing.
+    On an error the run becomes ``failed``, because a run left ``running`` would block the next one.
+    patience_s : how long to wait for the lock while another process holds it. Raises Conflict after that.
     """
-    async with owning(engine.database, _LOCK, patience_s=patience_s) as is_mine:
-        if not is_mine:
+    async with owning(engine.database, _LOCK, patience_s=patience_s) as is_owner:
+        if not is_owner:
             raise _in_progress(run_id, is_alive=True)
         try:
-            work, n_done, remaining = await _take_up(engine, run_id)
-            work = replace(work, rank=rank)
+            context, n_done, remaining = await _prepare(engine, run_id)
+            context = replace(context, rank=rank)
             on_progress(n_done)
-            await rank_chunks(work, list(in_parts(remaining, size=DEMANDS_PER_CHUNK)), on_progress)
+            await rank_chunks(context, list(in_parts(remaining, size=DEMANDS_PER_CHUNK)), on_progress)
             return await _finish(engine, run_id)
         except Exception:
             await _fail(engine, run_id)
@@ -139,7 +149,7 @@ async def work_off(
 
 
 async def changes_of_run(session: AsyncSession, run_id: str, page: PageRequest) -> Page[DemandChanges]:
-    """What changed for each demand since its list before, and why; demands whose list is the same are left out."""
+    """Return the changes and causes of each changed list of a run. Unchanged lists are left out. Raises NotFound."""
     await queries.get_run(session, run_id)
     lists = await queries.list_changed_lists(session, run_id, page)
     stored = [(row.demand_id, row.changes or {}) for row in lists.items]
@@ -149,37 +159,38 @@ async def changes_of_run(session: AsyncSession, run_id: str, page: PageRequest) 
     return Page([read_changes(demand_id, changes, names) for demand_id, changes in stored], lists.next_cursor)
 
 
-async def _take_up(engine: Engine, run_id: str) -> tuple[Work, int, Sequence[str]]:
-    """What is left to do of a run: how many demands are done, and the others.
+async def _prepare(engine: Engine, run_id: str) -> tuple[RunContext, int, Sequence[str]]:
+    """Return the context of a run, the number of demands already done, and the ids of the remaining demands.
 
-    It keeps the weights that it was started with; raises NotFound or Conflict when they are gone. It is ranked with one
-    lexicon, encoder and count of words: where one of them is another since it was broken off, it begins anew.
+    The run keeps the weights that it was started with. Raises NotFound or Conflict if these no longer exist. If the
+    lexicon, the encoder or the document frequencies changed since an interruption, the stored lists are deleted and
+    the run starts from the beginning: all its lists must use the same versions.
     """
     async with engine.database.reading() as session:
         run = await queries.get_run(session, run_id)
-    # Words are counted anew for a run over all demands alone: a new count changes every list a little.
+    # Only a run over all demands recomputes the document frequencies, because that changes every list a little.
     is_new = run.frequencies_version is None
     await (engine.refresh() if is_new and run.scope == RunScope.OPEN else engine.complete())
     view = await engine.view()
     async with engine.database.transaction() as session:
         run = await queries.get_run(session, run_id, for_update=True)
-        if run.state != RunState.RUNNING:  # cancelled, or completed by another process, while this one waited
-            return Work(engine, run, view, None), 0, []
+        if run.state != RunState.RUNNING:  # cancelled or completed while this process waited for the lock
+            return RunContext(engine, run, view, None), 0, []
         view = replace(view, weights=engine.weights.get(run.weights_version))
-        made = asdict(view.made_with(engine.encoder)) | {"frequencies_version": view.frequencies_version}
-        if any(getattr(run, name) != made[name] for name in _FIXED):
+        versions = asdict(view.made_with(engine.encoder)) | {"frequencies_version": view.frequencies_version}
+        if any(getattr(run, name) != versions[name] for name in _FIXED_COLUMNS):
             if not is_new:
                 logger.warning("match_run_begun_anew", extra={"run_id": run_id})
             await session.execute(delete(MatchListRow).where(MatchListRow.run_id == run_id))
             run.n_done, run.n_kept, run.n_failed, run.worked_s = 0, 0, 0, 0.0
-            for name, value in made.items():
+            for name, value in versions.items():
                 setattr(run, name, value)
         done = await queries.ranked_demand_ids(session, run_id)
         remaining = [demand_id for demand_id in await open_demand_ids(session) if demand_id not in done]
         run.n_demands = len(done) + len(remaining)
         run.heartbeat_at = now()
         changed = await changed_since_last_run(session, run, on=today()) if run.scope == RunScope.CHANGED else None
-    return Work(engine, run, view, changed), len(done), remaining
+    return RunContext(engine, run, view, changed), len(done), remaining
 
 
 async def _fail(engine: Engine, run_id: str) -> None:
@@ -190,7 +201,7 @@ async def _fail(engine: Engine, run_id: str) -> None:
 
 
 async def _finish(engine: Engine, run_id: str) -> MatchRunRow:
-    """Make all lists of the run visible at once."""
+    """Finish the run, which makes all its lists visible at once, unless it was cancelled."""
     async with engine.database.transaction() as session:
         run = await queries.get_run(session, run_id, for_update=True)
         if run.state == RunState.RUNNING:
@@ -209,8 +220,8 @@ async def _finish(engine: Engine, run_id: str) -> MatchRunRow:
 
 
 async def _is_interrupted(database: Database, run: MatchRunRow) -> bool:
-    is_young = now() - (run.heartbeat_at or run.created_at) < _UNOWNED
-    return not is_young and not await is_owned(database, _LOCK)
+    is_fresh = now() - (run.heartbeat_at or run.created_at) < _GRACE
+    return not is_fresh and not await is_owned(database, _LOCK)
 
 
 def _check_running(run: MatchRunRow) -> None:
@@ -231,7 +242,7 @@ def _in_progress(run_id: str, *, is_alive: bool) -> Conflict:
         message = Text(
             f"匹配任务 {run_id} 已中断；请续跑（matching-service rerank --resume，"
             f"或 POST /v1/match-runs/{run_id}/resume），或取消（POST /v1/match-runs/{run_id}/cancel）。",
-            f"Match run {run_id} was broken off; resume it (matching-service rerank --resume, or POST "
+            f"Match run {run_id} was interrupted; resume it (matching-service rerank --resume, or POST "
             f"/v1/match-runs/{run_id}/resume), or cancel it (POST /v1/match-runs/{run_id}/cancel).",
         )
     return Conflict("run_in_progress", message)

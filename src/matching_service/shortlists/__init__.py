@@ -1,1 +1,1 @@
-"""The stored lists of demands: what people see, what they decided, what changed and why."""
+"""The stored lists of demands: the visible list, decisions of staff, changes and their causes."""

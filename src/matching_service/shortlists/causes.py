@@ -1,7 +1,7 @@
-"""Why a profile came onto a list, left it or moved: what happened to it, to the demand and to the ranking meanwhile.
+"""Find out why a profile entered a list, left it or moved.
 
-Read from the outbox, the decisions and the suggestions between the list before and this one, for all lists of a chunk
-at once.
+The causes come from outbox events, decisions and suggestions since the previous list. All lists of a chunk share the
+same few queries.
 """
 
 from collections import defaultdict
@@ -30,10 +30,11 @@ from matching_service.store.shortlists import DecisionRow, MatchRunRow, RunScope
 from matching_service.store.suggestions import REFUSED, SuggestionRow
 
 _RANKED_DEMAND_FIELDS = frozenset(field.name for field in fields(Query)) | {"organization_id"}
-"""What of a demand its list depends on."""
+"""Fields of a demand that the ranking reads."""
 _UNRANKED_PROFILE_FIELDS = frozenset({"source", "external_id", "organization"})
+"""Fields of a profile that the ranking does not read."""
 _DAY = timedelta(days=1)
-_MADE_WITH = {
+_CODE_BY_RUN_COLUMN = {
     "weights_version": "weights_changed",
     "lexicon_version": "lexicon_changed",
     "encoder_version": "encoder_changed",
@@ -43,8 +44,13 @@ _SAME_SCORE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """A demand's new list, by its scores, beside the one before. ``case``: what it was ranked by."""
+class ListComparison:
+    """The new list of a demand compared with the previous one.
+
+    case : the case that the new list was ranked by.
+    previous : None for the first list of a demand.
+    scores : scores of the new list by profile id.
+    """
 
     demand: DemandRow
     case: Case
@@ -55,7 +61,10 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What happened to some demands and profiles, by their ids; events oldest first."""
+    """Events, decisions and suggestions since the previous lists.
+
+    Events are keyed by the id of their record, oldest first; decisions and suggestions by profile id.
+    """
 
     profile_events: Mapping[str, Sequence[OutboxRow]]
     demand_events: Mapping[str, Sequence[OutboxRow]]
@@ -67,45 +76,54 @@ class History:
 
 
 async def stored_changes(
-    session: AsyncSession, run: MatchRunRow, compared: Sequence[Compared], *, index_as_of: int, on: date
+    session: AsyncSession, run: MatchRunRow, comparisons: Sequence[ListComparison], *, index_as_of: int, on: date
 ) -> dict[str, dict[str, Any]]:
-    """Per demand whose list changed its changes with their causes, as ``MatchListRow.changes`` holds them.
+    """Return the changes of each changed list with their causes, by demand id, as ``MatchListRow.changes`` stores them.
 
-    run : that of the new lists, which were ranked on a day with an index of that number. Eight kinds of queries,
-    whatever the number of lists.
+    run : the run that made the new lists.
+    index_as_of : sequence number of the last profile event in the index that ranked them.
+    on : the day they were ranked for.
+
+    The number of queries does not grow with the number of lists, except for batches of ids.
     """
-    changed = [one for one in compared if one.moves]
-    history = await _history(session, [one for one in changed if one.previous is not None])
-    found: dict[str, dict[str, Any]] = {}
-    for one in changed:
-        why = _Why(run, one, history, index_as_of, on)
-        found[one.demand.id] = one.moves.stored(entered=why.entered, left=why.left, moved=why.moved)
-    return found
+    changed = [comparison for comparison in comparisons if comparison.moves]
+    history = await _history(session, [comparison for comparison in changed if comparison.previous is not None])
+    changes: dict[str, dict[str, Any]] = {}
+    for comparison in changed:
+        causes = _Causes(run, comparison, history, index_as_of, on)
+        changes[comparison.demand.id] = comparison.moves.stored(
+            entered=causes.entered, left=causes.left, moved=causes.moved
+        )
+    return changes
 
 
 def is_demand_changed(events: Iterable[OutboxRow], *, after: int) -> bool:
-    """Whether something of the demand that ranking reads was edited after that event."""
-    return bool(_edited(events, after))
+    """Whether an event later than ``after`` edited a field of the demand that the ranking reads."""
+    return bool(_edited_fields(events, after))
 
 
-async def _history(session: AsyncSession, compared: Sequence[Compared]) -> History:
-    if not compared:
+async def _history(session: AsyncSession, comparisons: Sequence[ListComparison]) -> History:
+    if not comparisons:
         return History({}, {}, {}, {}, {}, {}, {})
-    runs = [one.previous.run for one in compared if one.previous is not None]
+    runs = [comparison.previous.run for comparison in comparisons if comparison.previous is not None]
     seq = min(run.events_as_of for run in runs)
     since = min(run.created_at for run in runs)
-    entered = {key for one in compared for _, key in one.moves.entered}
-    left = {key for one in compared for _, key in one.moves.left if key is not None}
-    ids = entered | left | {key for one in compared for _, _, key in one.moves.moved}
-    organizations = (one.demand.organization_id for one in compared if one.demand.organization_id is not None)
+    moves = [comparison.moves for comparison in comparisons]
+    entered = {profile_id for move in moves for _, profile_id in move.entered}
+    left = {profile_id for move in moves for _, profile_id in move.left if profile_id is not None}
+    ids = entered | left | {profile_id for move in moves for _, _, profile_id in move.moved}
+    demands = [comparison.demand for comparison in comparisons]
+    organizations = (demand.organization_id for demand in demands if demand.organization_id is not None)
     decisions: dict[str, list[tuple[DecisionRow, DemandRow]]] = defaultdict(list)
     suggestions: dict[str, list[tuple[SuggestionRow, DemandRow]]] = defaultdict(list)
-    own = [one.demand.id for one in compared]
+    demand_ids = [demand.id for demand in demands]
     decided = select(DecisionRow, DemandRow).join(DemandRow, DecisionRow.demand_id == DemandRow.id)
-    decided = decided.where(or_(DecisionRow.at >= since, DemandRow.updated_at >= since, DecisionRow.demand_id.in_(own)))
+    decided = decided.where(
+        or_(DecisionRow.at >= since, DemandRow.updated_at >= since, DecisionRow.demand_id.in_(demand_ids))
+    )
     suggested = select(SuggestionRow, DemandRow).join(DemandRow, SuggestionRow.demand_id == DemandRow.id)
     suggested = suggested.where(
-        or_(SuggestionRow.updated_at >= since, DemandRow.updated_at >= since, SuggestionRow.demand_id.in_(own))
+        or_(SuggestionRow.updated_at >= since, DemandRow.updated_at >= since, SuggestionRow.demand_id.in_(demand_ids))
     )
     for batch in id_batches(ids):
         for decision, demand in await session.execute(decided.where(DecisionRow.profile_id.in_(batch))):
@@ -115,7 +133,7 @@ async def _history(session: AsyncSession, compared: Sequence[Compared]) -> Histo
     suggestion_ids = (suggestion.id for pairs in suggestions.values() for suggestion, _ in pairs)
     return History(
         profile_events=await events_about(session, seq, entity="profile", ids=ids),
-        demand_events=await events_about(session, seq, entity="demand", ids=own),
+        demand_events=await events_about(session, seq, entity="demand", ids=demand_ids),
         organization_events=await events_about(session, seq, entity="organization", ids=organizations),
         decisions=decisions,
         suggestions=suggestions,
@@ -124,23 +142,25 @@ async def _history(session: AsyncSession, compared: Sequence[Compared]) -> Histo
     )
 
 
-def _edited(events: Iterable[OutboxRow], after: int) -> list[str]:
-    named = {name for event in events if event.seq > after for name in (event.detail or {}).get("fields", ())}
-    return sorted(named & _RANKED_DEMAND_FIELDS)
+def _edited_fields(events: Iterable[OutboxRow], after: int) -> list[str]:
+    edited = {name for event in events if event.seq > after for name in (event.detail or {}).get("fields", ())}
+    return sorted(edited & _RANKED_DEMAND_FIELDS)
 
 
-class _Why:
-    """The causes for each profile of one list that changed."""
+class _Causes:
+    """The causes for each profile that entered, left or moved on one list."""
 
-    def __init__(self, run: MatchRunRow, compared: Compared, history: History, index_as_of: int, on: date) -> None:
-        self._compared = compared
+    def __init__(
+        self, run: MatchRunRow, comparison: ListComparison, history: History, index_as_of: int, on: date
+    ) -> None:
+        self._comparison = comparison
         self._history = history
         self._index_as_of = index_as_of
         self._on = on
-        previous = compared.previous.run if compared.previous is not None else None
+        previous = comparison.previous.run if comparison.previous is not None else None
         self._previous = previous
         self._shared = self._of_demand(previous) + _of_runs(previous, run, on) if previous is not None else []
-        self._is_recounted = previous is not None and _differ(previous, run, "frequencies_version")
+        self._has_new_frequencies = previous is not None and _differ(previous, run, "frequencies_version")
 
     def entered(self, profile_id: str) -> list[Cause]:
         if self._previous is None:
@@ -151,16 +171,16 @@ class _Why:
         decided = [
             decision.decision
             for decision, demand in self._history.decisions.get(profile_id, ())
-            if demand.id == self._compared.demand.id and decision.at >= self._previous.created_at
+            if demand.id == self._comparison.demand.id and decision.at >= self._previous.created_at
         ]
         if "pinned" in decided:
             return [Cause("pinned")]
         own = [Cause(decision) for decision in decided if decision == "shortlisted"] + self._own(profile_id, events)
         if self._is_asked_again(profile_id):
             own.append(Cause("asked_again"))
-        listed_by = self._history.organization_events.get(self._compared.demand.organization_id or "", ())
-        named = [event.event for event in listed_by if event.seq > self._previous.events_as_of]
-        if "organization.exclusions_changed" in named:
+        of_organization = self._history.organization_events.get(self._comparison.demand.organization_id or "", ())
+        names = [event.event for event in of_organization if event.seq > self._previous.events_as_of]
+        if "organization.exclusions_changed" in names:
             own.append(Cause("exclusions_changed"))
         return self._with_shared(own)
 
@@ -168,37 +188,41 @@ class _Why:
         profile = self._history.profiles.get(profile_id or "")
         if profile_id is None or profile is None:
             return [Cause("deleted")]
-        if codes := codes_against(profile, self._compared.case):
+        if codes := codes_against(profile, self._comparison.case):
             return [Cause(code) for code in codes]
         return self._with_shared(self._own(profile_id, self._events(profile_id)))
 
     def moved(self, profile_id: str) -> list[Cause]:
-        previous = self._compared.previous
-        if previous is not None and abs(self._compared.scores[profile_id] - previous.scores[profile_id]) < _SAME_SCORE:
+        previous = self._comparison.previous
+        if (
+            previous is not None
+            and abs(self._comparison.scores[profile_id] - previous.scores[profile_id]) < _SAME_SCORE
+        ):
             return [Cause("others_moved")]
-        found = self._own(profile_id, self._events(profile_id)) + self._shared
-        if not found and self._is_recounted:
+        causes = self._own(profile_id, self._events(profile_id)) + self._shared
+        if not causes and self._has_new_frequencies:
             return [Cause("frequencies_changed")]
-        return found or [Cause("others_moved")]
+        return causes or [Cause("others_moved")]
 
     def _events(self, profile_id: str) -> list[OutboxRow]:
-        """Those that this list knows and the one before did not."""
-        assert self._previous is not None  # noqa: S101  # a first list has nobody who left or moved
+        """Events of the profile that the new list takes into account and the previous one did not."""
+        assert self._previous is not None  # noqa: S101  # on a first list every profile is an entry
         before = max(self._previous.events_as_of, self._previous.index_as_of)
-        known = range(before + 1, self._index_as_of + 1)
-        return [event for event in self._history.profile_events.get(profile_id, ()) if event.seq in known]
+        new_seqs = range(before + 1, self._index_as_of + 1)
+        return [event for event in self._history.profile_events.get(profile_id, ()) if event.seq in new_seqs]
 
     def _is_asked_again(self, profile_id: str) -> bool:
-        """Whether its suggestion for this very demand had come to nothing, and was taken up again."""
+        """Whether staff reopened a failed suggestion of the profile for this demand."""
         assert self._previous is not None  # noqa: S101
         return any(
             event.seq > self._previous.events_as_of and (event.detail or {}).get("from") in REFUSED
             for suggestion, demand in self._history.suggestions.get(profile_id, ())
-            if demand.id == self._compared.demand.id
+            if demand.id == self._comparison.demand.id
             for event in self._history.suggestion_events.get(suggestion.id, ())
         )
 
     def _own(self, profile_id: str, events: Sequence[OutboxRow]) -> list[Cause]:
+        """Causes that apply to this profile alone."""
         assert self._previous is not None  # noqa: S101
         own: list[Cause] = []
         names = {name for event in events for name in (event.detail or {}).get("fields", ())}
@@ -209,41 +233,44 @@ class _Why:
         if profile is not None and _is_date_reached(profile, after=day_of(self._previous.created_at), on=self._on):
             own.append(Cause("availability_changed"))
         since = self._previous.created_at
-        judged = [(decision.at, demand) for decision, demand in self._history.decisions.get(profile_id, ())]
-        judged += [(row.updated_at, demand) for row, demand in self._history.suggestions.get(profile_id, ())]
-        others = [
+        dated = [(decision.at, demand) for decision, demand in self._history.decisions.get(profile_id, ())]
+        dated += [(row.updated_at, demand) for row, demand in self._history.suggestions.get(profile_id, ())]
+        has_new_standing = any(
             at >= since or (demand.status not in OPEN and demand.updated_at >= since)
-            for at, demand in judged
-            if demand.id != self._compared.demand.id
-        ]
-        return [*own, Cause("standing_changed")] if any(others) else own
+            for at, demand in dated
+            if demand.id != self._comparison.demand.id
+        )
+        return [*own, Cause("standing_changed")] if has_new_standing else own
 
     def _with_shared(self, own: list[Cause]) -> list[Cause]:
-        """Of who came or went one of the two scores is not known; without a cause it may be anything left."""
-        unexplained = [Cause("others_moved"), *([Cause("frequencies_changed")] if self._is_recounted else [])]
+        """Add the shared causes to those of a profile that entered or left.
+
+        Such a profile has a score in only one of the two lists, so its scores cannot show whether it changed itself.
+        """
+        unexplained = [Cause("others_moved"), *([Cause("frequencies_changed")] if self._has_new_frequencies else [])]
         return own + self._shared or unexplained
 
     def _of_demand(self, previous: MatchRunRow) -> list[Cause]:
-        events = self._history.demand_events.get(self._compared.demand.id, ())
-        edited = _edited(events, previous.events_as_of)
+        events = self._history.demand_events.get(self._comparison.demand.id, ())
+        edited = _edited_fields(events, previous.events_as_of)
         return [Cause("demand_changed", tuple(edited))] if edited else []
 
 
 def _of_runs(before: MatchRunRow, run: MatchRunRow, on: date) -> list[Cause]:
-    """What is another for every profile."""
+    """Causes that apply to the whole run: its scope, weights, lexicon, encoder and stability, or a new year."""
     by_hand = [Cause("asked_by_hand")] if RunScope.DEMAND in {before.scope, run.scope} else []
-    made_with = [Cause(code) for name, code in _MADE_WITH.items() if _differ(before, run, name)]
-    return by_hand + made_with + ([Cause("new_year")] if day_of(before.created_at).year != on.year else [])
+    versions = [Cause(code) for name, code in _CODE_BY_RUN_COLUMN.items() if _differ(before, run, name)]
+    return by_hand + versions + ([Cause("new_year")] if day_of(before.created_at).year != on.year else [])
 
 
 def _differ(before: MatchRunRow, run: MatchRunRow, name: str) -> bool:
-    """Whether two runs were made with another value; some have none."""
+    """Whether both runs have a value in this column and the values differ."""
     old, new = getattr(before, name), getattr(run, name)
     return None not in {old, new} and old != new
 
 
 def _is_date_reached(profile: ProfileRow, *, after: date, on: date) -> bool:
-    """Whether a day on which a date of the profile begins to count otherwise lies after one day and up to another."""
+    """Whether ``available_from``, or the day from which ``available_until`` counts as soon, lies in (after, on]."""
     start, end = profile.available_from, profile.available_until
     return (start is not None and after < start <= on) or (end is not None and after < end - SOON + _DAY <= on)
 
@@ -255,21 +282,27 @@ async def changes_of(
     *,
     index_as_of: int,
 ) -> dict[str, dict[str, Any]]:
-    """Per demand whose new list differs from the one before what changed and why, to be stored with the list."""
-    compared = [
-        Compared(
+    """Compare new lists with their previous ones; return the changes and causes by demand id, ready to be stored.
+
+    outcomes : case, previous list (None: there is none), and entries of the new list or the error that prevented it.
+    Unchanged and failed lists have no entry in the result.
+    """
+    comparisons = [
+        ListComparison(
             case.demand,
             case,
-            before,
+            previous,
             {entry.profile.id: entry.ranked.score for entry in entries},
-            _moves(before, entries),
+            _moves(previous, entries),
         )
-        for case, before, entries in outcomes
+        for case, previous, entries in outcomes
         if case.demand is not None and not isinstance(entries, Exception)
     ]
-    return await stored_changes(session, run, compared, index_as_of=index_as_of, on=today())
+    return await stored_changes(session, run, comparisons, index_as_of=index_as_of, on=today())
 
 
-def _moves(before: PreviousList | None, entries: Sequence[ListEntry]) -> Moves:
+def _moves(previous: PreviousList | None, entries: Sequence[ListEntry]) -> Moves:
     ranks = {entry.profile.id: rank for rank, entry in enumerate(entries, start=1)}
-    return compare_lists({}, ranks) if before is None else compare_lists(before.ranks, ranks, n_before=before.n_matches)
+    if previous is None:
+        return compare_lists({}, ranks)
+    return compare_lists(previous.ranks, ranks, n_before=previous.n_matches)

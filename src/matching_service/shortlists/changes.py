@@ -1,7 +1,7 @@
-"""What changed between two lists of one demand, and in words why. Pure.
+"""The difference between two lists of a demand, and the wording of its causes. Pure.
 
-Stored with a list are places, profile ids and the codes of causes. Names and sentences are added when it is read, so
-that a report names nobody who was deleted since.
+Only ranks, profile ids and codes of causes are stored with a list. Names and sentences are added on reading, so that
+nothing shows the name of a profile that was deleted since.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,40 +13,42 @@ from matching_service.foundation.errors import Text
 from matching_service.shortlists.schemas import CauseAnswer, DemandChanges, MovedProfile, PlacedProfile
 
 MOVED_AT_LEAST = 3
-"""Places; smaller moves are noise that nobody acts on."""
+"""Ranks. Smaller moves are noise that nobody acts on."""
 _MAX_WORKS = 5
 
 _WORDS: Mapping[str, Text] = {
-    "first_list": Text("这是该需求的第一份名单。", "It is the demand's first list."),
+    "first_list": Text("这是该需求的第一份名单。", "This is the first list of the demand."),
     "new_profile": Text("新增画像。", "A new profile."),
     "profile_changed": Text("画像有改动：{zh}。", "The profile changed: {en}."),
-    "availability_changed": Text("可承接时间到了界限。", "A date of its availability was reached."),
+    "availability_changed": Text(
+        "可承接时间的起止日期已到或临近。", "The start or the approaching end of its availability was reached."
+    ),
     "standing_changed": Text(
         "其他需求对其的入选、否决、推荐结果或在手项目有变化。",
-        "Decisions or suggestions about it for other demands, or its load, changed.",
+        "Decisions or suggestions for other demands, or its workload, changed.",
     ),
-    "pinned": Text("工作人员为本需求固定了它。", "Staff pinned it for this demand."),
-    "shortlisted": Text("工作人员为本需求选中了它。", "Staff shortlisted it for this demand."),
-    "asked_again": Text("工作人员为本需求再次联系了它。", "It was contacted again for this demand."),
+    "pinned": Text("工作人员已在本需求中置顶该画像。", "Staff pinned it for this demand."),
+    "shortlisted": Text("工作人员已将该画像列为本需求的入围对象。", "Staff shortlisted it for this demand."),
+    "asked_again": Text("工作人员就本需求再次联系了对方。", "Staff contacted it again for this demand."),
     "exclusions_changed": Text(
         "需求机构的排除名单有改动。", "The exclusion list of the demanding organization changed."
     ),
     "deleted": Text("画像已删除。", "The profile was deleted."),
     **{rule.code: rule.words for rule in RULES},
-    "unavailable": Text("当日不能承接。", "It was not available on that day."),
+    "unavailable": Text("生成名单当日不能承接。", "It was not available on that day."),
     "demand_changed": Text("需求有改动：{zh}。", "The demand changed: {en}."),
     "asked_by_hand": Text(
-        "两份名单中有一份是按单独的条件即时生成的。",
-        "One of the two lists was asked for by hand, with its own conditions.",
+        "两份名单中有一份是由人工按单独条件即时生成的。",
+        "One of the two lists was requested by hand, with conditions of its own.",
     ),
-    "weights_changed": Text("匹配权重有变。", "The weights changed."),
-    "lexicon_changed": Text("词库有变。", "The lexicon changed."),
-    "encoder_changed": Text("语义模型有变。", "The encoder changed."),
-    "frequencies_changed": Text("词频统计已更新。", "The index counted its words anew."),
-    "stability_changed": Text("稳定度设置有变。", "The setting for stability changed."),
-    "new_year": Text("新的一年，成果的新近程度有变。", "A new year: works are a year older."),
+    "weights_changed": Text("匹配权重已调整。", "The weights changed."),
+    "lexicon_changed": Text("词库已更新。", "The lexicon changed."),
+    "encoder_changed": Text("语义模型已更换。", "The encoder changed."),
+    "frequencies_changed": Text("词频统计已更新。", "The word statistics of the index were renewed."),
+    "stability_changed": Text("名单稳定度设置已调整。", "The stability setting changed."),
+    "new_year": Text("已进入新的一年，成果的新近程度随之变化。", "A new year began: all works are a year older."),
     "others_moved": Text(
-        "自身无变化，因其他画像的变化而移动。", "Nothing of its own changed; others came, went or moved."
+        "自身无变化，因其他画像的变化而移动。", "It did not change itself; other profiles entered, left or moved."
     ),
 }
 _FIELDS: Mapping[str, Text] = {
@@ -78,7 +80,11 @@ _FIELDS: Mapping[str, Text] = {
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a profile came, went or moved. ``fields`` that changed; ``works``: titles of those that did."""
+    """Why a profile entered, left or moved.
+
+    fields : names of the changed fields.
+    works : titles of the works that were added, changed or removed.
+    """
 
     code: str
     fields: tuple[str, ...] = ()
@@ -86,22 +92,25 @@ class Cause:
 
     def __post_init__(self) -> None:
         if self.code not in _WORDS:
-            raise ValueError(f"no words for the cause {self.code!r}")
+            raise ValueError(f"no wording for the cause {self.code!r}")
 
     def stored(self) -> dict[str, Any]:
-        """Plain JSON, without what is empty."""
+        """Return plain JSON without empty lists."""
         parts = {"fields": list(self.fields), "works": list(self.works[:_MAX_WORKS])}
         return {"code": self.code} | {name: values for name, values in parts.items() if values}
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """Who came, went and moved far, each with its rank, by rank. A profile that was deleted since left as None."""
+    """The profiles that entered, left or moved far, each with its rank, ordered by rank.
+
+    A profile that left because it was deleted has None for an id.
+    """
 
     entered: Sequence[tuple[int, str]]
     left: Sequence[tuple[int, str | None]]
     moved: Sequence[tuple[int, int, str]]
-    """Rank before, rank now, profile id; by the rank now."""
+    """Rank before, rank now, profile id; ordered by the rank now."""
 
     def __bool__(self) -> bool:
         return bool(self.entered or self.left or self.moved)
@@ -113,7 +122,7 @@ class Moves:
         left: Callable[[str | None], Sequence[Cause]],
         moved: Callable[[str], Sequence[Cause]],
     ) -> dict[str, Any]:
-        """Plain JSON for ``MatchListRow.changes``, with the causes that the functions give for each profile."""
+        """Return plain JSON for ``MatchListRow.changes``. The functions give the causes for each profile."""
         return {
             "entered": [
                 {"profile_id": profile_id, "rank": rank, "causes": [cause.stored() for cause in entered(profile_id)]}
@@ -136,45 +145,53 @@ class Moves:
 
 
 def compare_lists(before: Mapping[str, int], after: Mapping[str, int], *, n_before: int | None = None) -> Moves:
-    """Ranks by profile id, before and after. ``n_before``: how long the list was, where profiles of it are deleted."""
-    left: list[tuple[int, str | None]] = [(rank, key) for key, rank in before.items() if key not in after]
-    places = set(range(1, (n_before if n_before is not None else len(before)) + 1))
-    left += [(rank, None) for rank in places - set(before.values())]
+    """Compare two lists, given as ranks by profile id.
+
+    n_before : the original length of the list before. Ranks up to it that have no profile in ``before`` belong to
+        profiles that were deleted since.
+    """
+    left: list[tuple[int, str | None]] = [(rank, id_) for id_, rank in before.items() if id_ not in after]
+    ranks = set(range(1, (n_before if n_before is not None else len(before)) + 1))
+    left += [(rank, None) for rank in ranks - set(before.values())]
     return Moves(
-        entered=sorted((rank, key) for key, rank in after.items() if key not in before),
-        left=sorted(left, key=lambda place: place[0]),
+        entered=sorted((rank, id_) for id_, rank in after.items() if id_ not in before),
+        left=sorted(left, key=lambda entry: entry[0]),
         moved=[
-            (before[key], rank, key)
-            for key, rank in sorted(after.items(), key=lambda place: place[1])
-            if key in before and abs(rank - before[key]) >= MOVED_AT_LEAST
+            (before[id_], rank, id_)
+            for id_, rank in sorted(after.items(), key=lambda entry: entry[1])
+            if id_ in before and abs(rank - before[id_]) >= MOVED_AT_LEAST
         ],
     )
 
 
 def profile_ids_of(stored: Mapping[str, Any]) -> Iterator[str]:
-    """The profiles that stored changes speak of."""
+    """Yield the id of every profile in stored changes."""
     for entries in stored.values():
         yield from (entry["profile_id"] for entry in entries if entry["profile_id"] is not None)
 
 
 def read_changes(demand_id: str, stored: Mapping[str, Any], names: Mapping[str, str]) -> DemandChanges:
-    """Stored changes as an answer. ``names`` of the profiles that exist; of others nothing is told but the place."""
+    """Turn stored changes into an answer.
 
-    def told(entry: Mapping[str, Any]) -> dict[str, Any]:
+    names : by profile id, of the profiles that still exist. Deleted profiles get no name and no titles of works.
+    """
+
+    def with_words(entry: Mapping[str, Any]) -> dict[str, Any]:
         name = names.get(entry["profile_id"] or "")
-        return {"name": name, "causes": [_cause_answer(cause, is_known=name is not None) for cause in entry["causes"]]}
+        causes = [_cause_answer(cause, shows_works=name is not None) for cause in entry["causes"]]
+        return dict(entry) | {"name": name, "causes": causes}
 
     return DemandChanges(
         demand_id=demand_id,
-        entered=[PlacedProfile.model_validate(dict(entry) | told(entry)) for entry in stored["entered"]],
-        left=[PlacedProfile.model_validate(dict(entry) | told(entry)) for entry in stored["left"]],
-        moved=[MovedProfile.model_validate(dict(entry) | told(entry)) for entry in stored["moved"]],
+        entered=[PlacedProfile.model_validate(with_words(entry)) for entry in stored["entered"]],
+        left=[PlacedProfile.model_validate(with_words(entry)) for entry in stored["left"]],
+        moved=[MovedProfile.model_validate(with_words(entry)) for entry in stored["moved"]],
     )
 
 
-def _cause_answer(stored: Mapping[str, Any], *, is_known: bool) -> CauseAnswer:
+def _cause_answer(stored: Mapping[str, Any], *, shows_works: bool) -> CauseAnswer:
     fields = stored.get("fields", [])
-    works = stored.get("works", []) if is_known else []
+    works = stored.get("works", []) if shows_works else []
     names = [_FIELDS.get(field, Text(field, field)) for field in fields if field != "works" or not works]
     zh = [name.zh for name in names] + [f"成果《{title}》" for title in works]
     en = [name.en for name in names] + [f"the work “{title}”" for title in works]

@@ -1,4 +1,4 @@
-"""Writing down what was shown: runs and their lists."""
+"""Store runs and their lists."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from matching_service.store.shortlists import (
 
 @dataclass(frozen=True, slots=True)
 class ListEntry:
-    """A ranked profile, the texts that a list shows of it, and why it stands there; None where nobody asked why."""
+    """A ranked profile with the texts that a list shows. ``explanation`` is None if none was requested."""
 
     ranked: RankedProfile
     profile: ShownProfile
@@ -38,7 +38,7 @@ class ListEntry:
 
 @dataclass(frozen=True, slots=True)
 class MadeWith:
-    """The columns of a run that name the index, the lexicon and the encoder of its lists."""
+    """The columns of a run that identify the index, the lexicon and the encoder of its lists."""
 
     index_version: str
     index_as_of: int
@@ -49,9 +49,10 @@ class MadeWith:
 
 @dataclass(frozen=True, slots=True)
 class NewList:
-    """A list to be stored: the outcome of ranking, the list before, and the changes since it (``changes.Moves``).
+    """A list to be stored.
 
-    outcome : None where the list before still holds.
+    outcome : the entries by rank, or the error that prevented the list; None if the previous list is kept.
+    changes : changes since the previous list, as ``changes.Moves.stored`` writes them.
     """
 
     demand_id: str
@@ -71,7 +72,7 @@ class NewList:
 def new_run(
     made_with: MadeWith, weights: Weights, *, scope: RunScope, top_k: int, n_demands: int, events_as_of: int
 ) -> MatchRunRow:
-    """A run that names everything its lists depend on."""
+    """Return a running run that records the versions of everything its lists depend on."""
     return MatchRunRow(
         scope=scope,
         state=RunState.RUNNING,
@@ -89,15 +90,16 @@ def new_run(
 
 
 async def store_lists(session: AsyncSession, run: MatchRunRow, lists: Sequence[NewList]) -> dict[tuple[str, str], str]:
-    """Write lists in two statements and count them in the run; returns the id of each match by demand and profile.
+    """Insert lists and their matches, and add them to the counts of the run.
 
-    No objects are made of the rows: a night writes tens of thousands.
+    Returns the id of each match by (demand id, profile id). Inserts plain values instead of ORM objects, because a
+    night writes tens of thousands of rows.
     """
     states = Counter(new.state for new in lists)
     run.n_done += states[ListState.DONE]
     run.n_kept += states[ListState.KEPT]
     run.n_failed += states[ListState.FAILED]
-    matches = await to_thread.run_sync(_match_values, lists)  # turning explanations into JSON takes a while
+    matches = await to_thread.run_sync(_match_values, lists)  # JSON for thousands of explanations would block the loop
     if lists:
         await session.execute(insert(MatchListRow), [_list_values(new, run.id) for new in lists])
     if matches:
@@ -107,7 +109,7 @@ async def store_lists(session: AsyncSession, run: MatchRunRow, lists: Sequence[N
 
 
 async def finish_run(session: AsyncSession, run: MatchRunRow) -> None:
-    """Make all lists of the run visible at once, and record an event for each that differs from the one before."""
+    """Make all lists of the run visible at once, and record one event per changed list."""
     run.state, run.finished_at = RunState.FINISHED, now()
     if run.scope in NIGHT_SCOPES:
         record_event(session, "match_run.finished", entity="match_run", entity_id=run.id)

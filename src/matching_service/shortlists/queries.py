@@ -1,4 +1,4 @@
-"""Reading profiles for answers, and stored lists, runs and decisions."""
+"""Queries for stored lists, their runs and decisions, and for names of profiles."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ from matching_service.store.profiles import ProfileRow
 from matching_service.store.shortlists import DecisionRow, ListState, MatchListRow, MatchRow, MatchRunRow, RunState
 
 IS_VISIBLE = and_(MatchListRow.state == ListState.DONE, MatchRunRow.state == RunState.FINISHED)
-"""A condition over lists joined with their runs: the list was made, and its run has finished."""
+"""SQL condition on lists joined with their runs: the list succeeded and its run has finished."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreviousList:
-    """The newest visible list of a demand: the run that made it, and ranks and scores by profile id. ``n_matches`` is
-    how long it was; profiles that were deleted since have no rank.
+    """The newest visible list of a demand, with its run, and ranks and scores by profile id.
+
+    n_matches : the length of the list when it was stored. Profiles that were deleted since have no rank.
     """
 
     id: str
@@ -31,7 +32,7 @@ class PreviousList:
 async def newest_lists(
     session: AsyncSession, demand_ids: Sequence[str]
 ) -> Mapping[str, tuple[MatchListRow, MatchRunRow]]:
-    """Per demand that has one its newest visible list, with the run that made it. One query."""
+    """Return the newest visible list and its run by demand id. Demands without a list are left out. One query."""
     newest = (
         select(func.max(MatchListRow.id))
         .join(MatchRunRow, MatchListRow.run_id == MatchRunRow.id)
@@ -44,12 +45,12 @@ async def newest_lists(
 
 
 async def previous_lists(session: AsyncSession, demand_ids: Sequence[str]) -> dict[str, PreviousList]:
-    """Per demand that has one its newest visible list, as it was stored. Two queries."""
+    """Return the newest visible list by demand id, as it was stored. Demands without one are left out. Two queries."""
     lists = await newest_lists(session, demand_ids)
     ranks: dict[str, dict[str, int]] = {row.id: {} for row, _ in lists.values()}
     scores: dict[str, dict[str, float]] = {row.id: {} for row, _ in lists.values()}
-    places = select(MatchRow.list_id, MatchRow.profile_id, MatchRow.rank, MatchRow.score)
-    for list_id, profile_id, rank, score in await session.execute(places.where(MatchRow.list_id.in_(ranks))):
+    matches = select(MatchRow.list_id, MatchRow.profile_id, MatchRow.rank, MatchRow.score)
+    for list_id, profile_id, rank, score in await session.execute(matches.where(MatchRow.list_id.in_(ranks))):
         ranks[list_id][profile_id], scores[list_id][profile_id] = rank, score
     return {
         demand_id: PreviousList(row.id, run, row.n_matches, ranks[row.id], scores[row.id])
@@ -58,17 +59,16 @@ async def previous_lists(session: AsyncSession, demand_ids: Sequence[str]) -> di
 
 
 async def get_matches(session: AsyncSession, list_ids: Iterable[str]) -> dict[str, list[MatchRow]]:
-    """The matches of each list in order of rank."""
-    wanted = list(list_ids)
-    matches: dict[str, list[MatchRow]] = {list_id: [] for list_id in wanted}
-    statement = select(MatchRow).where(MatchRow.list_id.in_(wanted)).order_by(MatchRow.list_id, MatchRow.rank)
+    """Return the matches of each list, ordered by rank."""
+    matches: dict[str, list[MatchRow]] = {list_id: [] for list_id in list_ids}
+    statement = select(MatchRow).where(MatchRow.list_id.in_(matches)).order_by(MatchRow.list_id, MatchRow.rank)
     for row in await session.scalars(statement):
         matches[row.list_id].append(row)
     return matches
 
 
 async def names_of_profiles(session: AsyncSession, ids: Iterable[str]) -> dict[str, str]:
-    """The names of those that exist."""
+    """Return names by profile id. Profiles that do not exist are left out."""
     names: dict[str, str] = {}
     for batch in id_batches(ids):
         rows = await session.execute(select(ProfileRow.id, ProfileRow.name).where(ProfileRow.id.in_(batch)))
@@ -77,7 +77,7 @@ async def names_of_profiles(session: AsyncSession, ids: Iterable[str]) -> dict[s
 
 
 async def get_decisions(session: AsyncSession, demand_ids: Sequence[str]) -> Mapping[str, dict[str, DecisionRow]]:
-    """Per demand its decisions by profile id."""
+    """Return the decisions of each demand by profile id."""
     decisions: dict[str, dict[str, DecisionRow]] = {demand_id: {} for demand_id in demand_ids}
     for row in await session.scalars(select(DecisionRow).where(DecisionRow.demand_id.in_(demand_ids))):
         decisions[row.demand_id][row.profile_id] = row
@@ -85,7 +85,7 @@ async def get_decisions(session: AsyncSession, demand_ids: Sequence[str]) -> Map
 
 
 async def get_match(session: AsyncSession, match_id: str) -> tuple[MatchRow, MatchListRow]:
-    """A match and its list; raises NotFound."""
+    """Return a match and its list. Raises NotFound."""
     row = await get_row(session, MatchRow, match_id)
     match_list = await get_row(session, MatchListRow, row.list_id) if row is not None else None
     if row is None or match_list is None:

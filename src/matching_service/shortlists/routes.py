@@ -1,4 +1,4 @@
-"""HTTP doors of stored lists."""
+"""HTTP routes of stored lists."""
 
 from typing import Annotated
 
@@ -20,11 +20,11 @@ CanDecide = Annotated[Principal, Depends(Permit(Action.MATCH_DECIDE))]
 
 @router.put("/matches/{match_id}/decision", responses=problem_responses(404))
 async def decide(match_id: str, body: DecisionBody, session: WriteSession, principal: CanDecide) -> DecisionAnswer:
-    """Pin, shortlist or reject a profile for a demand; the decision holds for every later run."""
+    """Pin, shortlist or reject a profile for a demand. The decision applies to every later run."""
     return DecisionAnswer.model_validate(await service.decide(session, match_id, body, principal))
 
 
 @router.get("/demands/{demand_id}/matches", dependencies=[CanReadMatches], responses=problem_responses(404))
 async def read_latest_matches(demand_id: str, session: ReadSession) -> MatchAnswer:
-    """The latest stored list of a demand; 404 with code `no_match_run` when there is none."""
+    """Read the latest stored list of a demand. Gives 404 with code `no_match_run` if there is none."""
     return await service.latest_matches(session, demand_id)

@@ -1,4 +1,4 @@
-"""Answers of stored lists, of their changes and of decisions."""
+"""Request and response bodies of stored lists, their changes and decisions."""
 
 from datetime import datetime
 from typing import Any
@@ -18,12 +18,12 @@ from matching_service.ranking.explain import Explanation
 class PartAnswer(Answer):
     signal: str
     value: float = Field(
-        description="In [0, 1]: of lexical and semantic how well the texts fit; of must_have the share missing; "
-        "of stability how much of its allowance is used; of the others how far they are from neutral."
+        description="In [0, 1]. lexical, semantic: similarity of the texts. must_have: the share that is missing. "
+        "stability: the used share of its allowance. Other signals: distance from neutral."
     )
-    weight: float = Field(description="Negative where the signal speaks against the profile.")
-    contribution: float = Field(description="value x weight; the contributions sum to the score.")
-    reason: ReasonAnswer | None = Field(default=None, description="What was compared, in words.")
+    weight: float = Field(description="Negative if the signal counts against the profile.")
+    contribution: float = Field(description="value x weight. All contributions sum to the score.")
+    reason: ReasonAnswer | None = Field(default=None, description="The compared values in words.")
 
 
 class TermAnswer(Answer):
@@ -36,9 +36,9 @@ class EvidenceAnswer(Answer):
     work_title: str | None = None
     year: int | None = None
     field: str
-    start: int = Field(description="Where `text` begins in the stored field.")
+    start: int = Field(description="Offset of `text` in the stored field, in characters.")
     text: str
-    highlights: list[tuple[int, int]] = Field(description="Half-open spans of `text`.")
+    highlights: list[tuple[int, int]] = Field(description="Half-open spans of `text`, in characters.")
 
 
 class ExplanationAnswer(Answer):
@@ -56,16 +56,16 @@ class MatchItem(BaseModel):
     score: float = Field(description="In [0, 1].")
     level: Level
     explanation: ExplanationAnswer | None
-    match_id: str | None = Field(default=None, description="Only for a stored list.")
+    match_id: str | None = Field(default=None, description="Only in a stored list.")
     decision: Decision | None = None
 
 
 class IndexAnswer(BaseModel):
     version: str
-    as_of: int = Field(description="Sequence number of the last change of a profile that is included.")
+    as_of: int = Field(description="Sequence number of the last profile event in the index.")
     profiles: int
     pending_vectors: int = Field(
-        default=0, description="Passages that are found by their words, but not yet by their meaning."
+        default=0, description="Number of passages without a vector yet: searchable by words, not by meaning."
     )
 
 
@@ -78,31 +78,32 @@ class MatchAnswer(BaseModel):
 
 
 class CauseAnswer(BaseModel):
-    """Why a profile came, went or moved: the code for programs, the sentences for people."""
+    """Why a profile entered, left or moved: a code for programs, a sentence for people."""
 
     code: str = Field(
-        description="Of the profile: first_list, new_profile, profile_changed, availability_changed, standing_changed, "
-        "pinned, shortlisted, asked_again, exclusions_changed, deleted, hidden, withdrawn, unavailable, "
-        "own_organization, excluded_by_organization, excluded_organization, rejected, refused. Of the demand: "
-        "demand_changed, asked_by_hand. Of the ranking: weights_changed, lexicon_changed, encoder_changed, "
-        "frequencies_changed, stability_changed, new_year. others_moved: nothing of its own."
+        description="Causes in the profile: first_list, new_profile, profile_changed, availability_changed, "
+        "standing_changed, pinned, shortlisted, asked_again, exclusions_changed, deleted, hidden, withdrawn, "
+        "unavailable, own_organization, excluded_by_organization, excluded_organization, rejected, refused. "
+        "In the demand: demand_changed, asked_by_hand. In the ranking: weights_changed, lexicon_changed, "
+        "encoder_changed, frequencies_changed, stability_changed, new_year. others_moved: the profile did not "
+        "change itself."
     )
-    fields: list[str] = Field(description="Fields that changed.")
-    works: list[str] = Field(description="Titles of works that came, changed or went, five at most.")
+    fields: list[str] = Field(description="Names of changed fields.")
+    works: list[str] = Field(description="Titles of added, changed or removed works, at most five.")
     zh: str
     en: str
 
 
 class PlacedProfile(BaseModel):
-    profile_id: str | None = Field(description="null: the profile had been deleted.")
-    name: str | None = Field(description="null: there is no such profile any more.")
+    profile_id: str | None = Field(description="null: the profile was already deleted when the list was made.")
+    name: str | None = Field(description="null: the profile no longer exists.")
     rank: int
     causes: list[CauseAnswer]
 
 
 class MovedProfile(BaseModel):
     profile_id: str
-    name: str | None = Field(description="null: there is no such profile any more.")
+    name: str | None = Field(description="null: the profile no longer exists.")
     from_rank: int
     to_rank: int
     causes: list[CauseAnswer]
@@ -132,7 +133,10 @@ class DecisionAnswer(Answer):
 
 
 def explanation_body(explanation: Explanation) -> dict[str, Any]:
-    """An ``ExplanationAnswer`` as it is stored: plain JSON. Written out, because a night makes tens of thousands."""
+    """Return an explanation as plain JSON, which ``ExplanationAnswer`` can read.
+
+    Written out by hand instead of by pydantic for speed: a night makes tens of thousands.
+    """
     return {
         "parts": [
             {

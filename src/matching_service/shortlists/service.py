@@ -1,4 +1,4 @@
-"""The list that people see for a demand, and their decisions about it."""
+"""The visible list of a demand, and decisions about its matches."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ from matching_service.store.shortlists import DecisionRow, MatchRunRow
 
 
 async def latest_matches(session: AsyncSession, demand_id: str) -> MatchAnswer:
-    """The list that people see for a demand; raises NotFound, with code ``no_match_run`` where there is none."""
+    """Return the visible list of a demand. Raises NotFound, with code ``no_match_run`` if it has no list."""
     visible = (await visible_lists(session, [await get_demand(session, demand_id)])).get(demand_id)
     if visible is None:
         raise NotFound("no_match_run", _NO_LIST)
@@ -56,22 +56,23 @@ def _item(entry: VisibleMatch) -> MatchItem:
 async def keep_single_list(
     session: AsyncSession, run: MatchRunRow, case: Case, entries: Sequence[ListEntry], *, took_ms: float
 ) -> dict[str, str]:
-    """Store the list of one stored demand in a run of its own; returns the id of each match by profile id."""
+    """Store the list of one demand in a run of its own. Returns the id of each match by profile id."""
     demand = case.demand
     if demand is None:
-        raise ValueError("a question that is not stored has no list to keep")
+        raise ValueError("only a stored demand can keep a list")
     session.add(run)
     await session.flush()
-    before = (await queries.previous_lists(session, [demand.id])).get(demand.id)
-    changes = await changes_of(session, run, [(case, before, entries)], index_as_of=run.index_as_of)
-    new = NewList(demand.id, entries, before.id if before is not None else None, changes.get(demand.id), took_ms)
+    previous = (await queries.previous_lists(session, [demand.id])).get(demand.id)
+    changes = await changes_of(session, run, [(case, previous, entries)], index_as_of=run.index_as_of)
+    previous_id = previous.id if previous is not None else None
+    new = NewList(demand.id, entries, previous_id, changes.get(demand.id), took_ms)
     match_ids = await store_lists(session, run, [new])
     await finish_run(session, run)
     return {profile_id: match_id for (_, profile_id), match_id in match_ids.items()}
 
 
 async def decide(session: AsyncSession, match_id: str, body: DecisionBody, actor: Principal) -> DecisionRow:
-    """Keep what a person decided about a profile for a demand; it holds for every later run."""
+    """Store a decision about a profile for a demand. It replaces an earlier one and applies to every later run."""
     match, match_list = await queries.get_match(session, match_id)
     decisions = await queries.get_decisions(session, [match_list.demand_id])
     row = decisions[match_list.demand_id].get(match.profile_id)
@@ -88,5 +89,5 @@ async def decide(session: AsyncSession, match_id: str, body: DecisionBody, actor
 
 _NO_LIST = Text(
     "该需求还没有匹配结果；请先运行匹配（POST /v1/matches 且 store 为 true，或 POST /v1/match-runs）。",
-    "This demand has no stored list yet; rank it: POST /v1/matches with store, or POST /v1/match-runs.",
+    "This demand has no stored list yet. Rank it with POST /v1/matches and store true, or with POST /v1/match-runs.",
 )

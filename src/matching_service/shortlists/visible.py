@@ -1,4 +1,4 @@
-"""The list that people see for a demand: decided here, for the API, the feed, webhooks, exports and reports."""
+"""The visible list of a demand. The API, the feed, webhooks, exports and reports all read it from here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,10 @@ class VisibleMatch:
 
 @dataclass(frozen=True, slots=True)
 class VisibleList:
-    """``matches`` by rank. Ranks have gaps where a profile may no longer be shown, or was deleted."""
+    """A stored list as it may be shown today.
+
+    matches : ordered by rank. Ranks have gaps where a profile was deleted or must no longer be shown.
+    """
 
     row: MatchListRow
     run: MatchRunRow
@@ -32,18 +35,17 @@ class VisibleList:
 
 
 async def visible_lists(session: AsyncSession, demands: Sequence[DemandRow]) -> Mapping[str, VisibleList]:
-    """Per demand that has one the list that people see today. Six queries.
+    """Return the list that people see today, by demand id. Demands without a list are left out. Six queries.
 
-    A profile that a lasting rule forbids since the list was stored is left out. One that staff rejected stays, with the
-    decision.
+    Leaves out profiles that a lasting rule forbids today. A profile that staff rejected stays, with the decision.
     """
     lists = await newest_lists(session, [demand.id for demand in demands])
-    listed_demands = [demand for demand in demands if demand.id in lists]
+    ranked_demands = [demand for demand in demands if demand.id in lists]
     matches = await get_matches(session, (row.id for row, _ in lists.values()))
     profiles = await get_by_ids(session, ProfileRow, (match.profile_id for rows in matches.values() for match in rows))
     decisions = await get_decisions(session, list(lists))
     visible: dict[str, VisibleList] = {}
-    for demand, case in zip(listed_demands, await cases_of(session, listed_demands, on=today()), strict=True):
+    for demand, case in zip(ranked_demands, await cases_of(session, ranked_demands, on=today()), strict=True):
         row, run = lists[demand.id]
         shown = [
             VisibleMatch(match, profile, decisions[demand.id].get(profile.id))
