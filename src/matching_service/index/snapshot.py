@@ -340,7 +340,7 @@ class Snapshot:
         try:
             manifest = _read_manifest(folder)
             _check_manifest(manifest, versions)
-            parts = [_load_part(folder, entry) for entry in manifest["segments"]]
+            parts = [_load_part(folder, entry, versions) for entry in manifest["segments"]]
             arrays = map_arrays(folder / f"{manifest['version']}.frequencies", manifest["frequencies"])
             frequencies = columns_from(Frequencies, arrays)
             as_of, version = int(manifest["as_of"]), str(manifest["version"])
@@ -473,9 +473,11 @@ def _check_manifest(manifest: Any, versions: Versions) -> None:
         raise SnapshotMismatch(f"made with {manifest['versions']}, expected {asdict(versions)}")
 
 
-def _load_part(folder: Path, entry: Any) -> Part:
+def _load_part(folder: Path, entry: Any, versions: Versions) -> Part:
     arrays = map_arrays(folder / f"{entry['name']}.segment", entry["checksum"])
     segment: Segment = columns_from(Segment, arrays, name=entry["name"])
+    if (n := segment.vectors.n_dimensions) != versions.n_dimensions:
+        raise DamagedFile(f"{entry['name']}: vectors of {n} dimensions, expected {versions.n_dimensions}")
     if entry["gone"] is None:
         return Part.of(segment)
     bits = np.frombuffer(base64.b64decode(entry["gone"]), dtype=np.uint8)

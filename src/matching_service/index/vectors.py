@@ -16,11 +16,12 @@ from matching_service.index.contract import FloatArray, IntArray
 
 _STEPS = 127
 _QUERY_STEPS = 32767
+_MOST_IN_32_BITS = 2**31 - 1
 
 
 def round_vector(vector: FloatArray) -> NDArray[np.int8]:
-    """int8, shape (n_dimensions,): the direction of a vector that is not 0."""
-    return np.asarray(np.rint(vector * (_STEPS / np.abs(vector).max())), dtype=np.int8)
+    """int8, shape (n_dimensions,): the direction of a vector. Raises ValueError for one without a direction."""
+    return np.asarray(np.rint(vector * (_STEPS / _largest(vector))), dtype=np.int8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,13 @@ class VectorQuery:
 
     @classmethod
     def of(cls, vector: FloatArray) -> Self:
-        """From a vector that is not 0."""
-        direction = np.rint(vector * (_QUERY_STEPS / np.abs(vector).max())).astype(np.int16)
+        """Raises ValueError for a vector without a direction.
+
+        The largest coordinate has as many steps as 16 bits hold, or fewer where the sum of ``n_dimensions`` products
+        could leave 32 bits otherwise, which begins at 517 dimensions.
+        """
+        steps = min(_QUERY_STEPS, _MOST_IN_32_BITS // (_STEPS * max(1, len(vector))))
+        direction = np.rint(vector * (steps / _largest(vector))).astype(np.int16)
         return cls(direction, _scale(direction))
 
 
@@ -58,20 +64,29 @@ class Vectors:
     def of(cls, vectors: FloatArray) -> Self:
         """From vectors that are not 0, shape (n_rows, n_dimensions)."""
         directions = np.rint(vectors * (_STEPS / np.abs(vectors).max(axis=1, keepdims=True))).astype(np.int8)
-        wide = directions.astype(np.float32)
-        squares = np.einsum("rd,rd->r", wide, wide).astype(np.float64)  # whole numbers below 2^24, so exact before, too
+        wide = directions.astype(np.int32)
+        squares = np.einsum("rd,rd->r", wide, wide).astype(np.float64)
         return cls(directions, (1.0 / np.sqrt(squares)).astype(np.float32))
 
+    @property
+    def n_dimensions(self) -> int:
+        return int(self.directions.shape[1])
+
     def with_rows(self, vectors: dict[int, FloatArray]) -> Self:
-        """A copy with the vectors of some rows."""
+        """A copy with the vectors of some rows. Raises ValueError for one of another length or without a direction."""
         directions, scales = self.directions.copy(), self.scales.copy()
         for row, vector in vectors.items():
+            self._check_length(len(vector))
             directions[row] = round_vector(vector)
             scales[row] = _scale(directions[row])
         return type(self)(directions, scales)
 
     def cosines(self, query: VectorQuery, out: FloatArray) -> None:
-        """Fill ``out``, shape (n_rows,), with cosines, negative ones as 0; NaN for a row without a vector."""
+        """Fill ``out``, shape (n_rows,), with cosines, negative ones as 0; NaN for a row without a vector.
+
+        Raises ValueError for a query of another length, beyond whose end the compiled loop would read.
+        """
+        self._check_length(len(query.direction))
         kernels.cosines(query.direction, query.scale, self.directions, self.scales, out)
 
     def cosines_of(self, query: VectorQuery, rows: IntArray) -> FloatArray:
@@ -79,6 +94,18 @@ class Vectors:
         out = np.empty(len(rows), dtype=np.float32)
         type(self)(np.ascontiguousarray(self.directions[rows]), self.scales[rows]).cosines(query, out)
         return out
+
+    def _check_length(self, n_dimensions: int) -> None:
+        if n_dimensions != self.n_dimensions:
+            raise ValueError(f"a vector has {n_dimensions} dimensions, the index has {self.n_dimensions}")
+
+
+def _largest(vector: FloatArray) -> np.float32:
+    """The size of the largest coordinate, positive and finite."""
+    largest: np.float32 = np.abs(vector).max(initial=np.float32(0.0))
+    if not 0 < largest < np.inf:
+        raise ValueError(f"a vector of {len(vector)} dimensions has no direction")
+    return largest
 
 
 def _scale(direction: NDArray[np.int8] | NDArray[np.int16]) -> np.float32:
