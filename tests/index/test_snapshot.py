@@ -20,6 +20,7 @@ from matching_service.index import segment, snapshot
 from matching_service.index.contract import Document, Facts, Passage, Removal
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot, SnapshotBuilder, SnapshotMismatch, best_rows, stamp
+from matching_service.index.vectors import Vectors
 
 few = settings(deadline=None, max_examples=40)
 CHANGES = st.one_of(documents(), st.builds(Removal, st.sampled_from("abcdefghz")))
@@ -518,6 +519,20 @@ class TestRefusal:
         other = replace(VERSIONS, **{name: another})
         with pytest.raises(SnapshotMismatch, match=f"made with .*expected .*{other.lexicon}"):
             Snapshot.load(tmp_path, other)
+
+    def test_a_segment_with_vectors_of_another_length_is_refused(self, saved, tmp_path):
+        parts = tuple(
+            replace(
+                part,
+                segment=replace(
+                    part.segment, vectors=Vectors.build([None] * part.segment.n_passages, n_dimensions=N_DIMENSIONS + 1)
+                ),
+            )
+            for part in saved.parts
+        )
+        replace(saved, parts=parts).save(tmp_path)
+        with pytest.raises(SnapshotMismatch, match=f"{N_DIMENSIONS + 1} dimensions, expected {N_DIMENSIONS}"):
+            Snapshot.load(tmp_path, VERSIONS)
 
     def test_another_format_is_refused(self, saved, tmp_path, monkeypatch):
         saved.save(tmp_path)

@@ -60,10 +60,46 @@ def test_a_row_has_the_same_bits_alone_and_among_many(vectors, query, data):
     np.testing.assert_array_equal(np.concatenate([cosines(build([one]), query) for one in vectors]), together)
 
 
-def test_the_sign_of_512_largest_products_is_right():
-    """Sums stay within 32 bits."""
-    ones = np.full(512, 1 / math.sqrt(512), dtype=np.float32)
-    assert cosines(build([ones, -ones], 512), ones).tolist() == pytest.approx([1, 0])
+@pytest.mark.parametrize("n_dimensions", [512, 513, 516, 517, 1024, 3072, 20_000])
+def test_the_largest_products_add_up_in_any_number_of_dimensions(n_dimensions):
+    """A product has up to 22 bits, so 516 of them fit in 32 bits and 517 do not."""
+    ones = np.full(n_dimensions, 1 / math.sqrt(n_dimensions), dtype=np.float32)
+    assert cosines(build([ones, -ones], n_dimensions), ones).tolist() == pytest.approx([1, 0])
+
+
+@pytest.mark.parametrize("n_dimensions", [1, 511, 512, 513, 1024, 1025, 4096])
+def test_cosines_are_those_of_numpy_in_any_number_of_dimensions(n_dimensions):
+    stored, query = [vector(seed, n_dimensions) for seed in range(20)], vector(99, n_dimensions)
+    built, asked = build(stored, n_dimensions), VectorQuery.of(query)
+    products = built.directions.astype(np.int64) @ asked.direction.astype(np.int64)
+    expected = np.clip(products.astype(np.float32) * built.scales * asked.scale, 0, 1)
+    np.testing.assert_array_equal(cosines(built, query), expected)
+
+
+class TestWrongVectors:
+    @pytest.mark.parametrize("n_dimensions", [0, 1, N_DIMENSIONS - 1, N_DIMENSIONS + 1, 2 * N_DIMENSIONS])
+    def test_a_vector_of_another_length_is_refused(self, n_dimensions):
+        wrong = np.ones(n_dimensions, dtype=np.float32)
+        with pytest.raises(ValueError, match=f"{n_dimensions} dimensions, the index has {N_DIMENSIONS}"):
+            build([vector(1), wrong])
+        with pytest.raises(ValueError, match=f"{n_dimensions} dimensions, the index has {N_DIMENSIONS}"):
+            build([vector(1)]).with_rows({0: wrong})
+
+    @pytest.mark.parametrize("n_dimensions", [1, N_DIMENSIONS - 1, N_DIMENSIONS + 1])
+    def test_a_query_of_another_length_is_refused(self, n_dimensions):
+        """The compiled loop would read beyond its end."""
+        with pytest.raises(ValueError, match=f"{n_dimensions} dimensions, the index has {N_DIMENSIONS}"):
+            cosines(build([vector(1)]), vector(2, n_dimensions))
+        with pytest.raises(ValueError, match=f"{n_dimensions} dimensions, the index has {N_DIMENSIONS}"):
+            build([vector(1)]).cosines_of(VectorQuery.of(vector(2, n_dimensions)), np.array([0]))
+
+    @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+    def test_a_vector_without_a_direction_is_refused(self, value):
+        wrong = np.full(N_DIMENSIONS, value, dtype=np.float32)
+        with pytest.raises(ValueError, match="no direction"):
+            build([wrong])
+        with pytest.raises(ValueError, match="no direction"):
+            VectorQuery.of(wrong)
 
 
 def test_opposite_meaning_is_known_and_not_near():
@@ -87,7 +123,7 @@ def test_vectors_that_come_later_are_those_that_were_there_at_once(vectors, data
     assert np.isnan(first.scales[sorted(late)]).all()
 
 
-@pytest.mark.parametrize("n_dimensions", [2, 384, 512])
+@pytest.mark.parametrize("n_dimensions", [2, 384, 512, 1536, 3072])
 def test_vectors_in_one_array_are_those_that_came_one_by_one(n_dimensions):
     rows = np.stack([vector(seed, n_dimensions) for seed in range(500)])
     for name in ("directions", "scales"):

@@ -174,12 +174,11 @@ def count_rows(starts: IntArray, ends: IntArray, rows: NDArray[np.uint16], out: 
 def cosines(
     query: NDArray[np.int16], query_scale: np.float32, vectors: NDArray[np.int8], scales: FloatArray, out: FloatArray
 ) -> None:
-    """out[row] = query_scale * scales[row] * (query · vectors[row]), the product in whole numbers, so exact in any
-    order; at least 0 and at most 1, or not a number where the scale is not.
+    """out[row] = query_scale * scales[row] * (query · vectors[row]), clipped to [0, 1]; NaN where the scale is NaN.
 
-    query : shape (n_dimensions,). vectors : shape (n_rows, n_dimensions).
-    512 products of 15 and 7 bits stay below 2^31. Said at each step that it does, because sums and products are of 64
-    bits otherwise, and take three times as long.
+    query : shape (n_dimensions,), so small that no sum of products leaves 32 bits: ``vectors.VectorQuery`` sees to it.
+    vectors : shape (n_rows, n_dimensions). The product is summed in whole numbers, so it is exact in any order.
+    The width is repeated at each step: numba would take 64 bits otherwise, and three times as long.
     """
     n_rows, n_dimensions = vectors.shape
     coordinates = vectors.reshape(-1)

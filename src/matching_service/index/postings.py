@@ -93,6 +93,12 @@ def located(terms: Keys, keys: Keys) -> tuple[IntArray, IntArray]:
     return firsts, lasts
 
 
+def ranges(firsts: IntArray, lasts: IntArray) -> IntArray:
+    """The numbers from ``firsts[i]`` to before ``lasts[i]``, for each i, one after the other."""
+    sizes = lasts - firsts
+    return np.arange(sizes.sum()) + np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes)
+
+
 def impacts(counts: TermCounts) -> dict[str, float]:
     """One passage's impacts per term, of unit Euclidean length; empty for an empty passage."""
     factors = family_factors(term_keys(counts)).tolist()
@@ -241,9 +247,7 @@ class Postings:
     def _places(self, keys: Keys) -> tuple[IntArray, IntArray]:
         """The lists of these terms, term by term, and for each the place of its term in ``keys``."""
         firsts, lasts = located(self.terms, keys)
-        sizes = lasts - firsts
-        owners = np.repeat(np.arange(len(keys)), sizes)
-        return np.arange(len(owners)) + np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes), owners
+        return ranges(firsts, lasts), np.repeat(np.arange(len(keys)), lasts - firsts)
 
 
 def _scales(terms: Keys, rows: NDArray[np.uint16], counts: NDArray[np.uint8], n_rows: int) -> FloatArray:

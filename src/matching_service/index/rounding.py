@@ -10,5 +10,13 @@ STEPS = 127
 
 
 def round_vector(vector: FloatArray) -> NDArray[np.int8]:
-    """int8, shape (n_dimensions,): the direction of a vector that is not 0."""
-    return np.asarray(np.rint(vector * (STEPS / np.abs(vector).max())), dtype=np.int8)
+    """int8, shape (n_dimensions,): the direction of a vector. Raises ValueError for one without a direction."""
+    return np.asarray(np.rint(vector * (STEPS / largest_size(vector))), dtype=np.int8)
+
+
+def largest_size(vector: FloatArray) -> np.float32:
+    """The size of the largest coordinate. Raises ValueError unless it is positive and finite."""
+    largest: np.float32 = np.abs(vector).max(initial=np.float32(0.0))
+    if not 0 < largest < np.inf:
+        raise ValueError(f"a vector of {len(vector)} dimensions has no direction")
+    return largest

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from matching_service.foundation.clock import new_id
 from matching_service.index.contract import BoolArray, Document, Facts, FloatArray, IntArray, Passage
-from matching_service.index.postings import MAX_ROWS, Keys, Postings, term_key
+from matching_service.index.postings import MAX_ROWS, Keys, Postings, ranges, term_key
 from matching_service.index.vectors import Vectors
 
 _NO_KEY = 0
@@ -58,10 +58,9 @@ class Ragged:
         return self.values[self.starts[row] : self.starts[row + 1]]
 
     def take(self, rows: IntArray) -> Self:
-        sizes = np.diff(self.starts)[rows]
-        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        places = np.arange(starts[-1]) - np.repeat(starts[:-1] - self.starts[rows], sizes)
-        return type(self)(self.values[places], starts)
+        firsts, lasts = self.starts[rows], self.starts[rows + 1]
+        starts = np.concatenate([[0], np.cumsum(lasts - firsts)]).astype(np.int64)
+        return type(self)(self.values[ranges(firsts, lasts)], starts)
 
 
 @dataclass(frozen=True, slots=True)

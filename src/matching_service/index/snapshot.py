@@ -36,7 +36,7 @@ from matching_service.index.contract import (
 )
 from matching_service.index.files import DamagedFile, checksum_of, map_arrays, write_arrays, write_whole
 from matching_service.index.frequencies import Frequencies
-from matching_service.index.postings import TermQuery, term_keys
+from matching_service.index.postings import TermQuery, ranges, term_keys
 from matching_service.index.segment import Segment, arrays_of, columns_from, fits, id_column
 from matching_service.index.vectors import VectorQuery
 
@@ -197,15 +197,13 @@ class Snapshot:
         return np.sort(_joined([part.find(ids)[1] + n for part, n in places], np.int64))
 
     def passages_of(self, profiles: IntArray) -> IntArray:
-        """The rows of all passages of these profiles, profile by profile."""
-        found = [np.zeros(0, dtype=np.int64)]
-        for number, _, rows in self._split(profiles, self.profile_offsets):
+        """The rows of all passages of these profiles, segment by segment, those of a profile together."""
+        rows = [np.zeros(0, dtype=np.int64)]
+        for number, _, local in self._split(profiles, self.profile_offsets):
             owners = self.parts[number].segment.passages.profile_rows
-            firsts, lasts = np.searchsorted(owners, rows), np.searchsorted(owners, rows, side="right")
-            found += [
-                np.arange(first, last) + self.row_offsets[number] for first, last in zip(firsts, lasts, strict=True)
-            ]
-        return np.concatenate(found)
+            firsts, lasts = np.searchsorted(owners, local), np.searchsorted(owners, local, side="right")
+            rows.append(ranges(firsts, lasts) + self.row_offsets[number])
+        return np.concatenate(rows)
 
     def awaited(self, n: int) -> list[int]:
         """Keys of the first ``n`` vectors that are still to come."""
@@ -339,7 +337,7 @@ class Snapshot:
         try:
             manifest = _read_manifest(folder)
             _check_manifest(manifest, versions)
-            parts = [_load_part(folder, entry) for entry in manifest["segments"]]
+            parts = [_load_part(folder, entry, versions) for entry in manifest["segments"]]
             arrays = map_arrays(folder / f"{manifest['version']}.frequencies", manifest["frequencies"])
             frequencies = columns_from(Frequencies, arrays)
             as_of, version = int(manifest["as_of"]), str(manifest["version"])
@@ -473,9 +471,11 @@ def _check_manifest(manifest: Any, versions: Versions) -> None:
         raise SnapshotMismatch(f"made with {manifest['versions']}, expected {asdict(versions)}")
 
 
-def _load_part(folder: Path, entry: Any) -> Part:
+def _load_part(folder: Path, entry: Any, versions: Versions) -> Part:
     arrays = map_arrays(folder / f"{entry['name']}.segment", entry["checksum"])
     segment: Segment = columns_from(Segment, arrays, name=entry["name"])
+    if (n := segment.vectors.n_dimensions) != versions.n_dimensions:
+        raise DamagedFile(f"{entry['name']}: vectors of {n} dimensions, expected {versions.n_dimensions}")
     if entry["gone"] is None:
         return Part.of(segment)
     bits = np.frombuffer(base64.b64decode(entry["gone"]), dtype=np.uint8)

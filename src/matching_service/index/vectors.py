@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from matching_service.index import kernels
 from matching_service.index.contract import FloatArray, IntArray
-from matching_service.index.rounding import STEPS, round_vector
+from matching_service.index.rounding import STEPS, largest_size, round_vector
 
 _QUERY_STEPS = 32767
+_MOST_IN_32_BITS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,13 @@ class VectorQuery:
 
     @classmethod
     def of(cls, vector: FloatArray) -> Self:
-        """From a vector that is not 0."""
-        direction = np.rint(vector * (_QUERY_STEPS / np.abs(vector).max())).astype(np.int16)
+        """Raises ValueError for a vector without a direction.
+
+        The largest coordinate has as many steps as 16 bits hold, or fewer where the sum of ``n_dimensions`` products
+        could leave 32 bits otherwise, which begins at 517 dimensions.
+        """
+        steps = min(_QUERY_STEPS, _MOST_IN_32_BITS // (STEPS * max(1, len(vector))))
+        direction = np.rint(vector * (steps / largest_size(vector))).astype(np.int16)
         return cls(direction, _scale(direction))
 
 
@@ -53,20 +59,29 @@ class Vectors:
     def of(cls, vectors: FloatArray) -> Self:
         """From vectors that are not 0, shape (n_rows, n_dimensions)."""
         directions = np.rint(vectors * (STEPS / np.abs(vectors).max(axis=1, keepdims=True))).astype(np.int8)
-        wide = directions.astype(np.float32)
-        squares = np.einsum("rd,rd->r", wide, wide).astype(np.float64)  # whole numbers below 2^24, so exact before, too
+        wide = directions.astype(np.int32)
+        squares = np.einsum("rd,rd->r", wide, wide).astype(np.float64)
         return cls(directions, (1.0 / np.sqrt(squares)).astype(np.float32))
 
+    @property
+    def n_dimensions(self) -> int:
+        return int(self.directions.shape[1])
+
     def with_rows(self, vectors: dict[int, FloatArray]) -> Self:
-        """A copy with the vectors of some rows."""
+        """A copy with the vectors of some rows. Raises ValueError for one of another length or without a direction."""
         directions, scales = self.directions.copy(), self.scales.copy()
         for row, vector in vectors.items():
+            self._check_length(len(vector))
             directions[row] = round_vector(vector)
             scales[row] = _scale(directions[row])
         return type(self)(directions, scales)
 
     def cosines(self, query: VectorQuery, out: FloatArray) -> None:
-        """Fill ``out``, shape (n_rows,), with cosines, negative ones as 0; NaN for a row without a vector."""
+        """Fill ``out``, shape (n_rows,), with cosines, negative ones as 0; NaN for a row without a vector.
+
+        Raises ValueError for a query of another length, beyond whose end the compiled loop would read.
+        """
+        self._check_length(len(query.direction))
         kernels.cosines(query.direction, query.scale, self.directions, self.scales, out)
 
     def cosines_of(self, query: VectorQuery, rows: IntArray) -> FloatArray:
@@ -74,6 +89,10 @@ class Vectors:
         out = np.empty(len(rows), dtype=np.float32)
         type(self)(np.ascontiguousarray(self.directions[rows]), self.scales[rows]).cosines(query, out)
         return out
+
+    def _check_length(self, n_dimensions: int) -> None:
+        if n_dimensions != self.n_dimensions:
+            raise ValueError(f"a vector has {n_dimensions} dimensions, the index has {self.n_dimensions}")
 
 
 def _scale(direction: NDArray[np.int8] | NDArray[np.int16]) -> np.float32:
