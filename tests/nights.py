@@ -28,7 +28,7 @@ from matching_service.shortlists.service import latest_matches
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.profiles import ProfileRow
-from matching_service.store.shortlists import MatchRunRow
+from matching_service.store.shortlists import MatchRunRow, RunScope
 
 WORDS = ["谐波减速器", "陶瓷窑炉", "心肌标志物", "注塑机液压", "铝型材挤压", "光伏逆变器"]
 N_DEMANDS = 6
@@ -77,8 +77,8 @@ class Night:
     changes: Sequence[DemandChanges]
 
 
-async def rerank(engine: Engine, *, resume: bool = False, scope: str = "open") -> Night:
-    run = await nightly.begin(engine, resume=resume, scope=scope)
+async def rerank(engine: Engine, *, resume: bool = False, scope: str = RunScope.OPEN) -> Night:
+    run = await nightly.begin(engine, resume=resume, scope=RunScope(scope))
     report = await nightly.rerank(engine, run, lambda _n: None, patience_s=0 if resume else math.inf)
     return Night(report.run, await nightly.all_changes(engine, run.id))
 

@@ -349,7 +349,7 @@ async def test_four_equal_requests_at_once_have_one_answer_and_do_the_work_once(
             assert answer.content == first[0].content
     async with world.database.reading() as session:
         workers = select(func.count(AuditRow.request_id.distinct())).where(AuditRow.id > before)
-        assert await session.scalar(workers) <= 1
+        assert (await session.scalar(workers) or 0) <= 1
 
 
 @EVERY_POST

@@ -57,5 +57,7 @@ def test_every_kind_of_callable_is_told_apart() -> None:
     async def streamed() -> Any:
         yield
 
-    assert not any(map(runs_in_the_event_loop, (Settled(), Settled, Awaited, plain, generator)))
-    assert all(map(runs_in_the_event_loop, (Awaited(), awaited, streamed)))
+    in_threads: tuple[Any, ...] = (Settled(), Settled, Awaited, plain, generator)
+    in_the_loop: tuple[Any, ...] = (Awaited(), awaited, streamed)
+    assert not any(runs_in_the_event_loop(one) for one in in_threads)
+    assert all(runs_in_the_event_loop(one) for one in in_the_loop)

@@ -42,6 +42,7 @@ MAY_WRITE = {
     "MilestoneRow": {"projects"},
     "OrganizationRow": {"organizations"},
     "OutboxRow": {"jobs"},  # prunes it; store.outbox alone adds events
+    "PrincipalRow": {"access", "feeds"},  # feeds: each source of records is a principal
     "ProfileContactRow": {"profiles"},
     "ProfileRow": {"profiles", "quality"},  # quality: rows of files, which never reach a database
     "ProgrammeRecordRow": {"programme"},

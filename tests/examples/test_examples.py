@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 from conftest import Server
-from exchange.receivers import Received, Receiver
 from http_checks import create, move
+from webhooks.receivers import Received, Receiver
 
 from matching_service.webhooks.signing import new_secret, signed_headers
 

@@ -309,7 +309,7 @@ async def test_the_visible_lists_are_exported_with_decisions(database: Database,
     await nightly.rerank(engine, await nightly.begin(engine, resume=False), lambda _n: None)
     async with database.transaction() as session:
         demand = (await rows_by_external_id(session, DemandRow, [("s", "D")]))["s", "D"]
-        match_list, run = await queries.get_latest_list(session, demand.id)
+        match_list, run = (await queries.newest_lists(session, [demand.id]))[demand.id]
         matches = (await queries.get_matches(session, [match_list.id]))[match_list.id]
         await decide(session, matches[0].id, DecisionBody(decision="pinned"), COMMAND_LINE)
     assert await export_file(database, "matches", tmp_path / f"m{suffix}") == len(matches)

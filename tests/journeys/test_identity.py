@@ -105,7 +105,7 @@ def test_whoever_renews_a_key_stays_who_they_are(server: Server, source: str) ->
         return (await renew_key(session, key_id, expires_at=None, actor=COMMAND_LINE))[1]
 
     renewed = in_database(server, renew)
-    keyed = {"headers": {"Idempotency-Key": source}, "json": {"title": "泵", "source": source}}
+    keyed: dict[str, Any] = {"headers": {"Idempotency-Key": source}, "json": {"title": "泵", "source": source}}
     with ExitStack() as stack:
         before, after = (
             stack.enter_context(server.client("", authorization=f"Bearer {one}")) for one in (key, renewed)

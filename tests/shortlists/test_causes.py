@@ -104,7 +104,7 @@ async def test_lists_that_changed_are_told_when_people_see_them_and_no_others(en
     await rerank(engine)
     assert (await told(seq))[0] == []
     await store_profiles(engine.database, {"name": "新专家", "summary": f"{WORDS[0]}难题"})
-    run = await nightly.begin(engine, resume=False, scope="open")
+    run = await nightly.begin(engine, resume=False)
     async with engine.database.transaction() as session:
         await runs.cancel_run(session, run.id, COMMAND_LINE)
     await runs.work_off(engine, run.id, patience_s=0)
@@ -333,7 +333,8 @@ async def test_an_edit_before_a_list_that_was_asked_for_by_hand_is_no_cause_afte
         await service.match(engine, session, MatchBody(demand_id=demand_id, top_k=TOP_K, store=True))
     await store_profiles(engine.database, {"name": "新专家", "summary": f"{WORDS[0]}难题"})
     changes = await of_demand(engine, await rerank(engine), "D0")
-    causes_named = {cause.code for place in [*changes.entered, *changes.left, *changes.moved] for cause in place.causes}
+    places: list[PlacedProfile | MovedProfile] = [*changes.entered, *changes.left, *changes.moved]
+    causes_named = {cause.code for place in places for cause in place.causes}
     assert "new_profile" in causes_named
     assert "demand_changed" not in causes_named
 
@@ -350,5 +351,6 @@ async def test_what_a_list_already_knew_of_a_profile_is_no_cause_afterwards(engi
     new = await store_profiles(engine.database, *({"name": f"新{n}", "summary": f"{WORDS[0]}难题"} for n in range(3)))
     changes = await of_demand(engine, await rerank(engine), "D0")
     assert {place.profile_id for place in changes.entered} == set(new)
-    causes_named = {cause.code for place in [*changes.left, *changes.moved] for cause in place.causes}
+    places: list[PlacedProfile | MovedProfile] = [*changes.left, *changes.moved]
+    causes_named = {cause.code for place in places for cause in place.causes}
     assert "profile_changed" not in causes_named
