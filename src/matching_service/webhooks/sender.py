@@ -80,7 +80,7 @@ class Sender:
                 try:
                     for webhook_id in await self._begin_pass():
                         if webhook_id not in busy or busy[webhook_id].done():
-                            busy[webhook_id] = tasks.create_task(self._work_off_or_log(client, webhook_id))
+                            busy[webhook_id] = tasks.create_task(self._deliver_or_log(client, webhook_id))
                 except Exception:
                     logger.exception("webhooks_not_read")  # the database is unavailable; the next pass tries again
                 await asyncio.sleep(_POLL_S)
@@ -89,7 +89,7 @@ class Sender:
         """Queue new events and attempt due deliveries until none is due."""
         async with new_client() as client:
             webhook_ids = await self._begin_pass()
-            return await asyncio.gather(*(self._work_off(client, webhook_id) for webhook_id in webhook_ids))
+            return await asyncio.gather(*(self._deliver_with_lease(client, webhook_id) for webhook_id in webhook_ids))
 
     async def send_trial(self, webhook: WebhookRow) -> TrialAnswer:
         """Send the event ``webhook.test`` now, outside the queue."""
@@ -118,13 +118,13 @@ class Sender:
             self._forgotten_at = at
         return webhook_ids
 
-    async def _work_off_or_log(self, client: httpx.AsyncClient, webhook_id: str) -> None:
+    async def _deliver_or_log(self, client: httpx.AsyncClient, webhook_id: str) -> None:
         try:
-            await self._work_off(client, webhook_id)
+            await self._deliver_with_lease(client, webhook_id)
         except Exception:
             logger.exception("webhook_not_worked_off", extra={"webhook_id": webhook_id})
 
-    async def _work_off(self, client: httpx.AsyncClient, webhook_id: str) -> Tally:
+    async def _deliver_with_lease(self, client: httpx.AsyncClient, webhook_id: str) -> Tally:
         tally = Tally(webhook_id)
         async with self._database.transaction() as session:
             if not await deliveries.take_lease(session, webhook_id, self._holder, now()):
