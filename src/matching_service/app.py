@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from matching_service import __version__
 from matching_service.api import health
-from matching_service.api.admission import BulkLine, RankingLine
+from matching_service.api.admission import BulkQueue, RankingQueue
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
@@ -65,8 +65,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         load_mappings(chosen.feed_mapping),
         load_plan(chosen.targets),
         load_templates(chosen.templates_dir),
-        RankingLine(),
-        BulkLine(),
+        RankingQueue(),
+        BulkQueue(),
     )
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)

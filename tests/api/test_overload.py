@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from http_checks import UNKNOWN_ID, assert_problem, is_chinese
 
-from matching_service.api.admission import BulkLine, RankingLine
+from matching_service.api.admission import BulkQueue, RankingQueue
 from matching_service.matching.engine import Engine
 
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -33,7 +33,7 @@ async def _never() -> None:
 
 @asynccontextmanager
 async def _all_turns_taken(app: FastAPI, *, n_waiting: int = 0) -> AsyncIterator[None]:
-    ranking, bulk = RankingLine(n_running=1, n_waiting=n_waiting), BulkLine(n_running=1, n_waiting=n_waiting)
+    ranking, bulk = RankingQueue(n_running=1, n_waiting=n_waiting), BulkQueue(n_running=1, n_waiting=n_waiting)
     app.state.services.add(ranking)
     app.state.services.add(bulk)
     async with ranking.turn(_never), bulk.turn(_never):
@@ -103,7 +103,7 @@ async def test_a_client_that_hangs_up_leaves_the_line(app: FastAPI, http: httpx.
     async with _all_turns_taken(app, n_waiting=1):
         await app(scope, receive, send)
         waiting = asyncio.create_task(http.post("/v1/matches", json=QUERY))
-        while app.state.services.get(RankingLine)._n_free:  # noqa: ASYNC110  # until it stands in the place that was left
+        while app.state.services.get(RankingQueue)._n_free:  # noqa: ASYNC110  # until it stands in the place that was left
             await asyncio.sleep(0)
     assert sent[0]["status"] == 503
     assert (await waiting).status_code == 200

@@ -124,9 +124,7 @@ def receiving(secret: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         yield process, f"http://127.0.0.1:{listening.rpartition(' ')[2]}/hook"
 
 
-def test_the_receiver_takes_what_the_service_sends(
-    server: Server, source: str, request: pytest.FixtureRequest
-) -> None:
+def test_the_receiver_takes_what_the_service_sends(server: Server, source: str, request: pytest.FixtureRequest) -> None:
     if request.config.getoption("as_if"):
         pytest.skip("the receiver reads the clock of the machine")
     with socket.socket() as probe:  # the service gives the secret for a URL, so the port comes first

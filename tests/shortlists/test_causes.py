@@ -107,7 +107,7 @@ async def test_lists_that_changed_are_told_when_people_see_them_and_no_others(en
     run = await nightly.begin(engine, resume=False)
     async with engine.database.transaction() as session:
         await runs.cancel_run(session, run.id, COMMAND_LINE)
-    await runs.work_off(engine, run.id, patience_s=0)
+    await runs.complete_run(engine, run.id, patience_s=0)
     assert (await told(seq))[0] == []  # nobody will see the lists of a run that was cancelled
     night = await rerank(engine)
     assert (await told(seq))[0] == sorted(changes.demand_id for changes in night.changes) != []

@@ -1,1 +1,1 @@
-"""Doors that all routes share: sessions, permissions, errors, paging, limits. No domain."""
+"""HTTP parts that all routes share: sessions, permissions, errors, paging, limits. No domain logic."""

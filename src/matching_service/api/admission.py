@@ -1,6 +1,6 @@
-"""A bounded line in front of work that keeps the processor busy: so many work, so many wait, others come back later.
+"""Admission control for CPU-bound requests: a limited number run, a limited number wait, the rest are refused with 503.
 
-Without it a rush would begin everything and finish nothing in time.
+Without it a burst of requests would start all of them and finish none in time.
 """
 
 import asyncio
@@ -18,25 +18,25 @@ from matching_service.foundation.errors import Text, Unavailable
 _N_CPUS = os.cpu_count() or 1
 _RETRY_AFTER_S = 2
 _OVERLOADED = Text(
-    "服务正忙，排队的请求已满，请稍后重试。", "The service is busy and its waiting line is full; try again later."
+    "服务正忙，排队的请求已满；请稍后重试。", "The service is busy and its queue is full; try again later."
 )
 
 
 class Admission:
-    """``n_running`` have their turn, up to ``n_waiting`` wait for theirs in the order in which they came."""
+    """Lets ``n_running`` requests run at a time. Up to ``n_waiting`` more wait, first come first served."""
 
     def __init__(self, *, n_running: int, n_waiting: int) -> None:
         self._turns = asyncio.Semaphore(n_running)
         self._n_free = n_waiting
 
     @asynccontextmanager
-    async def turn(self, gone: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-        """Wait for a turn, and have it while the block runs; ``gone`` returns when whoever waits has hung up.
+    async def turn(self, disconnected: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Wait for a turn and hold it while the block runs. ``disconnected`` returns when the client has hung up.
 
-        Raises Unavailable at once when the line is full, and in the line when whoever waits has gone.
+        Raises Unavailable at once if the queue is full, and while waiting if the client has hung up.
         """
         if self._turns.locked():
-            await self._wait(gone)
+            await self._wait(disconnected)
         else:
             await self._turns.acquire()
         try:
@@ -44,34 +44,34 @@ class Admission:
         finally:
             self._turns.release()
 
-    async def _wait(self, gone: Callable[[], Awaitable[None]]) -> None:
-        async def leave(line: CancelScope) -> None:
-            await gone()
-            line.cancel()
+    async def _wait(self, disconnected: Callable[[], Awaitable[None]]) -> None:
+        async def cancel_when_disconnected(waiting: CancelScope) -> None:
+            await disconnected()
+            waiting.cancel()
 
         if not self._n_free:
             raise _overloaded()
         self._n_free -= 1
-        with CancelScope() as line:
-            watching = asyncio.create_task(leave(line))
+        with CancelScope() as waiting:
+            watching = asyncio.create_task(cancel_when_disconnected(waiting))
             try:
                 await self._turns.acquire()
             finally:
                 watching.cancel()
                 self._n_free += 1
-        if line.cancelled_caught:
-            raise _overloaded()  # nobody reads it
+        if waiting.cancelled_caught:
+            raise _overloaded()  # the client is gone and will not read it
 
 
-class RankingLine(Admission):
-    """For answers that people wait for: with a full line each has its turn after some 32 rankings."""
+class RankingQueue(Admission):
+    """Queue for rankings, which people wait for. In a full queue each core still ranks about 32 requests."""
 
     def __init__(self, *, n_running: int = 2 * _N_CPUS, n_waiting: int = 32 * _N_CPUS) -> None:
         super().__init__(n_running=n_running, n_waiting=n_waiting)
 
 
-class BulkLine(Admission):
-    """For bulks, of which one is written while the next is read; those that wait hold up to 8 MB each."""
+class BulkQueue(Admission):
+    """Queue for bulk requests: one is written while the next is parsed. Each waiting body takes up to 8 MB."""
 
     def __init__(self, *, n_running: int = 2, n_waiting: int = 8) -> None:
         super().__init__(n_running=n_running, n_waiting=n_waiting)
@@ -81,17 +81,17 @@ def _overloaded() -> Unavailable:
     return Unavailable("overloaded", _OVERLOADED, retry_after_s=_RETRY_AFTER_S)
 
 
-async def _hung_up(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def _ranking_turn(request: Request) -> AbstractAsyncContextManager[None]:
-    return services_of(request).get(RankingLine).turn(lambda: _hung_up(request))
+    return services_of(request).get(RankingQueue).turn(lambda: _disconnected(request))
 
 
 async def _bulk_turn(request: Request) -> AbstractAsyncContextManager[None]:
-    return services_of(request).get(BulkLine).turn(lambda: _hung_up(request))
+    return services_of(request).get(BulkQueue).turn(lambda: _disconnected(request))
 
 
 RankingTurn = Annotated[AbstractAsyncContextManager[None], Depends(_ranking_turn)]

@@ -1,4 +1,4 @@
-"""Bulk upserts: every item is judged on its own, so one bad item costs nothing but itself."""
+"""Bulk upserts. Each item is validated and stored separately, so that an invalid item does not stop the others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Status = Literal["created", "updated", "unchanged", "invalid"]
 
 
 class BulkBody(Body):
-    """``items`` as in the POST of a single one; stored by (``source``, ``external_id``)."""
+    """Items as in the POST of a single record. They are stored by (``source``, ``external_id``)."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -54,7 +54,7 @@ class BulkAnswer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of one item of a batch: its id and status, or its errors."""
+    """The outcome of one item of a batch: its status and id, or its errors."""
 
     status: Status
     id: str | None = None
@@ -63,39 +63,41 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Parsed(Generic[Model]):
-    """A batch after validation: the valid items, their places in the batch, and the errors at the others."""
+    """A batch after validation: the valid items with their indices in the batch, and the errors of the others."""
 
     items: Sequence[Model]
-    places: Sequence[int]
+    indices: Sequence[int]
     invalid: dict[int, Stored]
 
     def merge(self, stored: Sequence[Stored]) -> list[Stored]:
-        """Results of the valid items and the errors of the others, in the order of the batch."""
-        results = dict(self.invalid) | dict(zip(self.places, stored, strict=True))
-        return [results[place] for place in sorted(results)]
+        """Combine the outcomes of the valid items with the errors of the others, in the order of the batch."""
+        results = dict(self.invalid) | dict(zip(self.indices, stored, strict=True))
+        return [results[index] for index in sorted(results)]
 
 
 def parse_items(items: Sequence[Any], model: type[Model]) -> Parsed[Model]:
-    """Validate each item; CPU work, so callers on the event loop run it in a thread."""
+    """Validate each item. This is CPU work: callers on the event loop run it in a thread."""
     valid: list[Model] = []
-    places: list[int] = []
+    indices: list[int] = []
     invalid: dict[int, Stored] = {}
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         try:
             valid.append(model.model_validate(item))
-            places.append(place)
+            indices.append(index)
         except ValidationError as error:
-            invalid[place] = Stored("invalid", errors=tuple(field_errors(error.errors(include_url=False))))
-    return Parsed(valid, places, invalid)
+            invalid[index] = Stored("invalid", errors=tuple(field_errors(error.errors(include_url=False))))
+    return Parsed(valid, indices, invalid)
 
 
 async def upsert_each(
     items: Sequence[Item], batch: Batch[Row], *, create: Callable[[Item], Row], update: Callable[[Row, Item], bool]
 ) -> list[Stored]:
-    """Create or update the row of each item, in order; an item that breaks a rule is refused alone.
+    """Create or update the row of each item, in order. An item that breaks a rule is rejected alone.
 
-    create : makes the row. update : changes it, and returns whether it did. Each raises InvalidInput or Conflict before
-        it has changed anything. They run in a thread: a batch is CPU work.
+    create : returns the new row.
+    update : changes the row and returns whether anything changed.
+    Both raise InvalidInput or Conflict before they change anything. They run in a worker thread, because a batch is
+    CPU work.
     """
 
     def store(item: Item) -> Stored:
@@ -115,12 +117,12 @@ async def upsert_each(
 
 
 def _rejected(error: MatchingError) -> Stored:
-    """An item that is well-formed but breaks a rule."""
+    """Return the outcome of an item that is valid by its schema but breaks a rule."""
     return Stored("invalid", errors=error.errors or (FieldError(error.code, error.detail, ""),))
 
 
 def bulk_answer(results: Sequence[Stored], language: Language) -> Response:
-    """A BulkAnswer as JSON. It can name 70,000 errors, so callers on the event loop make it in a thread."""
+    """Return a BulkAnswer as JSON. It may contain 70,000 errors, so callers on the event loop run it in a thread."""
     answer = BulkAnswer(
         items=[
             BulkItem(

@@ -1,6 +1,6 @@
-"""What routes ask for by type: a session, the principal, a page, the version that a client has seen.
+"""Dependencies of routes: sessions, the principal, a page request, the version that a client has read, the language.
 
-All are coroutines, also those that wait for nothing: FastAPI would run a plain function in a thread.
+All are coroutines, even those that await nothing, because FastAPI would run a plain function in a thread.
 """
 
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from matching_service.foundation.errors import Language, PreconditionFailed, Tex
 from matching_service.foundation.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, decode_cursor
 from matching_service.store.database import LAST_SEQ, Database
 
-_bearer = HTTPBearer(auto_error=False, description="An API key, made by `matching-service keys create`.")
+_bearer = HTTPBearer(auto_error=False, description="An API key, created by `matching-service keys create`.")
 
 
 DatabaseDep = Annotated[Database, Depends(provided(Database))]
@@ -27,7 +27,7 @@ DatabaseDep = Annotated[Database, Depends(provided(Database))]
 async def _write_session(request: Request, database: DatabaseDep) -> AsyncIterator[AsyncSession]:
     async with database.transaction() as session:
         yield session
-    request.state.as_of = session.info.get(LAST_SEQ)  # for the middleware: a header of the answer
+    request.state.as_of = session.info.get(LAST_SEQ)  # the middleware sends it as the header X-As-Of
 
 
 async def _read_session(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
@@ -35,7 +35,7 @@ async def _read_session(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
         yield session
 
 
-# scope="function": the commit comes before the response, so a commit that fails is an error to the client.
+# scope="function": the commit happens before the response is sent, so the client sees an error if it fails.
 WriteSession = Annotated[AsyncSession, Depends(_write_session, scope="function")]
 ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
 
@@ -50,7 +50,7 @@ PrincipalDep = Annotated[Principal, Depends(_principal)]
 
 
 class Permit:
-    """``Depends(Permit(Action.X))`` gives the principal, or refuses."""
+    """``Depends(Permit(Action.X))`` returns the principal, or raises Unauthenticated or Forbidden."""
 
     def __init__(self, action: Action) -> None:
         self.action = action
@@ -62,13 +62,13 @@ class Permit:
 
 async def _page_request(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items per page.")] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
 ) -> PageRequest:
     return PageRequest(limit, decode_cursor(cursor) if cursor else None)
 
 
 PageDep = Annotated[PageRequest, Depends(_page_request)]
-IfMatch = Annotated[str | None, Header(description="The `ETag` that was read; guards against lost updates (412).")]
+IfMatch = Annotated[str | None, Header(description="The `ETag` of the version read; prevents lost updates (412).")]
 
 
 def set_etag(response: Response, row_version: int) -> None:
@@ -76,12 +76,12 @@ def set_etag(response: Response, row_version: int) -> None:
 
 
 def names_tag(header: str, etag: str) -> bool:
-    """Whether a list of entity tags, as in If-Match and If-None-Match, has this one, weak or strong."""
+    """Whether a list of entity tags (If-Match, If-None-Match) contains this one, weak or strong."""
     return etag in (tag.strip().removeprefix("W/") for tag in header.split(","))
 
 
 def check_if_match(if_match: str | None, row_version: int) -> None:
-    """Raise PreconditionFailed unless the header is absent, ``*``, or names this version."""
+    """Raise PreconditionFailed unless the header is absent, ``*``, or contains this version."""
     if if_match is None or if_match.strip() == "*":
         return
     if names_tag(if_match, f'"{row_version}"'):
@@ -90,7 +90,7 @@ def check_if_match(if_match: str | None, row_version: int) -> None:
         "etag_mismatch",
         Text(
             f"记录现为版本 {row_version}，与 If-Match 不符；请重新读取后再改。",
-            f"The record is at version {row_version}, not the one in If-Match; read it again, then change it.",
+            f"The record has version {row_version}, not the version in If-Match; read it again, then change it.",
         ),
     )
 

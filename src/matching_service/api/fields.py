@@ -1,4 +1,4 @@
-"""Types of fields in bodies and queries: limits of the contract, and characters that no text may hold."""
+"""Types of fields in bodies and queries: limits of the contract, and characters that no text may contain."""
 
 import re
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from pydantic_core import PydanticCustomError
 
 from matching_service.foundation.clock import ID_PATTERN
 
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # what XML, and so a workbook, cannot hold
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # not allowed in XML, and so in XLSX files
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Body(BaseModel):
-    """A request body: unknown fields are refused, so that a typing error does not lose data."""
+    """A request body. Unknown fields are rejected, so that a misspelt name does not lose data."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,25 +28,25 @@ class Answer(BaseModel):
 
 
 class Origin(Answer):
-    """Where a record was imported from, and what it is called there."""
+    """The feed from which a record was imported, and its names and state there."""
 
-    feed: str = Field(description="Name under which the other service's feed is imported.")
+    feed: str = Field(description="Our name for the feed of the other service.")
     id: str
     source: str | None = None
     external_id: str | None = None
-    status: str | None = Field(default=None, description="The state of a demand there.")
-    removed: bool = Field(default=False, description="It was taken back there.")
+    status: str | None = Field(default=None, description="State of the demand in the other service.")
+    removed: bool = Field(default=False, description="The record was deleted in the other service.")
 
 
 def _whole_characters(value: Any) -> Any:
     if isinstance(value, str) and _SURROGATE.search(value):
-        raise PydanticCustomError("lone_surrogate", "the text holds half of a surrogate pair, which is no character")
+        raise PydanticCustomError("lone_surrogate", "the text contains an unpaired surrogate, which is not a character")
     return value
 
 
 def _printable(value: str) -> str:
     if _CONTROL.search(value):
-        raise PydanticCustomError("control_character", "the text holds a control character such as NUL")
+        raise PydanticCustomError("control_character", "the text contains a control character such as NUL")
     return value.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -65,7 +65,7 @@ def _half_width(value: Any) -> Any:
 
 
 def _mailable(address: str) -> str:
-    """The address as it was written. Nothing is looked up; ``.test`` stays allowed for trial installations."""
+    """Check the syntax of an address and return it unchanged. ``.test`` is allowed for trial installations."""
     try:
         validate_email(address, check_deliverability=False, test_environment=True)
     except EmailNotValidError:
@@ -74,19 +74,19 @@ def _mailable(address: str) -> str:
 
 
 SHOWN_ONCE = "shown once"
-"""Marks a field of an answer that is shown once: no stored copy of the answer holds it."""
+"""Marks a field of an answer that is shown only once: a stored copy of the answer has null instead."""
 NotBool = BeforeValidator(_not_bool)
 Clean = (BeforeValidator(_whole_characters), AfterValidator(_printable))
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *Clean]
 WorkTitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), *Clean]
-# Blanks alone say nothing: stored as null, as an empty cell of a table would be; in a query as if not given.
+# Blank text means no value: null in a body, as for an empty cell of a table; absent in a query.
 Blank = BeforeValidator(_blank_is_none)
 Text50 = Annotated[Annotated[str, StringConstraints(max_length=50), *Clean] | None, Blank]
 Text200 = Annotated[Annotated[str, StringConstraints(max_length=200), *Clean] | None, Blank]
 Text500 = Annotated[Annotated[str, StringConstraints(max_length=500), *Clean] | None, Blank]
 Text5000 = Annotated[Annotated[str, StringConstraints(max_length=5_000), *Clean] | None, Blank]
 Text10000 = Annotated[Annotated[str, StringConstraints(max_length=10_000), *Clean] | None, Blank]
-# A number is stored as it was written, for a person who dials it: at least five digits, and perhaps an extension.
+# A phone number is stored as written, because people dial it: at least five digits, optionally an extension.
 PHONE = r"^\+?\(?[0-9](?:[ ().-]*[0-9]){4,}[ ().-]*(?:(?:转|[Ee]xt\.?|[xX#]) ?[0-9]{1,6})?$"
 EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 Phone = Annotated[
@@ -123,13 +123,13 @@ Search = Annotated[str, StringConstraints(min_length=1, max_length=200), *Clean]
 
 
 class UpsertBody(Body):
-    """A body that is stored under (``source``, ``external_id``)."""
+    """A body that is stored by (``source``, ``external_id``)."""
 
     source: Source = "default"
     external_id: ExternalId | None = None
 
     def sent(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Of a row's values those that the sender named: an update leaves alone what it does not speak of."""
+        """Return the values of the fields that were sent. An update does not change other fields."""
         names = set(self.model_fields_set)
         if "organization_external_id" in names:
             names.add("organization_id")
@@ -137,5 +137,5 @@ class UpsertBody(Body):
 
     @property
     def row_id(self) -> str | None:
-        """Our own id of the row; over HTTP it stands in the path, so a body has none."""
+        """Our id of the row, for items of files. Over HTTP the id is in the path, so that a body has none."""
         return None

@@ -1,4 +1,4 @@
-"""Is the process alive, can it do its work, and what does it measure."""
+"""Liveness, readiness and metrics of the process."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ router = APIRouter(tags=["health"])
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """The index of profiles in this process. ``as_of``: the last event that it includes; ``n_pending``: passages whose
-    vectors are still to come.
+    """The index of profiles in this process.
+
+    as_of : sequence number of the last event that it includes.
+    n_pending : number of passages without a vector yet.
     """
 
     is_loaded: bool
@@ -30,7 +32,10 @@ class IndexState:
 
 @dataclass(frozen=True, slots=True)
 class IndexHealth:
-    """How this module asks for the index, which lies above it. ``behind``: events that the index does not know yet."""
+    """Access to the index, which is in a higher room that this module must not import.
+
+    behind : returns by how many sequence numbers the index lags behind the database.
+    """
 
     state: Callable[[], IndexState]
     behind: Callable[[], Awaitable[int]]
@@ -46,7 +51,7 @@ class Check(BaseModel):
 
 
 class Ready(BaseModel):
-    """``status`` is ready when every check is ok."""
+    """``status`` is ready if every check is ok."""
 
     status: str
     database: Check
@@ -60,13 +65,13 @@ class Ready(BaseModel):
 
 @router.get("/health/live")
 async def live() -> Alive:
-    """The process answers."""
+    """Report that the process answers."""
     return Alive()
 
 
 @router.get("/health/ready", responses={503: {"model": Ready, "description": "Not ready; the checks say why."}})
 async def ready(request: Request, response: Response, database: DatabaseDep) -> Ready:
-    """Database reachable, migrations applied, index loaded and how far behind it is."""
+    """Check that the database is reachable and migrated, and that the index is loaded. Report the lag of the index."""
     try:
         async with database.reading() as session:
             await session.execute(text("SELECT 1"))

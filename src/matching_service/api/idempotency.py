@@ -1,12 +1,12 @@
-"""``Idempotency-Key``: equal requests have one answer, and the work is done once.
+"""``Idempotency-Key``: equal requests get the same answer, and the work is done once.
 
-The row of the key is the first that the transaction of the work writes, and the finished answer is written into it
-before the commit. An equal request that comes meanwhile waits at the unique index. When the first has committed, the
-second gives the stored answer. When the first has failed, which leaves no row, the second does the work itself.
+The row of the key is the first row that the transaction of a request writes. The finished answer is stored in it before
+the commit. When two equal requests race, the second waits at the unique index. If the first commits, the second returns
+the stored answer. If the first fails, which leaves no row, the second does the work itself.
 
-Routes that rank begin this transaction only when they have something to store, which may be the answer alone. So a
-request that waits for its turn holds neither SQLite's one write lock nor a connection. Of equal requests the first
-stored answer is the answer to all.
+Routes that rank begin their transaction only when they have something to store, which may be the answer alone. So a
+request that waits for its turn holds neither a connection nor SQLite's write lock. If equal requests rank at the same
+time, all of them return the answer that was stored first.
 """
 
 import hashlib
@@ -37,15 +37,16 @@ from matching_service.store.profiles import ProfileRow
 _KEPT_HEADERS = ("content-type", "location", "etag", "content-language")
 _QUOTED_ID = re.compile(rb'"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
 _DESCRIPTION = (
-    "Makes a repeated POST safe: the same key and body give the first answer again, with `Idempotent-Replayed: true`, "
-    "for 72 hours (`MATCHING_IDEMPOTENCY_HOURS`). Equal requests at the same moment wait for that answer. An error is "
-    "not kept: the same key may try again. The key with another body is 422 `idempotency_key_reused`. Deleting a "
-    "profile erases the answers that told of it: their keys give 410 `answer_erased`, and nothing is done again."
+    "Makes it safe to repeat a POST: for 72 hours (`MATCHING_IDEMPOTENCY_HOURS`) the same key and body return the "
+    "first answer again, with `Idempotent-Replayed: true`. Equal requests at the same time wait for that answer. "
+    "Errors are not stored, so the same key may be tried again. The same key with another body gives 422 "
+    "`idempotency_key_reused`. Deleting a profile erases the stored answers that contain it: their keys give 410 "
+    "`answer_erased`, and the work is not repeated."
 )
 
 
 class AnswerKnown(Exception):
-    """The request was answered before; carries the stored answer past the endpoint."""
+    """Raised if the request was answered before. Carries the stored answer past the endpoint."""
 
     def __init__(self, stored: Row[Any]) -> None:
         self.stored = stored
@@ -53,7 +54,11 @@ class AnswerKnown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _KeyedRequest:
-    """A request with a key. ``session`` is that of its work; answers made before ``oldest`` have expired."""
+    """A request with a key.
+
+    session : the session of the endpoint.
+    oldest : answers made before this time have expired.
+    """
 
     session: AsyncSession
     principal_id: str
@@ -63,14 +68,14 @@ class _KeyedRequest:
     row_id: str = field(default_factory=new_id)
 
     def stored(self) -> Select[Any]:
-        """The query for the answer that was given before."""
+        """Return the query for the stored answer."""
         row = IdempotentAnswerRow
         return select(row.request_hash, row.status, row.headers, row.body).where(
             row.principal_id == self.principal_id, row.idempotency_key == self.key, row.created_at > self.oldest
         )
 
     def answer_with(self, stored: Row[Any]) -> NoReturn:
-        """Raise what the request is answered with: what is stored, or why that is not given."""
+        """Raise AnswerKnown, or Gone if the answer was erased, or InvalidInput if the request differs."""
         if stored.status is None:
             raise Gone("answer_erased", _ERASED)
         if stored.request_hash != self.request_hash:
@@ -78,9 +83,9 @@ class _KeyedRequest:
         raise AnswerKnown(stored)
 
     def claim(self, _session: object, _transaction: object, connection: Connection) -> None:
-        """Insert the row of the key. Listens to the beginning of the session's transaction.
+        """Insert the row of the key. Called when the transaction of the session begins.
 
-        The insertion waits for an equal request that has inserted the row and has not ended.
+        The insertion waits for the transaction of an equal request that has already inserted the row.
         """
         row = IdempotentAnswerRow
         claimed: dict[str, Any] = {"id": self.row_id, "principal_id": self.principal_id, "idempotency_key": self.key}
@@ -89,19 +94,19 @@ class _KeyedRequest:
         same_key = (row.principal_id == self.principal_id, row.idempotency_key == self.key)
         connection.execute(delete(row).where(*same_key, row.created_at <= self.oldest))
         while connection.scalar(insert_new.on_conflict_do_nothing().returning(row.id)) is None:
-            # The other row may be pruned between both statements; then the next insertion succeeds.
+            # If the other row is pruned between the two statements, the next insertion succeeds.
             if (stored := connection.execute(self.stored()).one_or_none()) is not None:
                 self.answer_with(stored)
 
     async def keep(self, request: Request, response: Response, *, shown_once: Collection[str]) -> None:
-        """Write the answer into the row of the key, and which profiles it tells of.
+        """Store the answer in the row of the key, with links to the profiles that it contains.
 
-        An answer that tells of a profile which was deleted meanwhile is not kept.
+        An answer with a profile that was deleted meanwhile is not stored.
         """
         body = bytes(response.body)
-        told_of = await to_thread.run_sync(_ids_in, body) | set(filter(is_id, request.path_params.values()))
-        profile_ids = await self._lock_profiles(told_of)
-        if await self._any_deleted(told_of.difference(profile_ids)):
+        ids = await to_thread.run_sync(_ids_in, body) | set(filter(is_id, request.path_params.values()))
+        profile_ids = await self._lock_profiles(ids)
+        if await self._any_deleted(ids.difference(profile_ids)):
             return
         if shown_once:
             body = orjson.dumps(orjson.loads(body) | dict.fromkeys(shown_once))
@@ -113,12 +118,12 @@ class _KeyedRequest:
             await self.session.execute(insert(AnsweredProfileRow), links)
 
     async def _lock_profiles(self, ids: Collection[str]) -> Sequence[str]:
-        """Those of the ids that are profiles. None of them can be deleted before the answer is committed."""
-        found: list[str] = []
+        """Return the ids that belong to profiles, and lock them, so that none is deleted before the commit."""
+        profile_ids: list[str] = []
         for batch in id_batches(ids):
-            present = select(ProfileRow.id).where(ProfileRow.id.in_(batch)).order_by(ProfileRow.id)
-            found += await self.session.scalars(present.with_for_update(read=True, key_share=True))
-        return found
+            existing = select(ProfileRow.id).where(ProfileRow.id.in_(batch)).order_by(ProfileRow.id)
+            profile_ids += await self.session.scalars(existing.with_for_update(read=True, key_share=True))
+        return profile_ids
 
     async def _any_deleted(self, ids: Collection[str]) -> bool:
         for batch in id_batches(ids):
@@ -155,9 +160,9 @@ Idempotent = Depends(_idempotent)
 
 
 class RememberingRoute(APIRoute):
-    """Stores the finished answer to a keyed request before the write session commits, which it does after this handler.
+    """Stores the finished answer of a keyed request. The write session commits after this handler.
 
-    Fields of the answer that are shown once are stored as null.
+    Fields marked ``SHOWN_ONCE`` are stored as null.
     """
 
     def __init__(
@@ -189,27 +194,27 @@ class RememberingRoute(APIRoute):
 
 
 async def answer_again(_request: Request, known: Any) -> Response:
-    """Exception handler for AnswerKnown."""
+    """Return the stored answer. Exception handler for AnswerKnown."""
     stored: Row[Any] = known.stored
     headers = dict(stored.headers) | {"Idempotent-Replayed": "true"}
     return Response(stored.body, status_code=stored.status, headers=headers)
 
 
 async def erase_answers(session: AsyncSession, profile_id: str) -> None:
-    """Erase the stored answers that tell of a profile, after it was deleted in this transaction.
+    """Erase the stored answers that contain a profile, after this transaction has deleted it.
 
-    Their rows stay until they expire: to do such a request again would store the person again.
+    Their rows stay until they expire, because repeating such a request would store the person again.
     """
     links = AnsweredProfileRow
     answers = select(links.answer_id).where(links.profile_id == profile_id)
-    nothing = {"status": None, "headers": None, "body": None, "request_hash": ""}
-    erased = update(IdempotentAnswerRow).where(IdempotentAnswerRow.id.in_(answers)).values(nothing)
-    await session.execute(erased, execution_options={"synchronize_session": False})
+    empty = {"status": None, "headers": None, "body": None, "request_hash": ""}
+    erase = update(IdempotentAnswerRow).where(IdempotentAnswerRow.id.in_(answers)).values(empty)
+    await session.execute(erase, execution_options={"synchronize_session": False})
     await session.execute(delete(links).where(links.profile_id == profile_id))
 
 
 def _ids_in(body: bytes) -> set[str]:
-    return {found.decode() for found in _QUOTED_ID.findall(body)}
+    return {id_.decode() for id_ in _QUOTED_ID.findall(body)}
 
 
 _REUSED = Text(
@@ -217,7 +222,7 @@ _REUSED = Text(
     "This Idempotency-Key was used for another request; take a new key for a new request.",
 )
 _ERASED = Text(
-    "该请求已处理过，但其结果已被清除（所涉及的人员已删除）；不会重复处理。新的请求请换一个新的键。",
-    "The request was answered before, and the answer was erased since, with a person of whom it told. It is not done "
-    "again; take a new key for a new request.",
+    "该请求已处理过，但其结果已随所涉及人员的删除而清除；不会重复处理。新的请求请换一个新的键。",
+    "The request was processed before, but its answer was erased together with a person whom it contained. It is not "
+    "processed again; take a new key for a new request.",
 )

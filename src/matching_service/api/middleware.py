@@ -1,4 +1,4 @@
-"""What happens around every request: an id, a limit on the body, a line in the log, a number in the metrics."""
+"""Middleware for every request: a request id, a limit on the body, a log line, metrics."""
 
 import logging
 import re
@@ -17,13 +17,13 @@ from matching_service.foundation.settings import MAX_BODY_BYTES
 logger = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _TOO_LARGE = Text(
-    f"请求体超过 {MAX_BODY_BYTES // 1024 // 1024} MB，请分批发送。",
+    f"请求体超过 {MAX_BODY_BYTES // 1024 // 1024} MB；请分批发送。",
     f"The body is larger than {MAX_BODY_BYTES // 1024 // 1024} MB; send it in parts.",
 )
 
 
 class RequestMiddleware:
-    """Outermost: even an answer to a fault of ours carries the request's id and is counted."""
+    """The outermost middleware, so that the answer to an internal error also has a request id and is counted."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,7 +46,7 @@ class RequestMiddleware:
                 answer_headers = MutableHeaders(scope=message)
                 answer_headers["X-Request-ID"] = current
                 if (as_of := scope.get("state", {}).get("as_of")) is not None:
-                    answer_headers["X-As-Of"] = str(as_of)  # what a later match may ask to include
+                    answer_headers["X-As-Of"] = str(as_of)  # a later match can pass it as min_as_of
             await send(message)
 
         language = language_of(headers.get("accept-language"))
@@ -59,7 +59,7 @@ class RequestMiddleware:
                 await self._app(scope, _replay(body, receive), send_with_id)
         except Exception:
             logger.exception("request_failed")
-            if status:  # the answer is on its way; all that is left is to break it off
+            if status:  # the response has already started, so it can only be aborted
                 raise
             await internal_problem(language)(scope, receive, send_with_id)
         finally:
@@ -79,7 +79,7 @@ class RequestMiddleware:
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes | None:
-    """The whole body, or None when it is over the limit; its declared length is believed when it is too large."""
+    """Return the whole body, or None if it exceeds the limit. A declared length over the limit stops reading."""
     declared = headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         return None
@@ -96,14 +96,14 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes | None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives the body that was read, then whatever the server says next."""
-    given = False
+    """Return a ``receive`` that gives the body already read, then the further messages of the server."""
+    is_given = False
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
+        nonlocal is_given
+        if is_given:
             return await receive()
-        given = True
+        is_given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay

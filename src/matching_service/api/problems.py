@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457), in Chinese or English by ``Accept-Language``."""
+"""Errors as problem+json (RFC 9457), in Chinese or English according to ``Accept-Language``."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from matching_service.foundation.errors import (
 from matching_service.foundation.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
-_RETRY_AFTER = {"description": "Seconds after which it is worth trying again.", "schema": {"type": "integer"}}
+_RETRY_AFTER = {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}}
 
 
 class ProblemError(BaseModel):
@@ -33,7 +33,7 @@ class ProblemError(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong. ``code`` is stable; the words follow ``Accept-Language`` (zh by default, or en)."""
+    """An error. ``code`` is stable. The texts follow ``Accept-Language``: zh by default, or en."""
 
     type: str = Field(examples=["urn:matching-service:problem:invalid_body"])
     title: str = Field(examples=["输入有误"])
@@ -44,13 +44,13 @@ class Problem(BaseModel):
     errors: list[ProblemError] = Field(default_factory=list)
     legal: list[str] | None = Field(
         default=None,
-        description="The states that may come next; only of `illegal_transition`.",
+        description="The possible next states; only for `illegal_transition`.",
         examples=[["matching"]],
     )
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The ``responses=`` of a route that may answer with these errors."""
+    """Return the ``responses=`` of a route that may answer with these statuses."""
     return {
         status: {
             "description": _STATUS_TITLES[status].en,
@@ -62,20 +62,20 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def problem_schemas() -> dict[str, Any]:
-    """What ``problem_responses`` refers to, for the components of the API's description."""
+    """Return the schemas that ``problem_responses`` refers to, for the components of the OpenAPI document."""
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     return {**schema.pop("$defs"), "Problem": schema}
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """One handler per kind of error; Starlette finds the one for a base class by itself."""
+    """Add one handler per base class of errors; Starlette finds the handler of a subclass itself."""
     app.add_exception_handler(MatchingError, _on_matching_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
 def language_of(accept_language: str | None) -> Language:
-    """The language to answer in, by the header's quality values; Chinese unless English is wanted more."""
+    """Return the language of the answer: English if its quality value is higher than that of Chinese."""
     quality = {"zh": 0.0, "en": 0.0}
     for part in (accept_language or "").lower().split(","):
         tag, _, parameters = part.strip().partition(";")
@@ -136,12 +136,12 @@ def problem_errors(errors: Iterable[FieldError], language: Language) -> list[Pro
 
 
 def internal_problem(language: Language) -> JSONResponse:
-    """What a client sees of a fault of ours: that it is ours, and the id by which the log names it."""
+    """Return the answer to an unexpected error. It has no details, only the request id to find it in the log."""
     return problem(status=500, title=_STATUS_TITLES[500], code="internal_error", detail=_INTERNAL, language=language)
 
 
 def field_errors(errors: Iterable[Mapping[str, Any]], *, skip: int = 0) -> list[FieldError]:
-    """Pydantic's errors as ours; ``skip`` leading parts of the location name the door, not the field."""
+    """Convert pydantic's errors. ``skip``: number of leading parts of the location that do not belong to the field."""
     return [
         FieldError(error["type"], _message(error), "".join(f"/{_escape(part)}" for part in _path(error)[skip:]))
         for error in errors
@@ -156,13 +156,13 @@ async def _on_matching_error(request: Request, error: Exception) -> JSONResponse
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     language = language_of(request.headers.get("accept-language"))
-    found = error.errors()
-    if any(one["type"] == "json_invalid" for one in found):
+    details = error.errors()
+    if any(detail["type"] == "json_invalid" for detail in details):
         return problem(
             status=400, title=_STATUS_TITLES[400], code="invalid_json", detail=_NOT_JSON, language=language,
             errors=[FieldError("json_invalid", _NOT_JSON, "")],
         )  # fmt: skip
-    if any(one["loc"] == ("body",) for one in found) and not _is_json(request):
+    if any(detail["loc"] == ("body",) for detail in details) and not _is_json(request):
         return problem(
             status=415,
             title=_STATUS_TITLES[415],
@@ -170,11 +170,12 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
             detail=_NOT_JSON_TYPE,
             language=language,
         )
-    in_body = [one for one in found if one["loc"][0] == "body"]
-    elsewhere = [one for one in found if one["loc"][0] != "body"]
+    in_body = [detail for detail in details if detail["loc"][0] == "body"]
+    in_parameters = [detail for detail in details if detail["loc"][0] != "body"]
     errors = field_errors(in_body, skip=1)
     errors += [
-        FieldError(one["type"], _message(one), ".".join(str(part) for part in one["loc"][1:])) for one in elsewhere
+        FieldError(detail["type"], _message(detail), ".".join(str(part) for part in detail["loc"][1:]))
+        for detail in in_parameters
     ]
     code = "invalid_body" if in_body else "invalid_parameter"
     return error_problem(InvalidInput(code, count_of_errors(len(errors)), errors=errors), language)
@@ -203,11 +204,11 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 
 def count_of_errors(n: int) -> Text:
-    return Text(f"输入有 {n} 处错误，见 errors。", f"{n} error{'s' if n != 1 else ''} in the input, see errors.")
+    return Text(f"输入有 {n} 处错误，见 errors。", f"{n} error{'s' if n != 1 else ''} in the input; see errors.")
 
 
 def _message(error: Mapping[str, Any]) -> Text:
-    """Pydantic's message in both languages; a kind of error not listed keeps its English words in both."""
+    """Return pydantic's message in both languages. Types without a translation keep the English message in both."""
     template = _MESSAGES.get(error["type"])
     english = str(error["msg"])
     if template is None:
@@ -221,13 +222,13 @@ def _message(error: Mapping[str, Any]) -> Text:
 
 
 def _path(error: Mapping[str, Any]) -> Sequence[object]:
-    """The location; pydantic marks a wrong key of a mapping by one more part."""
+    """Return the location without the extra part by which pydantic marks an invalid key of a mapping."""
     location: Sequence[object] = error["loc"]
     return location[:-1] if location and location[-1] == "[key]" else location
 
 
 def _escape(part: object) -> str:
-    """A JSON pointer's escapes (RFC 6901); a name that was sent with half characters is shown without them."""
+    """Escape a part of a JSON pointer (RFC 6901). Unpaired surrogates in names are replaced."""
     text = str(part).replace("~", "~0").replace("/", "~1")
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -240,11 +241,11 @@ _NOT_JSON_TYPE = Text(
     "请求体须为 JSON，并带请求头 Content-Type: application/json。",
     "The body must be JSON, with the header Content-Type: application/json.",
 )
-_NO_PATH = Text("没有这个地址，接口说明见 /docs。", "There is no such path; see /docs.")
+_NO_PATH = Text("没有这个地址；接口说明见 /docs。", "There is no such path; see /docs.")
 _NO_METHOD = Text("该地址不支持此方法。", "The path does not support this method.")
 _INTERNAL = Text(
     "服务内部错误，已记入日志；请把 request_id 告诉管理员。",
-    "A fault of the service; it is in the log. Tell the administrator the request_id.",
+    "An internal error occurred and was logged. Give the request_id to the administrator.",
 )
 _STATUS_TITLES = {
     400: Text("请求格式有误", "Malformed request"),
@@ -252,14 +253,14 @@ _STATUS_TITLES = {
     403: Text("没有权限", "Not permitted"),
     404: Text("未找到", "Not found"),
     405: Text("不支持的方法", "Method not allowed"),
-    409: Text("与当前状态冲突", "Conflict with the present state"),
+    409: Text("与当前状态冲突", "Conflict with the current state"),
     410: Text("已清除", "Erased"),
     412: Text("记录已被他人修改", "Changed by somebody else"),
     413: Text("请求体过大", "Payload too large"),
     415: Text("不支持的内容类型", "Unsupported media type"),
     422: Text("输入有误", "Invalid input"),
     500: Text("服务内部错误", "Internal error"),
-    503: Text("服务暂不可用", "Not available now"),
+    503: Text("服务暂不可用", "Temporarily unavailable"),
 }
 _PATTERNS = {
     r"^[0-9]{6}$": "应为 6 位数字的地区代码，如 440605。",
@@ -270,7 +271,7 @@ _PATTERNS = {
     EMAIL: "应为电子邮箱，如 name@example.org。",
     r"^[A-T][0-9]{0,4}$": "应为行业代码：一个字母（A 至 T）加至多 4 位数字，如 C3453。",
 }
-"""What a pattern asks for, in words; a pattern not listed is shown as it is."""
+"""Patterns in words. A pattern that is not listed is shown as it is."""
 _MESSAGES = {
     "missing": "必填项缺失。",
     "extra_forbidden": "没有这个字段，请检查拼写。",

@@ -1,4 +1,4 @@
-"""The services of a process, by type. The roof adds each once; a route asks for the type that it needs."""
+"""The services of a process, by type. ``app.py`` adds each once; a route asks for the type that it needs."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
@@ -9,7 +9,7 @@ Service = TypeVar("Service")
 
 
 class Services:
-    """One instance per type. Adding a type twice replaces the first, as tests do."""
+    """One instance per type. Adding a type again replaces the first instance, as tests do."""
 
     def __init__(self, *services: object) -> None:
         self._by_type: dict[type[Any], object] = {}
@@ -20,7 +20,7 @@ class Services:
         self._by_type[type(service)] = service
 
     def get(self, kind: type[Service]) -> Service:
-        """The service of exactly this type; raises LookupError where the roof has added none."""
+        """Return the service of exactly this type. Raises LookupError if none was added."""
         try:
             return cast("Service", self._by_type[kind])
         except KeyError:
@@ -28,13 +28,13 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """The services of the application that a request came to."""
+    """Return the services of the application that handles a request."""
     services: Services = request.app.state.services
     return services
 
 
 def provided(kind: type[Service]) -> Callable[[Request], Awaitable[Service]]:
-    """``Depends(provided(Engine))`` gives the engine."""
+    """Return a dependency for a service: ``Depends(provided(Engine))`` gives the engine."""
 
     async def provide(request: Request) -> Service:
         return services_of(request).get(kind)

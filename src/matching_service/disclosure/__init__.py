@@ -1,1 +1,1 @@
-"""What others are shown of a record, and under which field names."""
+"""Disclosure: which fields of a record each audience may see, and under which names."""

@@ -1,7 +1,7 @@
-"""Translating our fields to the names and codes of another system, and back, by a TOML file that an operator writes.
+"""Translate our field names and codes to those of another system, and back, by a TOML file that an operator writes.
 
-docs/exchange.md describes the file. A mapping names every field that is exchanged: a field that it does not name is
-not sent, so a field that this program adds tomorrow changes nothing that a foreign system receives.
+docs/exchange.md describes the file. A mapping is an allow list: fields that it does not name are not sent, so that a
+field added to this program does not reach foreign systems unnoticed.
 """
 
 import tomllib
@@ -20,9 +20,9 @@ _Code = str | int | float | bool
 
 
 def _paths(table: Any, *, of_tables: bool = False) -> Any:
-    """TOML reads ``organization.name = "x"`` as a table within a table; we mean a path.
+    """Flatten nested tables to dotted paths, because TOML reads ``organization.name = "x"`` as a nested table.
 
-    of_tables : what stands at the end of a path is itself a table, of codes.
+    of_tables : the values at the ends of the paths are tables of codes, which stay tables.
     """
     if not isinstance(table, dict):
         return table
@@ -44,10 +44,11 @@ _Path = Annotated[str, StringConstraints(pattern=r"^[^.]+(\.[^.]+)*$")]
 
 
 class EntityMapping(BaseModel):
-    """How one kind of record is translated. Names are paths: ``organization.name`` stands within an object.
+    """The translation of one kind of record. Names are dotted paths: ``organization.name`` is inside an object.
 
-    fields : ours to theirs, one to one. values : per field of ours, our code to theirs, ``*`` for all others.
-    constants : their name to what always stands there.
+    fields : our name to their name, one to one.
+    values : for a field of ours, our code to their code; ``*`` stands for all other codes.
+    constants : their name to a fixed value.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -57,7 +58,7 @@ class EntityMapping(BaseModel):
     constants: Annotated[dict[_Path, Any], BeforeValidator(_paths)] = Field(default_factory=dict)
 
     def outward(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Our record as theirs."""
+        """Translate our record to theirs."""
         theirs: dict[str, Any] = {}
         for ours, name in self.fields.items():
             _put(theirs, name, _coded(_get(data, ours), self.values.get(ours, {})))
@@ -66,7 +67,10 @@ class EntityMapping(BaseModel):
         return theirs
 
     def inward(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Their record as ours: only what the mapping names. Of several codes of ours for one of theirs the first."""
+        """Translate their record to ours. Fields that the mapping does not name are dropped.
+
+        If several of our codes map to the same code of theirs, the first one in the file is used.
+        """
         ours: dict[str, Any] = {}
         for name, theirs in self.fields.items():
             if _has(data, theirs):
@@ -77,18 +81,18 @@ class EntityMapping(BaseModel):
 
 
 Mapped = Mapping[str, EntityMapping]
-"""One mapping: per entity how it is translated."""
+"""One mapping: the translation of each entity, by its name."""
 
 
 class Mappings(dict[str, Mapped]):
-    """All mappings of an operator's file, by name."""
+    """All mappings of the operator's file, by name."""
 
 
 _FILE: TypeAdapter[dict[str, dict[str, EntityMapping]]] = TypeAdapter(dict[str, dict[str, EntityMapping]])
 
 
 def translate(mapping: Mapped, item: FeedItem) -> FeedItem | None:
-    """The item in the other system's words; None when the mapping does not speak of its kind of entity."""
+    """Translate an item for the other system. Returns None if the mapping does not cover its entity."""
     entity = mapping.get(item.entity)
     if entity is None:
         return None
@@ -96,29 +100,28 @@ def translate(mapping: Mapped, item: FeedItem) -> FeedItem | None:
 
 
 def find_mapping(mappings: Mapping[str, Mapped], name: str, *, pointer: str = "mapping") -> Mapped:
-    """The mapping of this name; raises InvalidInput listing those that there are."""
+    """Return the mapping with this name. Raises InvalidInput, which lists the existing ones."""
     if name in mappings:
         return mappings[name]
-    known = ", ".join(sorted(mappings)) or "-"
+    names = ", ".join(sorted(mappings)) or "-"
     message = Text(
-        f"没有名为 {name} 的字段映射；现有：{known}（见 MATCHING_FEED_MAPPING 所指文件）。",
-        f"There is no mapping {name}; there are: {known} (in the file that MATCHING_FEED_MAPPING names).",
+        f"没有名为 {name} 的字段映射；现有：{names}（见 MATCHING_FEED_MAPPING 所指文件）。",
+        f"Mapping {name} does not exist. Existing: {names} (see the file that MATCHING_FEED_MAPPING names).",
     )
     raise InvalidInput("unknown_mapping", message, errors=[FieldError("unknown_mapping", message, pointer)])
 
 
 def load_mappings(path: Path | None) -> Mappings:
-    """All mappings of the file by name, none without a file; raises InvalidInput naming every mistake in it."""
+    """Load the mappings of a file; without a file there are none. Raises InvalidInput, which names every mistake."""
     if path is None:
         return Mappings()
     try:
         with path.open("rb") as file:
             mappings = _FILE.validate_python(tomllib.load(file))
     except ValidationError as error:
-        raise _invalid(
-            path, [f"[{'.'.join(str(part) for part in one['loc'])}] {one['msg']}" for one in error.errors()]
-        ) from error
-    except (OSError, ValueError) as error:  # tomllib's own error is a ValueError, as is text that is not UTF-8
+        mistakes = [f"[{'.'.join(map(str, detail['loc']))}] {detail['msg']}" for detail in error.errors()]
+        raise _invalid(path, mistakes) from error
+    except (OSError, ValueError) as error:  # tomllib raises a ValueError, also for text that is not UTF-8
         raise _invalid(path, [str(error)]) from error
     mistakes = [
         f"[{name}.{entity}] {mistake}"
@@ -133,25 +136,25 @@ def load_mappings(path: Path | None) -> Mappings:
 
 def _mistakes(entity: str, mapping: EntityMapping) -> Iterator[str]:
     if entity not in FIELDS:
-        yield f"没有这种实体，可用 no such entity, there are: {', '.join(sorted(FIELDS))}"
+        yield f"没有这种实体 unknown entity; 可用 available: {', '.join(sorted(FIELDS))}"
         return
     for name in mapping.fields:
         if name not in FIELDS[entity]:
-            yield f"fields: 没有字段 no field {name}, 可用 there are: {', '.join(sorted(FIELDS[entity]))}"
+            yield f"fields: 没有字段 unknown field {name}; 可用 available: {', '.join(sorted(FIELDS[entity]))}"
     for name in mapping.values.keys() - mapping.fields.keys():
-        yield f"values: {name} 未列在 fields 中 is not among the fields"
+        yield f"values: {name} 未列在 fields 中 is not one of the fields"
     seen: list[str] = []
     for theirs in (*mapping.fields.values(), *mapping.constants):
-        for other in seen:  # also when one would stand within the other
+        for other in seen:  # a name inside the object of another name is a conflict, too
             if f"{theirs}.".startswith(f"{other}.") or f"{other}.".startswith(f"{theirs}."):
-                yield f"名称重复 a name is used twice: {theirs}, {other}"
+                yield f"名称重复 name used twice: {theirs}, {other}"
         seen.append(theirs)
 
 
 def _invalid(path: Path, mistakes: list[str]) -> InvalidInput:
-    found = "; ".join(mistakes)
+    listed = "; ".join(mistakes)
     return InvalidInput(
-        "invalid_mapping", Text(f"字段映射文件 {path} 有误：{found}", f"Mistakes in the mapping file {path}: {found}")
+        "invalid_mapping", Text(f"字段映射文件 {path} 有误：{listed}", f"Mistakes in the mapping file {path}: {listed}")
     )
 
 

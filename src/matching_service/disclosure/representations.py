@@ -1,8 +1,8 @@
-"""What others are shown of a record: one function per kind of entity, and the one place that decides who sees what.
+"""The data of records for webhooks and the feed, with one function per entity. Only this module decides who sees what.
 
-Two audiences. ``public`` sees what anybody may: public profiles, and public demands once they were published.
-``office`` are the office's own systems: they also see restricted records, drafts, matches, and what was imported from
-other services. Nobody is shown contact data, nor a profile that is hidden or withdrawn.
+There are two audiences. ``public`` sees public profiles, and public demands once they were published. ``office`` is for
+the office's own systems: it also sees restricted records, drafts, matches, and records imported from other services.
+Neither sees contact data, or profiles that are hidden or withdrawn.
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -38,7 +38,7 @@ _PROFILE = (
 )  # fmt: skip
 _WORK = ("external_id", "kind", "title", "abstract", "year")
 _MATCHED = ("id", "source", "external_id", "kind", "name", "region")
-# Lists of names, and not all columns: a column that is added tomorrow is shown to nobody until somebody decides so.
+# Allow lists, so that a new column is shown to nobody until somebody adds it here.
 
 FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -50,34 +50,36 @@ FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
         "match_list": frozenset({"id", "demand_id", "run_id", "items"}),
     }
 )
-"""Per entity the fields of ``data`` that a mapping may name, those within ``organization`` with a dot."""
+"""The fields of ``data`` that a mapping may name, by entity. Fields of the organization are dotted paths."""
 
 FEED_ENTITIES: Mapping[FeedEntity, tuple[str, ...]] = MappingProxyType(
     {"demand": ("demand",), "profile": ("profile",), "match": ("match", "match_list")}
 )
-"""What can be asked for in the feed, and which entities of the outbox that is."""
+"""The values of the feed's ``entity`` parameter, each with the outbox entities that it selects."""
 
-_Found = dict[str, dict[str, Any] | None]
-_Show = Callable[[AsyncSession, Sequence[str], Audience], Coroutine[Any, Any, _Found]]
-"""By id the data, None when the record is gone or was taken back; an id that is left out is not told of at all."""
+_DataById = dict[str, dict[str, Any] | None]
+_Show = Callable[[AsyncSession, Sequence[str], Audience], Coroutine[Any, Any, _DataById]]
+"""Returns data by id. None: the record was deleted or is no longer shown. A missing id: the audience must not know of
+the record at all.
+"""
 
 
 async def represent(session: AsyncSession, events: Sequence[OutboxRow], audience: Audience) -> list[FeedItem | None]:
-    """What to tell of each event, None where this audience is told nothing."""
-    found: dict[str, _Found] = {}
+    """Return the item for each event, or None if this audience must not know of its record."""
+    data_by_entity: dict[str, _DataById] = {}
     for entity, show in _SHOWN.items():
         if ids := sorted({event.entity_id for event in events if event.entity == entity}):
-            found[entity] = await show(session, ids, audience)
-    return [_item(event, found.get(event.entity), audience) for event in events]
+            data_by_entity[entity] = await show(session, ids, audience)
+    return [_item(event, data_by_entity.get(event.entity), audience) for event in events]
 
 
-def _item(event: OutboxRow, found: _Found | None, audience: Audience) -> FeedItem | None:
-    if found is None:  # a kind of entity that this module does not know: the office is told that something happened
+def _item(event: OutboxRow, data_by_id: _DataById | None, audience: Audience) -> FeedItem | None:
+    if data_by_id is None:  # an entity without a function here: the office gets the bare event
         if audience == "public":
             return None
         is_deleted, data = event.event.endswith(".deleted"), None
-    elif event.entity_id in found:
-        data = found[event.entity_id]
+    elif event.entity_id in data_by_id:
+        data = data_by_id[event.entity_id]
         is_deleted = data is None
     else:
         return None
@@ -87,33 +89,33 @@ def _item(event: OutboxRow, found: _Found | None, audience: Audience) -> FeedIte
     )  # fmt: skip
 
 
-async def _demands(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _Found:
+async def _demands(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _DataById:
     rows = await get_by_ids(session, DemandRow, ids)
     organizations = await _organizations(session, rows.values())
-    found: _Found = dict.fromkeys(ids)
+    data: _DataById = dict.fromkeys(ids)
     for row in rows.values():
         if audience == "public" and (row.origin is not None or row.published_at is None):
-            del found[row.id]  # was never public here
+            del data[row.id]  # it was never public here
         elif audience == "office" or row.visibility == "public":
-            found[row.id] = _values(row, _DEMAND) | _common(row, organizations, audience)
-    return found
+            data[row.id] = _values(row, _DEMAND) | _common(row, organizations, audience)
+    return data
 
 
-async def _profiles(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _Found:
+async def _profiles(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _DataById:
     rows = await get_by_ids(session, ProfileRow, ids, options=[WITH_WORKS])
     organizations = await _organizations(session, rows.values())
-    found: _Found = dict.fromkeys(ids)
+    data: _DataById = dict.fromkeys(ids)
     for row in rows.values():
         if audience == "public" and row.origin is not None:
-            del found[row.id]
+            del data[row.id]
         elif row.visibility == "public" or (audience == "office" and row.visibility not in NEVER_MATCHED):
             works = [_values(work, _WORK) for work in row.works]
-            found[row.id] = _values(row, _PROFILE) | _common(row, organizations, audience) | {"works": works}
-    return found
+            data[row.id] = _values(row, _PROFILE) | _common(row, organizations, audience) | {"works": works}
+    return data
 
 
-async def _decisions(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _Found:
-    """The decision about a match, by the match's id; deleted where a list may no longer show the profile."""
+async def _decisions(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _DataById:
+    """Return decisions by match id, or None if a list may no longer show the profile."""
     if audience == "public":
         return {}
     matches = await get_by_ids(session, MatchRow, ids)
@@ -122,23 +124,23 @@ async def _decisions(session: AsyncSession, ids: Sequence[str], audience: Audien
     demands = await get_by_ids(session, DemandRow, (row.demand_id for row in lists.values()))
     decisions = await get_decisions(session, sorted(demands))
     cases = dict(zip(demands, await cases_of(session, list(demands.values()), on=today()), strict=True))
-    found: _Found = dict.fromkeys(ids)
+    data: _DataById = dict.fromkeys(ids)
     for match in matches.values():
-        match_list, profile = lists.get(match.list_id), profiles.get(match.profile_id)  # None: deleted since
+        match_list, profile = lists.get(match.list_id), profiles.get(match.profile_id)  # None: deleted meanwhile
         if match_list is None or profile is None or not may_be_shown(profile, cases[match_list.demand_id]):
             continue
         decision = decisions[match_list.demand_id].get(profile.id)
-        found[match.id] = {
+        data[match.id] = {
             "id": match.id,
             "demand_id": match_list.demand_id,
             **_match_values(match, profile, decision),
             "decided_at": decision.at if decision is not None else None,
         }
-    return found
+    return data
 
 
-async def _lists(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _Found:
-    """The list that people see now for the demand of each list; nothing where they see none."""
+async def _lists(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _DataById:
+    """Return, by list id, the list that is now visible for the same demand. Ids without a visible list are missing."""
     if audience == "public":
         return {}
     lists = await get_by_ids(session, MatchListRow, ids)
@@ -168,7 +170,7 @@ async def _organizations(session: AsyncSession, rows: Any) -> dict[str, Organiza
 def _common(
     row: DemandRow | ProfileRow, organizations: Mapping[str, OrganizationRow], audience: Audience
 ) -> dict[str, Any]:
-    """Our ids of organizations mean nothing elsewhere, so the organization is shown with its name."""
+    """Return the organization with its name, because our ids mean nothing elsewhere, and the origin for the office."""
     organization = organizations.get(row.organization_id or "")
     shown = {"organization": _values(organization, _ORGANIZATION) if organization is not None else None}
     return shown if audience == "public" else shown | {"origin": row.origin}

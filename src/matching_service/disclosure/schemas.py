@@ -1,4 +1,4 @@
-"""Audiences, and the form in which a record is told of: the body of a webhook, an item of the feed."""
+"""Audiences, and the item that webhooks and the feed send for an event."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -13,15 +13,15 @@ MappingName = Annotated[str, StringConstraints(min_length=1, max_length=50), *Cl
 
 
 class FeedItem(BaseModel):
-    """What is told of one event: the body of a webhook, and an item of the feed."""
+    """One event with its record: the body of a webhook, and an item of the feed."""
 
-    seq: int = Field(description="Number of the event; later events have larger ones.")
+    seq: int = Field(description="Sequence number of the event; later events have larger numbers.")
     event: str = Field(examples=["demand.published"])
     entity: str = Field(examples=["demand"])
     entity_id: str
-    at: datetime = Field(description="When it happened.")
-    deleted: bool = Field(description="The record is gone, or may no longer be shown: remove it.")
+    at: datetime = Field(description="Time of the event.")
+    deleted: bool = Field(description="The record was deleted or must no longer be shown: remove it.")
     data: dict[str, Any] | None = Field(
-        description="The record as it is now, which may be later than the event; null when it is deleted, or of a kind "
-        "that the exchange does not show."
+        description="The record as it is now, possibly newer than the event; null if it is deleted, or if its entity "
+        "is not part of the exchange."
     )

@@ -1,1 +1,1 @@
-"""The pull feed, and the import of another city's feed."""
+"""The pull feed, and the import of feeds from other services."""

@@ -1,12 +1,12 @@
-"""Items of another service's feed as records of ours: known by where they came from, and never handed on.
+"""Store the items of another service's feed as our own records.
 
-A record is stored under ``source`` ``feed:<name>`` with the other service's id as its external id; ``origin`` keeps
-what it is called there. What came from a feed is not in ours (``representations``), and what the other service imported
-itself is passed over, so that records do not travel in circles.
+A record has ``source`` ``feed:<name>`` and the other service's id as its external id. ``origin`` keeps its names there.
+Imported records are not part of our own public feed (``representations``), and records that the other service imported
+itself are skipped, so that records do not travel in circles.
 
-Of a demand's life only this is taken over: it is published here while it is open there, and ends when it ends there.
-Contracts and projects are made where the enterprise is. Whether a record may be seen is decided here once it is stored:
-an import shows again only what an import took away.
+Only part of a demand's life is followed: it is published here while it is open there, and ends here when it ends there.
+Contracts and projects are made where the enterprise is. Visibility is decided here once a record is stored: an import
+restores it only if an import had taken it away.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ _ENDS = (DemandStatus.EXPIRED, DemandStatus.ABANDONED)
 
 @dataclass(frozen=True, slots=True)
 class RejectedItem:
-    """An item that was not stored, and why; ``place`` counts all items of an import from 0."""
+    """An item that was not stored, with its errors. ``place`` is its index among all items of an import."""
 
     place: int
     entity: str
@@ -56,9 +56,9 @@ class RejectedItem:
 
 @dataclass(slots=True)
 class FeedReport:
-    """Counts by outcome, and every item that was refused.
+    """Numbers of items by outcome, and the rejected items.
 
-    skipped : of a kind that is not imported, or what the other service imported itself.
+    skipped : items of entities that are not imported, and records that the other service imported itself.
     """
 
     n_items: int = 0
@@ -79,7 +79,12 @@ class _Item(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """A demand or profile of a feed: where its item stood, the item, and its data in our words; None: to be removed."""
+    """A demand or profile of a feed.
+
+    place : index of its item among all items of the import.
+    raw : the item as it was received.
+    data : its data under our field names; None: the record was deleted there.
+    """
 
     place: int
     raw: Any
@@ -90,7 +95,7 @@ class _Record:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How one kind of record is stored, and with which visibility it is taken away."""
+    """How one kind of record is stored. ``hidden`` is the visibility that hides a removed record."""
 
     table: Any
     model: type[BaseModel]
@@ -114,38 +119,37 @@ def actor_of(feed_name: str) -> Principal:
 async def adopt_items(
     session: AsyncSession, feed: FeedRow, items: Sequence[Any], *, mapping: Mapped | None, report: FeedReport
 ) -> None:
-    """Store one page of items; those that cannot be stored are kept for the next import, and stop no other."""
+    """Store one page of items. A rejected item does not stop the others; it is kept for the next import."""
     actor = actor_of(feed.name)
     records: dict[tuple[str, str], _Record] = {}
     for place, raw in enumerate(items, start=report.n_items):
         try:
             record = _read(place, raw, mapping)
-        except ValidationError as error:  # it has no name under which it could be kept
+        except ValidationError as error:  # without an id it cannot be kept for the next import
             report.rejected.append(RejectedItem(place, "", "", tuple(field_errors(error.errors(include_url=False)))))
             continue
         if record is None:
             report.skipped += 1
         else:
-            records[record.entity, record.id] = record  # of two in one page the later counts
+            records[record.entity, record.id] = record  # a later item on the page replaces an earlier one
     report.n_items += len(items)
-    refused: list[RejectedItem] = []
+    rejected: list[RejectedItem] = []
     for entity, kind in _KINDS.items():
-        chosen = [record for record in records.values() if record.entity == entity]
-        report.removed += await _remove(
-            session, feed, kind, [record for record in chosen if record.data is None], actor
-        )
-        wanted = [record for record in chosen if record.data is not None]
-        for record, outcome in zip(wanted, await _store(session, feed, kind, wanted, actor), strict=True):
+        of_kind = [record for record in records.values() if record.entity == entity]
+        deleted = [record for record in of_kind if record.data is None]
+        report.removed += await _remove(session, feed, kind, deleted, actor)
+        present = [record for record in of_kind if record.data is not None]
+        for record, outcome in zip(present, await _store(session, feed, kind, present, actor), strict=True):
             if outcome.status == "invalid":
-                refused.append(RejectedItem(record.place, entity, record.id, outcome.errors))
+                rejected.append(RejectedItem(record.place, entity, record.id, outcome.errors))
             else:
                 setattr(report, outcome.status, getattr(report, outcome.status) + 1)
-    report.rejected += refused
-    await _keep_refused(session, feed, records, refused)
+    report.rejected += rejected
+    await _keep_rejected(session, feed, records, rejected)
 
 
 def _read(place: int, raw: Any, mapping: Mapped | None) -> _Record | None:
-    """The item in our words; None for what is not imported. Raises ValidationError for what is no item."""
+    """Parse an item and translate its data. Returns None if it is not to be imported. Raises ValidationError."""
     item = _Item.model_validate(raw)
     if item.entity not in _KINDS:
         return None
@@ -160,12 +164,14 @@ def _read(place: int, raw: Any, mapping: Mapped | None) -> _Record | None:
 async def _remove(
     session: AsyncSession, feed: FeedRow, kind: _Kind, records: Sequence[_Record], actor: Principal
 ) -> int:
-    """Take away what was taken back there; returns how many were there to take away.
+    """Hide the stored rows of records that were deleted there. Returns the number of rows changed.
 
-    Rows stay, because lists, decisions and contacts hang on them: a profile is hidden, a demand restricted and ended.
+    Rows are not deleted, because lists, decisions and contacts refer to them: a profile becomes hidden, a demand
+    becomes restricted and ends.
     """
     n_removed = 0
-    for row in await session.scalars(select(kind.table).where(*_are(feed, kind, records)).order_by(kind.table.id)):
+    conditions = _conditions_for(feed, kind, records)
+    for row in await session.scalars(select(kind.table).where(*conditions).order_by(kind.table.id)):
         is_changed = False
         if row.visibility not in {kind.hidden, *NEVER_MATCHED}:
             row.origin = (row.origin or {}) | {"removed": True, "visibility": row.visibility}
@@ -183,44 +189,45 @@ async def _remove(
 async def _store(
     session: AsyncSession, feed: FeedRow, kind: _Kind, records: Sequence[_Record], actor: Principal
 ) -> list[Stored]:
-    """Create or update records, their organizations first; one outcome for each."""
+    """Create or update records, their organizations first. Returns one outcome per record."""
     columns = select(kind.table.external_id, kind.table.visibility, kind.table.origin)
-    present = {row.external_id: row for row in await session.execute(columns.where(*_are(feed, kind, records)))}
+    stored_rows = await session.execute(columns.where(*_conditions_for(feed, kind, records)))
+    stored = {row.external_id: row for row in stored_rows}
     links = await _link_organizations(session, feed, records, actor)
     linked = [(record, link) for record, link in zip(records, links, strict=True) if not isinstance(link, Stored)]
-    bodies = [_body(feed, kind, record, present.get(record.id)) | link for record, link in linked]
+    bodies = [_body(feed, kind, record, stored.get(record.id)) | link for record, link in linked]
     parsed = parse_items(bodies, kind.model)
     results = iter(parsed.merge(await kind.upsert(session, parsed.items, actor)))
     outcomes = [link if isinstance(link, Stored) else next(results) for link in links]
     rows = await get_by_ids(session, kind.table, (o.id for o in outcomes if o.id is not None and o.status != "invalid"))
-    for place, (record, outcome) in enumerate(zip(records, outcomes, strict=True)):
+    for i, (record, outcome) in enumerate(zip(records, outcomes, strict=True)):
         if (row := rows.get(outcome.id or "")) is not None:
-            is_changed = _note_origin(feed, record, row)
+            is_changed = _set_origin(feed, record, row)
             if isinstance(row, DemandRow):
-                is_changed |= await _follow(session, row, actor)
+                is_changed |= await _follow_status(session, row, actor)
             if is_changed and outcome.status == "unchanged":
-                outcomes[place] = Stored("updated", outcome.id)
+                outcomes[i] = Stored("updated", outcome.id)
     await session.flush()
     return outcomes
 
 
 def _body(feed: FeedRow, kind: _Kind, record: _Record, row: Any) -> dict[str, Any]:
-    """What the record says, as the body of an import; fields that this program does not know are left out."""
+    """Return the data of the record as the body of an import, without fields that this program does not know."""
     data = record.data or {}
     body = {name: data[name] for name in kind.model.model_fields.keys() & data.keys() - _DECIDED_HERE}
     if isinstance(works := body.get("works"), list):
-        known = Work.model_fields.keys()
+        fields = Work.model_fields.keys()
         body["works"] = [
-            {name: work[name] for name in known & work.keys()} if isinstance(work, dict) else work for work in works
+            {name: work[name] for name in fields & work.keys()} if isinstance(work, dict) else work for work in works
         ]
     origin = (row.origin or {}) if row is not None else {}
     if origin.get("removed") and row.visibility == kind.hidden:
-        body["visibility"] = origin["visibility"]  # it was taken back there, and is given again
+        body["visibility"] = origin["visibility"]  # it was deleted there before, and is back now
     return body | {"source": _source(feed), "external_id": record.id}
 
 
-def _note_origin(feed: FeedRow, record: _Record, row: Any) -> bool:
-    """Keep what the record is called there; returns whether that is new."""
+def _set_origin(feed: FeedRow, record: _Record, row: Any) -> bool:
+    """Store the names and the state of the record in the other service. Returns whether they changed."""
     data = record.data or {}
     origin = {"feed": feed.name, "id": record.id} | {
         name: str(value)[:_MAX_NAME]
@@ -232,19 +239,22 @@ def _note_origin(feed: FeedRow, record: _Record, row: Any) -> bool:
     return is_changed
 
 
-async def _follow(session: AsyncSession, row: DemandRow, actor: Principal) -> bool:
-    """Publish a demand that is open there, end one that has ended there; one that goes its own way here stays."""
-    there = (row.origin or {}).get("status", DemandStatus.PUBLISHED)
+async def _follow_status(session: AsyncSession, row: DemandRow, actor: Principal) -> bool:
+    """Publish a demand that is open there; end one that has ended there. Returns whether the state changed.
+
+    A demand that is past publication here, for example under contract, keeps its state.
+    """
+    remote = (row.origin or {}).get("status", DemandStatus.PUBLISHED)
     current = DemandStatus(row.status)
-    if there in OPEN:
+    if remote in OPEN:
         can_be_published = bool(LIFE.path(current, DemandStatus.PUBLISHED))
         return can_be_published and await adopt_status(session, row, DemandStatus.PUBLISHED, actor=actor)
-    is_before = LIFE.path(DemandStatus(there), DemandStatus.PUBLISHED) is not None
-    return False if is_before else await _end(session, row, actor)
+    is_unpublished = LIFE.path(DemandStatus(remote), DemandStatus.PUBLISHED) is not None
+    return False if is_unpublished else await _end(session, row, actor)
 
 
 async def _end(session: AsyncSession, row: DemandRow, actor: Principal) -> bool:
-    """End a demand that is open here without a contract; returns whether it was."""
+    """End a demand if it is open here. Returns whether it was."""
     if DemandStatus(row.status) not in OPEN:
         return False
     end = next(end for end in _ENDS if LIFE.path(DemandStatus(row.status), end) is not None)
@@ -254,9 +264,10 @@ async def _end(session: AsyncSession, row: DemandRow, actor: Principal) -> bool:
 async def _link_organizations(
     session: AsyncSession, feed: FeedRow, records: Sequence[_Record], actor: Principal
 ) -> list[dict[str, Any] | Stored]:
-    """For each record the reference to its organization, empty where it names none, or why that is refused.
+    """Return, for each record, the field that refers to its organization, or the reason why that is rejected.
 
-    An organization that is known by its credit code is that organization; others are stored as the feed's.
+    The dict is empty if the record says nothing about an organization. An organization with a known credit code is
+    reused; others are stored with the source of the feed.
     """
     source = _source(feed)
     bodies: dict[str, dict[str, Any]] = {}
@@ -266,14 +277,14 @@ async def _link_organizations(
         name = given.get("id") or given.get("credit_code") or given.get("name") if isinstance(given, dict) else None
         names.append(str(name) if name else None)
         if name and isinstance(given, dict):
-            wanted = OrganizationImport.model_fields.keys() & given.keys() - _DECIDED_HERE
-            body = {key: given[key] for key in wanted if given[key] is not None}
+            fields = OrganizationImport.model_fields.keys() & given.keys() - _DECIDED_HERE
+            body = {key: given[key] for key in fields if given[key] is not None}
             bodies[str(name)] = body | {"source": source, "external_id": str(name)}
     parsed = parse_items(list(bodies.values()), OrganizationImport)
-    known = await _known_organizations(session, source, parsed.items)
-    unknown = [item for item, row_id in zip(parsed.items, known, strict=True) if row_id is None]
-    stored = iter(await upsert_organizations(session, unknown, actor))
-    results = parsed.merge([Stored("unchanged", row_id) if row_id is not None else next(stored) for row_id in known])
+    reused = await _existing_organizations(session, source, parsed.items)
+    others = [item for item, row_id in zip(parsed.items, reused, strict=True) if row_id is None]
+    stored = iter(await upsert_organizations(session, others, actor))
+    results = parsed.merge([Stored("unchanged", row_id) if row_id is not None else next(stored) for row_id in reused])
     outcomes = dict(zip(bodies, results, strict=True))
     return [
         _link(record, outcomes[name] if name is not None else None) for record, name in zip(records, names, strict=True)
@@ -289,10 +300,13 @@ def _link(record: _Record, organization: Stored | None) -> dict[str, Any] | Stor
     return {"organization_id": organization.id}
 
 
-async def _known_organizations(
+async def _existing_organizations(
     session: AsyncSession, source: str, items: Sequence[OrganizationImport]
 ) -> list[str | None]:
-    """For each our id, where another record stands for it: one with its credit code, or into which it was merged."""
+    """Return, for each item, the id of another record that represents it, or None.
+
+    That is the record with its credit code, or the record into which the feed's own one was merged.
+    """
     codes = {item.credit_code for item in items if item.credit_code}
     by_code = {
         row.credit_code: row
@@ -300,26 +314,26 @@ async def _known_organizations(
     }
     keys = [(source, item.external_id) for item in items if item.external_id is not None]
     own = await rows_by_external_id(session, OrganizationRow, keys)
-    known: list[str | None] = []
+    ids: list[str | None] = []
     for item in items:
         row, owner = own.get((source, item.external_id or "")), by_code.get(item.credit_code)
         if row is not None and row.merged_into is not None:
-            known.append(row.merged_into)
+            ids.append(row.merged_into)
         else:
-            known.append(owner.id if owner is not None and owner is not row else None)
-    return known
+            ids.append(owner.id if owner is not None and owner is not row else None)
+    return ids
 
 
-async def _keep_refused(
+async def _keep_rejected(
     session: AsyncSession,
     feed: FeedRow,
     records: Mapping[tuple[str, str], _Record],
-    refused: Sequence[RejectedItem],
+    rejected: Sequence[RejectedItem],
 ) -> None:
-    """Keep what was refused, for the next import; forget what was refused before and is not now."""
+    """Store the rejected items for the next import. Earlier rejections of the same records are deleted."""
     if records:
-        spoken_of = tuple_(FeedRejectionRow.entity, FeedRejectionRow.entity_id).in_(list(records))
-        await session.execute(delete(FeedRejectionRow).where(FeedRejectionRow.feed_id == feed.id, spoken_of))
+        is_of_records = tuple_(FeedRejectionRow.entity, FeedRejectionRow.entity_id).in_(list(records))
+        await session.execute(delete(FeedRejectionRow).where(FeedRejectionRow.feed_id == feed.id, is_of_records))
     session.add_all(
         FeedRejectionRow(
             feed_id=feed.id,
@@ -329,12 +343,12 @@ async def _keep_refused(
             errors=[{"code": e.code, "message": e.message.zh, "pointer": e.pointer} for e in item.errors],
             at=now(),
         )
-        for item in refused
+        for item in rejected
     )
 
 
-def _are(feed: FeedRow, kind: _Kind, records: Sequence[_Record]) -> tuple[ColumnElement[bool], ...]:
-    """The conditions under which a row is what is stored of one of the records."""
+def _conditions_for(feed: FeedRow, kind: _Kind, records: Sequence[_Record]) -> tuple[ColumnElement[bool], ...]:
+    """SQL conditions that match the stored rows of these records."""
     return kind.table.source == _source(feed), kind.table.external_id.in_([record.id for record in records])
 
 

@@ -1,8 +1,8 @@
-"""The pull feed: what changed after a cursor, for systems that cannot receive webhooks.
+"""The pull feed: all records that changed after a cursor, for systems that cannot receive webhooks.
 
-A record appears once, at its newest event, in the order of these events. A reader without a cursor so reads every
-record there is; one that comes back after a year reads each record that changed once; and one that stops half-way
-misses nothing, because a record that changes meanwhile moves ahead of it.
+Each record appears once, at its newest event, in the order of events. So a reader without a cursor reads all records,
+and a reader that comes back after a year reads each changed record once. A reader that stops half-way misses nothing,
+because a record that changes meanwhile moves to a later place.
 """
 
 import base64
@@ -29,10 +29,11 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a reader is: the number of the last event, and when it happened, in microseconds since 1970.
+    """The position of a reader, which the cursor encodes.
 
-    The moment tells whether the event is the one that was read: a database that was restored from a backup gives the
-    same numbers to other events.
+    seq : sequence number of the last event read.
+    at_us : time of that event in microseconds since 1970. It detects a database restored from a backup, which gives
+        the same numbers to other events.
     """
 
     seq: int
@@ -45,17 +46,17 @@ class Position:
 
 
 def decode_position(cursor: str) -> Position:
-    """Raises InvalidInput for anything that the feed did not give."""
+    """Decode a cursor. Raises InvalidInput for text that is not a cursor of the feed."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         text = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         text = ""
-    found = _CURSOR.fullmatch(text)
-    entities = tuple(found.group(3).split(",")) if found else ()
-    if found is None or not set(entities) <= FEED_ENTITIES.keys():
-        raise _unusable("invalid_cursor", _INVALID)
-    return Position(int(found.group(1)), int(found.group(2)), entities)
+    match = _CURSOR.fullmatch(text)
+    entities = tuple(match.group(3).split(",")) if match else ()
+    if match is None or not set(entities) <= FEED_ENTITIES.keys():
+        raise InvalidInput("invalid_cursor", _INVALID, errors=[_field("invalid_cursor", _INVALID)])
+    return Position(int(match.group(1)), int(match.group(2)), entities)
 
 
 async def read_feed(
@@ -67,9 +68,10 @@ async def read_feed(
     audience: Audience,
     mapping: Mapped | None = None,
 ) -> FeedAnswer:
-    """One page; ``after`` is where the page before ended, None to begin.
+    """Return one page.
 
-    Raises Conflict when the cursor's event is not in this database, which was restored since.
+    after : the position where the previous page ended; None to start from the beginning.
+    Raises Conflict if the event of the cursor is not in this database, which was restored from a backup.
     """
     newest = (
         await session.execute(select(OutboxRow.seq, OutboxRow.at).order_by(OutboxRow.seq.desc()).limit(1))
@@ -81,7 +83,7 @@ async def read_feed(
     newer = aliased(OutboxRow)
     statement = select(OutboxRow).where(
         OutboxRow.seq > position.seq,
-        OutboxRow.seq <= newest.seq,  # what is committed meanwhile belongs to the next page
+        OutboxRow.seq <= newest.seq,  # events committed meanwhile belong to the next page
         OutboxRow.entity.in_([name for entity in position.entities for name in FEED_ENTITIES[entity]]),
         ~exists().where(
             newer.entity == OutboxRow.entity, newer.entity_id == OutboxRow.entity_id, newer.seq > OutboxRow.seq
@@ -114,13 +116,9 @@ def _field(code: str, message: Text) -> FieldError:
     return FieldError(code, message, "cursor")
 
 
-def _unusable(code: str, message: Text) -> InvalidInput:
-    return InvalidInput(code, message, errors=[_field(code, message)])
-
-
-_INVALID = Text("游标无效，请不带 cursor 从头读取。", "The cursor is not valid; start over without one.")
+_INVALID = Text("游标无效；请不带 cursor 从头读取。", "The cursor is not valid; start over without one.")
 _OTHER = Text(
-    "游标所指的事件不在本数据库中（可能已由备份恢复）；请不带 cursor 从头读取。",
-    "The cursor's event is not in this database, which was perhaps restored from a backup; start over without a "
-    "cursor.",
+    "游标所指的事件不在本数据库中（数据库可能由备份恢复）；请不带 cursor 从头读取。",
+    "The event of the cursor is not in this database, which may have been restored from a backup; start over without "
+    "a cursor.",
 )

@@ -1,7 +1,7 @@
-"""Reading another service's feed: over HTTP, page by page, from the cursor that was reached.
+"""Import another service's feed over HTTP, page by page, from the stored cursor.
 
-The page, the records made from it and the cursor behind it are one transaction: an import that is broken off goes on
-where it was, and reading a page twice changes nothing.
+The records of a page and the cursor after it are stored in one transaction. So an interrupted import continues where
+it stopped, and reading a page twice changes nothing.
 """
 
 import json
@@ -28,7 +28,7 @@ from matching_service.store.feeds import FeedRejectionRow, FeedRow
 _TIMEOUT_S = 60.0
 _MAX_PAGE_BYTES = 64 * 1024 * 1024
 _ENTITIES = "demand,profile"
-_STALE = frozenset({"cursor_not_of_this_database", "invalid_cursor", "cursor_of_other_entities"})
+_STALE_CODES = frozenset({"cursor_not_of_this_database", "invalid_cursor", "cursor_of_other_entities"})
 
 
 class _Page(BaseModel):
@@ -51,10 +51,11 @@ async def import_feed(
     restart: bool = False,
     on_progress: Callable[[int], None] = lambda _n: None,
 ) -> FeedReport:
-    """Store what changed in the other service since the last import under this name.
+    """Store all records of the other service that changed since the last import under this name.
 
-    Items that were refused before are tried again first. ``restart`` reads everything anew. Raises Unavailable when
-    the feed cannot be read, Conflict when another import of it is running; what was stored until then remains.
+    Items that were rejected before are tried again first. ``restart`` reads the feed from its beginning.
+    Raises Unavailable if the feed cannot be read, Conflict if another import of it is running. The pages stored before
+    the error remain.
     """
     report = FeedReport()
     async with database.transaction() as session:
@@ -63,21 +64,21 @@ async def import_feed(
         if restart:
             feed.cursor = None
         cursor = feed.cursor
-        refused = select(FeedRejectionRow.id).where(FeedRejectionRow.feed_id == feed.id).order_by(FeedRejectionRow.id)
-        waiting = list(await session.scalars(refused))
-    for start in range(0, len(waiting), MAX_FEED_ITEMS):
+        rejected = select(FeedRejectionRow.id).where(FeedRejectionRow.feed_id == feed.id).order_by(FeedRejectionRow.id)
+        rejected_ids = list(await session.scalars(rejected))
+    for start in range(0, len(rejected_ids), MAX_FEED_ITEMS):
         async with database.transaction() as session:
             feed = await _feed(session, name)
-            chosen = FeedRejectionRow.id.in_(waiting[start : start + MAX_FEED_ITEMS])
-            rejections = await session.scalars(select(FeedRejectionRow).where(chosen).order_by(FeedRejectionRow.id))
-            await adopt_items(session, feed, [row.item for row in rejections], mapping=mapping, report=report)
+            is_in_batch = FeedRejectionRow.id.in_(rejected_ids[start : start + MAX_FEED_ITEMS])
+            batch = await session.scalars(select(FeedRejectionRow).where(is_in_batch).order_by(FeedRejectionRow.id))
+            await adopt_items(session, feed, [row.item for row in batch], mapping=mapping, report=report)
     has_more = True
     async with _reader(url, key) as read:
         while has_more:
             page = await read(cursor)
             has_more = page.has_more
             if has_more and page.next_cursor == cursor:
-                raise _unreadable("has_more 为真而游标不前进", "has_more is true but the cursor does not move")
+                raise _unreadable("has_more 为 true，但游标没有前进", "has_more is true but the cursor does not move")
             async with database.transaction() as session:
                 feed = await _feed(session, name)
                 if feed.cursor != cursor:
@@ -90,7 +91,7 @@ async def import_feed(
 
 
 async def _feed(session: AsyncSession, name: str) -> FeedRow:
-    """The row, made when there is none, and locked: of two imports at once the second sees what the first did."""
+    """Return the row of the feed, created if missing, and locked, so that racing imports see each other's cursor."""
     row = await session.scalar(select(FeedRow).where(FeedRow.name == name).with_for_update())
     if row is None:
         row, actor = FeedRow(name=name, url=""), actor_of(name)
@@ -101,7 +102,7 @@ async def _feed(session: AsyncSession, name: str) -> FeedRow:
 
 @asynccontextmanager
 async def _reader(url: str, key: str | None) -> AsyncIterator[Callable[[str | None], Awaitable[_Page]]]:
-    """A function that reads the page after a cursor; a page that is too large is asked for in halves."""
+    """Return a function that reads the page after a cursor. If a page is too large, it halves the page size."""
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     try:
         address = httpx.URL(url)
@@ -133,7 +134,7 @@ async def _get_page(client: httpx.AsyncClient, url: httpx.URL, headers: dict[str
                 body += chunk
                 if len(body) > _MAX_PAGE_BYTES:
                     raise _TooLarge
-    except (httpx.HTTPError, OSError, UnicodeError) as error:  # the last: names DNS cannot hold
+    except (httpx.HTTPError, OSError, UnicodeError) as error:  # UnicodeError: host names that DNS cannot encode
         reason = f"{type(error).__name__} {error}".strip()
         raise _unreadable(reason, reason) from error
     if response.status_code != 200:
@@ -141,27 +142,30 @@ async def _get_page(client: httpx.AsyncClient, url: httpx.URL, headers: dict[str
     try:
         return _Page.model_validate_json(bytes(body))
     except ValidationError as error:
-        found = "; ".join(f"/{'/'.join(map(str, one['loc']))} {one['msg']}" for one in error.errors()[:3])
-        raise _unreadable(f"回应不是本服务的数据流：{found}", f"the answer is no feed: {found}") from error
+        mistakes = "; ".join(f"/{'/'.join(map(str, detail['loc']))} {detail['msg']}" for detail in error.errors()[:3])
+        raise _unreadable(
+            f"回应不是本服务的数据流：{mistakes}", f"the response is not a feed of this service: {mistakes}"
+        ) from error
 
 
 def _refused(status: int, body: bytes) -> Unavailable:
-    """The other service's own words, where they are a problem document, and what to do."""
+    """Turn an error response into an error, with its own detail if it is a problem document."""
     try:
         problem = json.loads(body)
     except ValueError:
         problem = None
     code, detail = (problem.get("code"), problem.get("detail")) if isinstance(problem, dict) else (None, None)
-    if code in _STALE:
+    if code in _STALE_CODES:
         return Unavailable(
             "feed_cursor_stale",
             Text(
                 f"对方不认识上次的游标（{detail}）。请加 --restart 从头读取；已导入的记录不会重复。",
-                f"The other service does not know the cursor ({detail}). Read anew with --restart; nothing is doubled.",
+                f"The other service does not know the cursor ({detail}). Use --restart to read from the beginning; "
+                "imported records are not duplicated.",
             ),
         )
-    said = f"HTTP {status} {str(detail or '').rstrip('。.')}".strip()
-    return _unreadable(said, said)
+    reason = f"HTTP {status} {str(detail or '').rstrip('。.')}".strip()
+    return _unreadable(reason, reason)
 
 
 def _unreadable(zh: str, en: str) -> Unavailable:
@@ -169,12 +173,12 @@ def _unreadable(zh: str, en: str) -> Unavailable:
         "feed_not_readable",
         Text(
             f"无法读取对方数据流：{zh}。已保存的部分有效，下次从中断处继续。",
-            f"The other service's feed cannot be read: {en}. What was stored remains; the next import goes on from "
-            "there.",
+            f"The feed of the other service cannot be read: {en}. The stored part remains; the next import continues "
+            "from there.",
         ),
     )
 
 
 _RUNNING = Text(
-    "同一数据流的另一个导入正在进行；请等它结束。", "Another import of this feed is running; wait until it has ended."
+    "同一数据流的另一个导入正在进行；请等它结束。", "Another import of this feed is running; wait until it ends."
 )

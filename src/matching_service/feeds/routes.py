@@ -1,4 +1,4 @@
-"""HTTP door of the feed."""
+"""HTTP route of the feed."""
 
 from typing import Annotated
 
@@ -31,27 +31,30 @@ async def read_feed(
     principal: CanRead,
     mappings: Annotated[Mappings, Depends(provided(Mappings))],
     entity: Annotated[
-        str | None, Blank, Query(max_length=100, description="`demand`, `profile`, `match`, with commas between them.")
+        str | None, Blank, Query(max_length=100, description="`demand`, `profile`, `match`, separated by commas.")
     ] = None,
-    cursor: Annotated[str | None, Blank, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None, Blank, Query(max_length=500, description="`next_cursor` of the previous page.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_FEED_ITEMS)] = MAX_FEED_ITEMS,
     mapping: Annotated[MappingName | None, Blank, Query(description="Name of a mapping in the mapping file.")] = None,
 ) -> FeedAnswer:
-    """What changed after a cursor, each record once, as it is now; without a cursor every record.
+    """Read the records that changed after a cursor, each once, as it is now. Without a cursor, read all records.
 
-    A portal's key sees what is public; keys of the office also restricted records, drafts, matches and imports.
+    A portal's key sees public records. Keys of the office also see restricted records, drafts, matches and imports.
     """
     audience: Audience = "office" if principal.role in POLICIES[Action.FEED_READ_OFFICE] else "public"
     position = feed.decode_position(cursor) if cursor is not None else None
-    asked = _entities(entity)
-    if position is not None and asked is not None and set(asked) != set(position.entities):
+    requested = _entities(entity)
+    if position is not None and requested is not None and set(requested) != set(position.entities):
         message = Text(
             f"游标属于 entity={','.join(position.entities)}；请用同样的 entity，或不带 cursor 从头读取。",
-            f"The cursor belongs to entity={','.join(position.entities)}; ask for the same, or start without a cursor.",
+            f"The cursor belongs to entity={','.join(position.entities)}; use the same entity, or start without a "
+            "cursor.",
         )
         raise InvalidInput("cursor_of_other_entities", message, errors=[_at("cursor_of_other_entities", message)])
     default: tuple[FeedEntity, ...] = ("demand", "profile") if audience == "public" else tuple(FEED_ENTITIES)
-    entities = position.entities if position is not None else asked or default
+    entities = position.entities if position is not None else requested or default
     if "match" in entities:
         authorize(principal, Action.FEED_READ_OFFICE)
     chosen = find_mapping(mappings, mapping) if mapping is not None else None
@@ -63,8 +66,10 @@ def _entities(text: str | None) -> tuple[FeedEntity, ...] | None:
         return None
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in FEED_ENTITIES]:
-        known = ", ".join(FEED_ENTITIES)
-        message = Text(f"没有 {unknown[0]}；可用：{known}。", f"There is no {unknown[0]}; there are: {known}.")
+        available = ", ".join(FEED_ENTITIES)
+        message = Text(
+            f"没有实体 {unknown[0]}；可用：{available}。", f"Unknown entity {unknown[0]}; available: {available}."
+        )
         raise InvalidInput("unknown_entity", message, errors=[FieldError("unknown_entity", message, "entity")])
     return tuple(entity for entity in FEED_ENTITIES if entity in names)
 

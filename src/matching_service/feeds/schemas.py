@@ -1,4 +1,4 @@
-"""Answers of the feed."""
+"""Response bodies of the feed."""
 
 from pydantic import BaseModel, Field
 
@@ -9,5 +9,5 @@ MAX_FEED_ITEMS = 200
 
 class FeedAnswer(BaseModel):
     items: list[FeedItem]
-    next_cursor: str = Field(description="Pass as `cursor` to read on, now or at any later time.")
-    has_more: bool = Field(description="There is more to read at once; a page may be empty and have more behind it.")
+    next_cursor: str = Field(description="Pass it as `cursor` to continue, now or at any later time.")
+    has_more: bool = Field(description="Whether more can be read at once, which is possible even if a page is empty.")

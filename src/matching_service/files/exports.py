@@ -1,4 +1,4 @@
-"""The database into files that ``imports`` reads back without changing anything."""
+"""Export records to files. Importing such a file again (``imports``) changes nothing."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
@@ -39,7 +39,10 @@ _TABLES: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
 async def export_file(
     database: Database, what: str, path: Path, *, on_progress: Callable[[int], None] = lambda _n: None
 ) -> int:
-    """Write all rows of ``what`` (demands, profiles, organizations, programme, matches or labels); returns how many."""
+    """Write all records of one kind to a file. Returns the number of rows.
+
+    what : demands, profiles, organizations, programme, matches or labels.
+    """
     if what == "labels":
         return await export_labels(database, path)
     if what == "matches":
@@ -49,7 +52,7 @@ async def export_file(
         columns = list(model.model_fields)
         rows = _table_rows(database, table, columns, options)
     n_rows = 0
-    async with aclosing(rows):  # so that the session is closed also when a row cannot be written
+    async with aclosing(rows):  # closes the session even if a row cannot be written
         with open_writer(path, columns) as writer:
             async for row in rows:
                 writer.write(row)
@@ -83,8 +86,9 @@ async def _table_rows(
 
 
 def _values(row: Any, columns: list[str], organizations: dict[str, OrganizationRow]) -> dict[str, Any]:
-    """A row as its import body. The organization is named by its own system's id where it has one, because our
-    ids mean nothing to another database.
+    """Return a row as its import body.
+
+    Refers to the organization by its external id if it has one, because our ids mean nothing in another database.
     """
     values: dict[str, Any] = {}
     for column in columns:
@@ -100,7 +104,7 @@ def _values(row: Any, columns: list[str], organizations: dict[str, OrganizationR
 
 
 async def _match_rows(database: Database) -> AsyncGenerator[dict[str, Any], None]:
-    """The list that people see of every demand that has one, with what they decided."""
+    """Yield the visible lists of all demands, with decisions."""
     async with database.reading() as session:
         async for demands in _chunks(session, DemandRow):
             lists = await visible_lists(session, demands)

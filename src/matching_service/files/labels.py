@@ -1,4 +1,4 @@
-"""What staff decided and what became of suggestions, as judged pairs for ``evaluate`` and ``fit``."""
+"""Export decisions of staff and outcomes of suggestions as judged pairs for ``evaluate`` and ``fit``."""
 
 import csv
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ _WRONG_FIELD = "not_my_field"
 
 
 def grade_of(decision: str | None, status: str | None, reason: str | None) -> int | None:
-    """The grade 0 to 3 of a pair, None where nothing says whether the two fit.
+    """Return the grade of a pair, 0 to 3, or None if nothing shows whether the two fit.
 
-    What became of a suggestion counts more than what staff thought before. Somebody who has no time, or does not
-    answer, fits no worse for that; somebody who says that it is not their field does.
+    The outcome of a suggestion outweighs the decision of staff before it. A person without time, or one who does not
+    answer, is no evidence against the fit. "Not my field" is.
     """
     if reason == _WRONG_FIELD:
         return 0
@@ -36,13 +36,13 @@ def grade_of(decision: str | None, status: str | None, reason: str | None) -> in
 
 
 async def export_labels(database: Database, path: Path) -> int:
-    """Write demand, profile and grade of every pair that has one, in the order of the keys; returns how many.
+    """Write demand, profile and grade of every graded pair, ordered by demand and profile. Returns their number.
 
-    A record is named by its external id where that stands for one record only, as in exported files, else by our id.
+    A record is named by its external id if that is unique among all sources, else by our id.
     """
     delimiter = _DELIMITERS.get(path.suffix.lower())
     if delimiter is None:
-        message = Text(f"标注文件须为 .tsv 或 .csv：{path.name}。", f"Labels are written as .tsv or .csv: {path.name}.")
+        message = Text(f"标注文件须为 .tsv 或 .csv：{path.name}。", f"Labels must be a .tsv or .csv file: {path.name}.")
         raise InvalidInput("unknown_format", message)
     async with database.snapshot() as session:
         decisions = {
@@ -71,9 +71,9 @@ async def export_labels(database: Database, path: Path) -> int:
 
 
 async def _keys(session: AsyncSession, table: type[DemandRow | ProfileRow]) -> dict[str, str]:
-    """Per id of ours the key that labels name the record by."""
+    """Return, by our id, the key that names a record in labels."""
     count = func.count()
-    shared = set(
+    ambiguous = set(
         await session.scalars(
             select(table.external_id)
             .where(table.external_id.is_not(None))
@@ -82,6 +82,6 @@ async def _keys(session: AsyncSession, table: type[DemandRow | ProfileRow]) -> d
         )
     )
     return {
-        row.id: row.id if row.external_id is None or row.external_id in shared else row.external_id
+        row.id: row.id if row.external_id is None or row.external_id in ambiguous else row.external_id
         for row in await session.execute(select(table.id, table.external_id))
     }

@@ -1,1 +1,1 @@
-"""Work that a clock or an operator starts."""
+"""Jobs that a scheduler or an operator starts."""

@@ -1,5 +1,7 @@
-"""Deadlines of open demands: a published one expires at its date, and one that nobody is contacted for is nudged,
-given a last chance, and abandoned. Nothing happens twice, however often and by how many this is run.
+"""Deadlines of open demands.
+
+A published demand expires after its date. A demand without contacts gets a reminder, then a last chance, and is then
+abandoned. The job is idempotent, also when several processes run it at once.
 """
 
 import logging
@@ -28,7 +30,7 @@ _LOCK = 0x646561646C696E65  # any constant; the ASCII codes of "deadline"
 
 @dataclass(slots=True)
 class DeadlineReport:
-    """Ids of the demands that each thing happened to."""
+    """Ids of demands by what happened to them."""
 
     expired: list[str] = field(default_factory=list)
     abandoned: list[str] = field(default_factory=list)
@@ -36,12 +38,12 @@ class DeadlineReport:
     nudge: list[str] = field(default_factory=list)
 
     def rows(self) -> list[tuple[str, int]]:
-        """What happened and to how many."""
-        return [(one.name, len(getattr(self, one.name))) for one in fields(self)]
+        """Return each outcome with its number of demands."""
+        return [(outcome.name, len(getattr(self, outcome.name))) for outcome in fields(self)]
 
 
 async def meet_deadlines(database: Database, settings: Settings, *, on: date) -> DeadlineReport:
-    """Do all that is due on that day, in transactions of some demands each."""
+    """Apply all deadlines of that day, with ``_DEMANDS_PER_TRANSACTION`` demands per transaction."""
     report = DeadlineReport()
     async with database.reading() as session:
         ids = await open_demand_ids(session)
@@ -50,8 +52,8 @@ async def meet_deadlines(database: Database, settings: Settings, *, on: date) ->
         async with database.transaction() as session:
             await database.lock(session, _LOCK)
             await _meet(session, ids[start : start + _DEMANDS_PER_TRANSACTION], settings, on, chunk)
-        for one in fields(report):  # only now it is true
-            getattr(report, one.name).extend(getattr(chunk, one.name))
+        for outcome in fields(report):  # only after the commit
+            getattr(report, outcome.name).extend(getattr(chunk, outcome.name))
     logger.info("deadlines_met", extra={f"n_{name}": n for name, n in report.rows()})
     return report
 
@@ -59,12 +61,12 @@ async def meet_deadlines(database: Database, settings: Settings, *, on: date) ->
 async def _meet(
     session: AsyncSession, ids: Sequence[str], settings: Settings, on: date, report: DeadlineReport
 ) -> None:
-    """One transaction's worth; the demands are read again, and locked, because people work on them too."""
+    """Apply the deadlines of some demands. They are read again and locked, because people work on them as well."""
     statement = select(DemandRow).where(DemandRow.id.in_(ids), DemandRow.status.in_(OPEN)).order_by(DemandRow.id)
     demands = (await session.scalars(statement.with_for_update())).all()
     contacts = await last_contacts(session, [demand.id for demand in demands], until=on)
-    known = await session.scalars(select(DeadlineNoticeRow).where(DeadlineNoticeRow.demand_id.in_(ids)))
-    notices = {(notice.demand_id, notice.kind, notice.silent_since) for notice in known}
+    earlier = await session.scalars(select(DeadlineNoticeRow).where(DeadlineNoticeRow.demand_id.in_(ids)))
+    notices = {(notice.demand_id, notice.kind, notice.silent_since) for notice in earlier}
     for demand in demands:
         if demand.status == DemandStatus.PUBLISHED and demand.expires_on is not None and demand.expires_on < on:
             await transition_demand(session, demand, DemandStatus.EXPIRED, actor=COMMAND_LINE)
@@ -86,7 +88,7 @@ async def _meet(
 
 
 def _waits_for_its_date(demand: DemandRow) -> bool:
-    """On the list until a day that is still to come: somebody may claim it without having been contacted."""
+    """Whether the demand is on the board until a date: it may still be claimed, even without a contact."""
     return demand.status == DemandStatus.PUBLISHED and demand.expires_on is not None
 
 

@@ -1,4 +1,4 @@
-"""The sample city from nothing to ranked lists, in a database of its own that is made anew each time."""
+"""The demo: load the sample city into a new database of its own and rank its demands."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import rows_by_external_id
 
 SHOWN_DEMANDS = ("D-ZN-01", "D-JJ-02", "D-YY-04")
-"""External ids of the demands that are printed: three clusters, three kinds of problem."""
+"""External ids of the demands to print: three clusters, three kinds of problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ShownList:
 
 
 async def load_sample_city(engine: Engine, on_step: Callable[[str, int], None]) -> None:
-    """Organizations, societies, profiles and published demands; ``on_step`` is told what and how many."""
+    """Load organizations, profiles, published demands and societies. ``on_step`` gets each kind and its number."""
     for what, path in (
         ("organizations", sample.ORGANIZATIONS),
         ("profiles", sample.PROFILES),
@@ -47,7 +47,7 @@ async def load_sample_city(engine: Engine, on_step: Callable[[str, int], None]) 
 
 
 async def rank_sample_city(engine: Engine, on_progress: Callable[[int], None]) -> Sequence[ShownList]:
-    """Rank every open demand, store the run, and read back the lists that are shown."""
+    """Rank every open demand in a stored run, and return the lists of ``SHOWN_DEMANDS``."""
     run = await nightly.begin(engine, resume=False)
     await nightly.rerank(engine, run, on_progress)
     async with engine.database.reading() as session:
@@ -61,9 +61,9 @@ async def rank_sample_city(engine: Engine, on_progress: Callable[[int], None]) -
 
 
 def remove_demo(folder: Path) -> None:
-    """Delete what an earlier demo left in its folder, and nothing else.
+    """Delete the files of an earlier demo from its folder, and nothing else.
 
-    Weights that somebody fitted to its records go with them: a demo shows the ranking that comes with the service.
+    This includes weights fitted to the demo data, because the demo shows the default ranking.
     """
     for path in (*folder.glob("matching.sqlite3*"), *folder.glob("index/**/*"), *folder.glob("weights/**/*")):
         if path.is_file():

@@ -1,4 +1,4 @@
-"""The nightly re-rank: open demands, all or those that something changed for, with a report of what changed."""
+"""The night run: re-rank all open demands, or those affected by changes, and report the changes of their lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _MAX_FAILURES = 20
 
 @dataclass(frozen=True, slots=True)
 class NightReport:
-    """A run that has ended, what it changed in each cluster, and the first demands that could not be ranked."""
+    """A run that has ended, its changes per cluster, and the first demands that could not be ranked."""
 
     run: MatchRunRow
     clusters: Sequence[ClusterChanges]
@@ -30,7 +30,7 @@ class NightReport:
 
 
 async def begin(engine: Engine, *, resume: bool, scope: RunScope = RunScope.OPEN) -> MatchRunRow:
-    """A new run, or with ``resume`` the one that was broken off; raises Conflict or NotFound."""
+    """Start a run, or return the interrupted one with ``resume``. Raises Conflict or NotFound."""
     if not resume:
         async with engine.database.transaction() as session:
             return await runs.start_run(engine, session, COMMAND_LINE, scope=scope)
@@ -50,11 +50,11 @@ async def rerank(
     patience_s: float = runs.START_PATIENCE_S,
     rank: RankMany = rank_many,
 ) -> NightReport:
-    """Work the run off, sum up what it changed, and forget the events that nobody needs since.
+    """Complete the run, report its changes, and delete events that are no longer needed.
 
-    Raises Conflict when another process works on it.
+    Raises Conflict if another process works on the run.
     """
-    ended = await runs.work_off(engine, run.id, on_progress, patience_s=patience_s, rank=rank)
+    ended = await runs.complete_run(engine, run.id, on_progress, patience_s=patience_s, rank=rank)
     if ended.state == RunState.FINISHED:
         await prune_outbox(engine.database, before=now() - KEPT)
     async with engine.database.reading() as session:
@@ -64,7 +64,7 @@ async def rerank(
 
 
 async def all_changes(engine: Engine, run_id: str) -> Sequence[DemandChanges]:
-    """Every demand's changes."""
+    """Return the changes of all demands of a run."""
     changes: list[DemandChanges] = []
     after: str | None = None
     async with engine.database.reading() as session:

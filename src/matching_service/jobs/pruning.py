@@ -1,7 +1,8 @@
-"""Deleting rows that nobody needs any more: expired answers to keyed requests, and superseded events of the outbox.
+"""Delete rows that are no longer needed: expired idempotent answers, and superseded events of the outbox.
 
-The feed, and an index that was long away, need the newest event of each record, which stays for ever; webhooks need
-what they have not sent; and the causes of changes need every event since the lists that open demands have.
+Three readers need old events. The feed, and an index after a long pause, need the newest event of each record, which is
+never deleted. Webhooks need the events that they have not sent. The causes of changes need all events since the
+visible lists of open demands were made.
 """
 
 import logging
@@ -22,13 +23,13 @@ from matching_service.store.webhooks import DeliveryRow, WebhookStateRow
 
 logger = logging.getLogger(__name__)
 KEPT = timedelta(days=30)
-"""As long as what became of deliveries, so that what happened lately can be looked up."""
+"""Events are kept as long as ended deliveries, so that people can look up recent history."""
 _EVENTS_PER_TRANSACTION = 5_000
 _ANSWERS_PER_TRANSACTION = 1_000
 
 
 async def prune_answers(database: Database, *, before: datetime) -> int:
-    """Delete the answers to keyed requests that were made before that moment; returns how many."""
+    """Delete the answers of requests with an Idempotency-Key made before that time. Returns their number."""
     n_deleted = 0
     expired = select(IdempotentAnswerRow.id).where(IdempotentAnswerRow.created_at < before)
     while True:
@@ -43,18 +44,19 @@ async def prune_answers(database: Database, *, before: datetime) -> int:
 
 
 async def prune_outbox(database: Database, *, before: datetime) -> int:
-    """Delete what happened before that moment and is needed no more; returns how many events.
+    """Delete the events before that time that are no longer needed. Returns their number.
 
-    What is found may be deleted later: nothing that has happened since makes an old event needed again.
+    Selecting and deleting are separate transactions, which is safe: an event that is not needed never becomes needed
+    again.
     """
     n_deleted = after = 0
     async with database.reading() as session:
-        queued, listed = await session.scalar(_queued()), await session.scalar(_listed())
-    known = [seq for seq in (queued, listed) if seq is not None]
+        watermarks = [await session.scalar(statement) for statement in (_queue_watermark(), _list_watermark())]
+    bounds = [seq for seq in watermarks if seq is not None]
     while True:
         statement = _superseded(before).where(OutboxRow.seq > after)
-        if known:
-            statement = statement.where(OutboxRow.seq <= min(known))
+        if bounds:
+            statement = statement.where(OutboxRow.seq <= min(bounds))
         async with database.reading() as session:
             seqs = (await session.scalars(statement.order_by(OutboxRow.seq).limit(_EVENTS_PER_TRANSACTION))).all()
         if not seqs:
@@ -68,7 +70,7 @@ async def prune_outbox(database: Database, *, before: datetime) -> int:
 
 
 def _superseded(before: datetime) -> Select[int]:
-    """Events before a moment that are not the newest of their record, and that no delivery names."""
+    """Select the events before a time that are not the newest of their record and that no delivery refers to."""
     newer = aliased(OutboxRow)
     return select(OutboxRow.seq).where(
         OutboxRow.at < before,
@@ -79,13 +81,13 @@ def _superseded(before: datetime) -> Select[int]:
     )
 
 
-def _queued() -> Select[int]:
-    """The last event that every webhook, also one that is not active, has looked at; None without any."""
+def _queue_watermark() -> Select[int]:
+    """Select the last event that all webhooks, active or not, have queued; NULL without webhooks."""
     return select(func.min(WebhookStateRow.queued_seq))
 
 
-def _listed() -> Select[int]:
-    """The last event that was known to the oldest list which an open demand still has; None without any."""
+def _list_watermark() -> Select[int]:
+    """Select the last event that the oldest visible list of an open demand includes; NULL without lists."""
     newest = (
         select(func.max(MatchListRow.id))
         .join(MatchRunRow, MatchListRow.run_id == MatchRunRow.id)

@@ -1,1 +1,1 @@
-"""Organizations: the enterprises that ask, and the institutions that suppliers belong to."""
+"""Organizations: enterprises with demands, and institutions that suppliers belong to."""

@@ -1,4 +1,4 @@
-"""Two records of one organization become one; nothing that hangs on either is lost."""
+"""Merge two records of the same organization. All records that refer to either one are kept."""
 
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ _INDEXED = {"demands": "demand", "profiles": "profile"}
 
 
 def references() -> list[Column[Any]]:
-    """Every column of every table that names an organization."""
+    """Return every column, of all tables, that refers to an organization."""
     own = OrganizationRow.__table__.c.id
     columns = (key.parent for table in Table.metadata.sorted_tables for key in table.foreign_keys if key.column is own)
     return sorted(columns, key=str)
@@ -28,16 +28,16 @@ def references() -> list[Column[Any]]:
 async def merge_organization(
     session: AsyncSession, merged_id: str, into_id: str, *, actor: Principal
 ) -> tuple[OrganizationRow, OrganizationRow]:
-    """Move everything from one organization to the other, and leave the first as a sign that points to it.
+    """Move all references from one organization to the other. The first record stays and points to the second.
 
-    Returns both rows. Raises NotFound, InvalidInput for a target that is unknown or the same, Conflict for one that was
-    merged already and for two different credit codes, which are two legal persons.
+    Returns both rows. Raises NotFound, InvalidInput if the target is unknown or the same record, and Conflict if one of
+    them is merged already or if their credit codes differ, because these are two legal persons.
     """
     if merged_id == into_id:
         raise InvalidInput.at(
             "/into", "same_organization", Text("机构不能并入自己。", "An organization cannot be merged into itself.")
         )
-    for row_id in sorted((merged_id, into_id)):  # always in this order, so that two merges cannot wait for each other
+    for row_id in sorted((merged_id, into_id)):  # always in this order, so that two merges cannot deadlock
         await get_row(session, OrganizationRow, row_id, for_update=True)
     merged = await get_organization(session, merged_id)
     into = await get_row(session, OrganizationRow, into_id)
@@ -60,7 +60,7 @@ async def merge_organization(
     merged.merged_into = into.id
     if merged.credit_code is not None:
         code, merged.credit_code = merged.credit_code, None
-        await session.flush()  # the code is unique: the one must let go of it before the other takes it
+        await session.flush()  # the code is unique, so the first record must lose it before the second gets it
         into.credit_code = code
     await session.flush()
     record_audit(session, actor, "merge", entity="organization", entity_id=merged.id, detail=detail)
@@ -72,7 +72,7 @@ async def merge_organization(
 
 
 async def _move(session: AsyncSession, column: Column[Any], old: str, new: str) -> int:
-    """Point one column's rows to the new organization; the index is told of demands and profiles among them."""
+    """Point the rows of one column to the new organization. Record events for demands and profiles, for the index."""
     table = column.table
     values: dict[str, Any] = {column.name: new}
     if "row_version" in table.c:
@@ -82,14 +82,14 @@ async def _move(session: AsyncSession, column: Column[Any], old: str, new: str) 
         for row_id in await session.scalars(select(table.c.id).where(column == old)):
             detail = {"fields": ["organization_id"]}
             record_event(session, f"{entity}.updated", entity=entity, entity_id=row_id, detail=detail)
-    done = cast(CursorResult[Any], await session.execute(update(table).where(column == old).values(values)))
-    return done.rowcount
+    result = cast(CursorResult[Any], await session.execute(update(table).where(column == old).values(values)))
+    return result.rowcount
 
 
 async def _merge_exclusions(session: AsyncSession, old: str, new: str) -> None:
-    """Drop what would stand twice in the joined list, and what would make an organization exclude itself.
+    """Delete exclusions that would become duplicates, or that would make an organization exclude itself.
 
-    Whoever's list becomes another by the merge is named in an event, so that its demands are ranked again.
+    Record an event for each organization whose list changes by the merge, so that its demands are ranked again.
     """
     listing = select(ExclusionRow.organization_id).where(ExclusionRow.excluded_organization_id == old).distinct()
     affected = set(await session.scalars(listing)) - {old, new}
@@ -97,16 +97,16 @@ async def _merge_exclusions(session: AsyncSession, old: str, new: str) -> None:
         affected.add(new)
     for organization_id in sorted(affected):
         record_event(session, "organization.exclusions_changed", entity="organization", entity_id=organization_id)
-    present = {(row.profile_id, row.excluded_organization_id) for row in await list_exclusions(session, new)}
-    twice = [
+    existing = {(row.profile_id, row.excluded_organization_id) for row in await list_exclusions(session, new)}
+    obsolete = [
         row.id
         for row in await list_exclusions(session, old)
-        if (row.profile_id, row.excluded_organization_id) in present or row.excluded_organization_id == new
+        if (row.profile_id, row.excluded_organization_id) in existing or row.excluded_organization_id == new
     ]
     excluding_both = select(ExclusionRow.organization_id).where(ExclusionRow.excluded_organization_id == new)
     await session.execute(
         delete(ExclusionRow).where(
-            ExclusionRow.id.in_(twice)
+            ExclusionRow.id.in_(obsolete)
             | (
                 (ExclusionRow.excluded_organization_id == old)
                 & (
@@ -120,5 +120,5 @@ async def _merge_exclusions(session: AsyncSession, old: str, new: str) -> None:
 
 _TWO_CODES = Text(
     "两个机构的统一社会信用代码不同，是两个法人；若其中一个有误，请先更正。",
-    "The two have different credit codes, so they are two legal persons; correct a wrong code first.",
+    "The credit codes differ, so these are two legal persons; if one code is wrong, correct it first.",
 )

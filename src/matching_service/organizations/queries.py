@@ -1,4 +1,4 @@
-"""Reading organizations and their exclusion lists."""
+"""Queries for organizations and their exclusion lists."""
 
 from collections.abc import Sequence
 
@@ -12,25 +12,25 @@ from matching_service.store.organizations import ExclusionRow, OrganizationRow
 
 
 async def get_organization(session: AsyncSession, organization_id: str, *, for_update: bool = False) -> OrganizationRow:
-    """The row, with ``for_update`` locked to the end of the transaction; raises NotFound."""
+    """Return the organization. ``for_update`` locks the row until the transaction ends. Raises NotFound."""
     if (row := await get_row(session, OrganizationRow, organization_id, for_update=for_update)) is None:
         raise not_found(Text("机构", "Organization"), organization_id, code="organization_not_found")
     return row
 
 
 def refuse_merged(row: OrganizationRow) -> None:
-    """Raise Conflict, naming the record that took its place, for one that was merged."""
+    """Raise Conflict if the organization was merged. The message names the record that replaced it."""
     if row.merged_into is None:
         return
     message = Text(
-        f"机构 {row.id} 已并入 {row.merged_into}，请修改后者。",
-        f"Organization {row.id} was merged into {row.merged_into}; change that one.",
+        f"机构 {row.id} 已并入 {row.merged_into}；请修改后者。",
+        f"Organization {row.id} was merged into {row.merged_into}; change the latter.",
     )
     raise Conflict("organization_merged", message)
 
 
 async def all_names(session: AsyncSession) -> Sequence[tuple[str, str]]:
-    """Id and name of every organization that was not merged, oldest first."""
+    """Return id and name of every organization that was not merged, oldest first."""
     statement = select(OrganizationRow.id, OrganizationRow.name).where(OrganizationRow.merged_into.is_(None))
     return [(row.id, row.name) for row in await session.execute(statement.order_by(OrganizationRow.id))]
 
@@ -57,6 +57,6 @@ async def list_organizations(
 
 
 async def list_exclusions(session: AsyncSession, organization_id: str) -> Sequence[ExclusionRow]:
-    """Whom the organization never wants proposed, oldest entry first."""
+    """Return the exclusion list of the organization, oldest entry first."""
     statement = select(ExclusionRow).where(ExclusionRow.organization_id == organization_id).order_by(ExclusionRow.id)
     return (await session.scalars(statement)).all()

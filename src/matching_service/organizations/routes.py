@@ -1,4 +1,4 @@
-"""HTTP doors of organizations."""
+"""HTTP routes of organizations."""
 
 from typing import Annotated
 
@@ -50,7 +50,7 @@ async def list_organizations(
     cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
     q: Annotated[Search | None, Blank, Query(description="Part of the name.")] = None,
 ) -> ListAnswer[Organization]:
-    """List organizations, newest first, without those that were merged into others."""
+    """List organizations, newest first. Merged organizations are left out."""
     found = await queries.list_organizations(session, page, region=region, kind=kind, cluster=cluster, q=q)
     return answer_page(found, Organization)
 
@@ -59,9 +59,9 @@ async def list_organizations(
 async def list_duplicates(
     session: ReadSession, limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
 ) -> ListAnswer[LikeOrganizations]:
-    """Pairs of records that may stand for one organization, most alike first; two of one credit code cannot exist.
+    """List pairs of organizations with similar names, most similar first. They may be the same organization.
 
-    There are no further pages: merge what is one, and the next ones come up.
+    There are no further pages: merge duplicates, and other pairs move up.
     """
     return ListAnswer(items=await service.find_duplicates(session, limit=limit), next_cursor=None)
 
@@ -69,16 +69,16 @@ async def list_duplicates(
 @router.get("/similar", dependencies=[CanRead])
 async def list_similar(
     session: ReadSession,
-    name: Annotated[Search, Query(description="The name that is about to be registered.")],
+    name: Annotated[Search, Query(description="Name to be registered.")],
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
 ) -> ListAnswer[LikeOrganization]:
-    """Organizations with a name like this one, most alike first: to be asked before another is registered."""
+    """List organizations with a similar name, most similar first. Check this before registering a new one."""
     return ListAnswer(items=await service.find_similar(session, name, limit=limit), next_cursor=None)
 
 
 @router.get("/{organization_id}", dependencies=[CanRead], responses=problem_responses(404))
 async def read_organization(organization_id: str, session: ReadSession, response: Response) -> Organization:
-    """Read one organization; for one that was merged, the record that took its place, named by `Content-Location`."""
+    """Read one organization. For a merged one, returns the record that replaced it, with its `Content-Location`."""
     row = await queries.get_organization(session, organization_id)
     if row.merged_into is not None:
         row = await queries.get_organization(session, row.merged_into)
@@ -111,7 +111,7 @@ async def merge_organization(
     response: Response,
     if_match: IfMatch = None,
 ) -> Organization:
-    """Merge into another: its demands, profiles and all else move there; answers with the record that stays."""
+    """Merge an organization into another: demands, profiles and all else move there. Returns the remaining record."""
     check_if_match(if_match, (await queries.get_organization(session, organization_id)).row_version)
     _, row = await merging.merge_organization(session, organization_id, body.into, actor=principal)
     return answer_row(response, row, Organization)
@@ -119,7 +119,7 @@ async def merge_organization(
 
 @router.get("/{organization_id}/exclusions", dependencies=[CanRead], responses=problem_responses(404))
 async def read_exclusions(organization_id: str, session: ReadSession) -> ListAnswer[Exclusion]:
-    """Whom the organization never wants proposed: the whole list, oldest entry first."""
+    """Read the whole exclusion list of an organization, oldest entry first."""
     await queries.get_organization(session, organization_id)
     rows = await queries.list_exclusions(session, organization_id)
     return answer_all(rows, Exclusion)
@@ -129,7 +129,7 @@ async def read_exclusions(organization_id: str, session: ReadSession) -> ListAns
 async def replace_exclusions(
     organization_id: str, body: ExclusionsBody, session: WriteSession, principal: CanWrite
 ) -> ListAnswer[Exclusion]:
-    """Replace the whole exclusion list; an empty one excludes nobody."""
+    """Replace the whole exclusion list. An empty list excludes nobody."""
     organization = await queries.get_organization(session, organization_id, for_update=True)
     queries.refuse_merged(organization)
     rows = await service.replace_exclusions(session, organization, body.items, principal)

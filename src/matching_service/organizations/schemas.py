@@ -1,4 +1,4 @@
-"""Bodies and answers of organizations."""
+"""Request and response bodies of organizations."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -65,7 +65,7 @@ class OrganizationCreate(UpsertBody, OrganizationFields):
 
 
 class OrganizationImport(OrganizationCreate):
-    """A row of a file, which may also hold our own id."""
+    """A row of an imported file. It may contain our own id."""
 
     id: RowId | None = None
 
@@ -75,7 +75,7 @@ class OrganizationImport(OrganizationCreate):
 
 
 class OrganizationPatch(OrganizationFields):
-    """Only the fields that are sent are changed; null empties an optional one."""
+    """Changes only the fields that are sent; null clears an optional field."""
 
     name: Title = Field(default="")
     kind: Kind = Field(default="enterprise")
@@ -107,24 +107,24 @@ class NamedOrganization(Answer):
 
 class LikeOrganization(BaseModel):
     organization: NamedOrganization
-    likeness: float = Field(description="Of the names, in (0, 1].")
+    likeness: float = Field(description="Similarity of the names, in (0, 1].")
 
 
 class LikeOrganizations(BaseModel):
-    """Two records that may stand for one organization."""
+    """Two records that may belong to the same organization."""
 
     organizations: tuple[NamedOrganization, NamedOrganization]
-    likeness: float = Field(description="Of the names, in (0, 1].")
+    likeness: float = Field(description="Similarity of the names, in (0, 1].")
 
 
 class MergeBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"into": "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"}]})
 
-    into: EntityId = Field(description="The record that stays.")
+    into: EntityId = Field(description="Id of the record that remains.")
 
 
 class ExclusionBody(Body):
-    """Either ``profile_id`` or ``organization_id``; the latter stands for all profiles of that organization."""
+    """Either ``profile_id`` or ``organization_id``; the latter excludes all profiles of that organization."""
 
     profile_id: EntityId | None = None
     organization_id: EntityId | None = None
@@ -132,7 +132,7 @@ class ExclusionBody(Body):
 
     @property
     def target(self) -> tuple[str | None, str | None]:
-        """Who is excluded: a profile's id or an organization's, the other None."""
+        """The id of the excluded profile and of the excluded organization; one of them is None."""
         return self.profile_id, self.organization_id
 
     @model_validator(mode="after")
@@ -143,7 +143,7 @@ class ExclusionBody(Body):
 
 
 class ExclusionsBody(Body):
-    """The whole list; what is not in it is no longer excluded."""
+    """The whole list. It replaces the previous one."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXCLUSIONS_EXAMPLE]})
 
@@ -153,7 +153,7 @@ class ExclusionsBody(Body):
 class Exclusion(Answer):
     profile_id: str | None
     organization_id: str | None = Field(
-        validation_alias="excluded_organization_id", description="The organization that is excluded."
+        validation_alias="excluded_organization_id", description="The excluded organization."
     )
     reason: str | None
     actor_id: str

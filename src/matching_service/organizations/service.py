@@ -1,4 +1,4 @@
-"""Registering and changing organizations, and whom they never want proposed."""
+"""Register and change organizations, find duplicates, replace exclusion lists."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -32,7 +32,7 @@ from matching_service.store.profiles import ProfileRow
 
 
 async def create_organization(session: AsyncSession, data: OrganizationCreate, actor: Principal) -> OrganizationRow:
-    """Raises Conflict when the external id or the credit code is taken."""
+    """Register an organization. Raises Conflict if the external id or the credit code is taken."""
     if data.external_id is not None:
         taken = await rows_by_external_id(session, OrganizationRow, [(data.source, data.external_id)])
         for row in taken.values():
@@ -56,32 +56,32 @@ async def update_organization(
     await session.flush()
     record_audit(session, actor, "update", entity="organization", entity_id=row.id, detail={"fields": sorted(changes)})
     if changed:
-        await _tell_of_changes(session, {row.id: changed})
+        await _record_updates(session, {row.id: changed})
     return row
 
 
 async def upsert_organizations(
     session: AsyncSession, items: Sequence[OrganizationCreate], actor: Principal
 ) -> list[Stored]:
-    """Create or update by (source, external_id); an item whose credit code belongs to another is refused alone."""
+    """Create or update by (source, external_id). An item whose credit code is taken is rejected alone."""
     batch = await Batch.load(session, OrganizationRow, items)
     owners = await _owners_of_codes(session, (item.credit_code for item in items if item.credit_code))
     changes: dict[str, list[str]] = {}
 
-    def own_code(code: str | None, row_id: str) -> None:
+    def check_code(code: str | None, row_id: str) -> None:
         if code is not None and (owner_id := owners.setdefault(code, row_id)) != row_id:
             raise _taken("credit_code", code, owner_id)
 
     def create(item: OrganizationCreate) -> OrganizationRow:
         row = new_row(OrganizationRow, item.model_dump(exclude={"id"}) | {"id": item.row_id or new_id()})
-        own_code(item.credit_code, row.id)
+        check_code(item.credit_code, row.id)
         record_audit(session, actor, "created", entity="organization", entity_id=row.id)
         return row
 
     def update(row: OrganizationRow, item: OrganizationCreate) -> bool:
         if row.merged_into is not None:
             raise _merged(row.merged_into)
-        own_code(item.credit_code, row.id)
+        check_code(item.credit_code, row.id)
         changed = assign(row, item.sent(item.model_dump(exclude={"id"})))
         if changed:
             changes[row.id] = sorted({*changes.get(row.id, ()), *changed})
@@ -90,12 +90,12 @@ async def upsert_organizations(
 
     results = await upsert_each(items, batch, create=create, update=update)
     await write_rows(session, OrganizationRow, batch.rows)
-    await _tell_of_changes(session, changes)
+    await _record_updates(session, changes)
     return results
 
 
 async def find_duplicates(session: AsyncSession, *, limit: int) -> list[LikeOrganizations]:
-    """Pairs of names that are alike, most alike first."""
+    """Return the ``limit`` most similar pairs of organizations by name, most similar first."""
     named = await all_names(session)
     pairs = (await to_thread.run_sync(like_pairs, [name for _, name in named]))[:limit]
     rows = await get_by_ids(
@@ -114,34 +114,32 @@ async def find_duplicates(session: AsyncSession, *, limit: int) -> list[LikeOrga
 
 
 async def find_similar(session: AsyncSession, name: str, *, limit: int) -> list[LikeOrganization]:
-    """Organizations whose names are like this one, most alike first."""
+    """Return the ``limit`` organizations with the most similar names, most similar first."""
     named = await all_names(session)
-    found = (await to_thread.run_sync(like_names, name, [known for _, known in named]))[:limit]
-    rows = await get_by_ids(session, OrganizationRow, (named[place][0] for place, _ in found))
+    similar = (await to_thread.run_sync(like_names, name, [other for _, other in named]))[:limit]
+    rows = await get_by_ids(session, OrganizationRow, (named[i][0] for i, _ in similar))
     return [
-        LikeOrganization(
-            organization=NamedOrganization.model_validate(rows[named[place][0]]), likeness=round(likeness, 3)
-        )
-        for place, likeness in found
+        LikeOrganization(organization=NamedOrganization.model_validate(rows[named[i][0]]), likeness=round(likeness, 3))
+        for i, likeness in similar
     ]
 
 
 async def replace_exclusions(
-    session: AsyncSession, organization: OrganizationRow, wanted: Sequence[ExclusionBody], actor: Principal
+    session: AsyncSession, organization: OrganizationRow, items: Sequence[ExclusionBody], actor: Principal
 ) -> Sequence[ExclusionRow]:
-    """Make the list exactly this one; raises InvalidInput naming each wrong entry.
+    """Replace the exclusion list. Raises InvalidInput, which names every invalid item.
 
-    ``organization`` is locked by the caller, so that of two lists sent at once one holds, and not a mixture. An entry
-    that stays as it is keeps its row; when all do, nothing is written and nothing recorded.
+    organization : locked by the caller, so that two lists sent at once cannot mix.
+    Unchanged entries keep their rows. If the whole list is unchanged, no audit row and no event is written.
     """
-    await _check_exclusions(session, organization.id, wanted)
-    present = {
+    await _check_exclusions(session, organization.id, items)
+    obsolete = {
         (row.profile_id, row.excluded_organization_id): row for row in await list_exclusions(session, organization.id)
     }
     n_added = n_changed = 0
     moment = now()
-    for item in wanted:
-        row = present.pop(item.target, None)
+    for item in items:
+        row = obsolete.pop(item.target, None)
         if row is None:
             row = ExclusionRow(
                 organization_id=organization.id,
@@ -155,11 +153,11 @@ async def replace_exclusions(
         else:
             continue
         row.reason, row.actor_id, row.at = item.reason, actor.id, moment
-    for row in present.values():
+    for row in obsolete.values():
         await session.delete(row)
-    if n_added or n_changed or present:
+    if n_added or n_changed or obsolete:
         await session.flush()
-        detail = {"added": n_added, "changed": n_changed, "removed": len(present)}
+        detail = {"added": n_added, "changed": n_changed, "removed": len(obsolete)}
         record_audit(
             session, actor, "replace_exclusions", entity="organization", entity_id=organization.id, detail=detail
         )
@@ -167,10 +165,11 @@ async def replace_exclusions(
     return await list_exclusions(session, organization.id)
 
 
-async def _tell_of_changes(session: AsyncSession, changes: Mapping[str, Sequence[str]]) -> None:
-    """Record events of organizations by their changed fields, and of the demands and profiles that name them.
+async def _record_updates(session: AsyncSession, changes: Mapping[str, Sequence[str]]) -> None:
+    """Record events of changed organizations, and of the demands and profiles that refer to them.
 
-    Other systems are shown those with their organization, which has another name now.
+    changes : changed fields by organization id.
+    Webhooks and the feed show demands and profiles together with their organization, so these change as well.
     """
     for organization_id, names in changes.items():
         detail = {"fields": list(names)}
@@ -182,14 +181,14 @@ async def _tell_of_changes(session: AsyncSession, changes: Mapping[str, Sequence
                 record_event(session, f"{entity}.updated", entity=entity, entity_id=row_id, detail=detail)
 
 
-async def _check_exclusions(session: AsyncSession, own_id: str, wanted: Sequence[ExclusionBody]) -> None:
-    profiles = await existing_ids(session, ProfileRow, (i.profile_id for i in wanted if i.profile_id is not None))
+async def _check_exclusions(session: AsyncSession, own_id: str, items: Sequence[ExclusionBody]) -> None:
+    profiles = await existing_ids(session, ProfileRow, (i.profile_id for i in items if i.profile_id is not None))
     organizations = await get_by_ids(
-        session, OrganizationRow, (i.organization_id for i in wanted if i.organization_id is not None)
+        session, OrganizationRow, (i.organization_id for i in items if i.organization_id is not None)
     )
     errors: list[FieldError] = []
     seen: set[tuple[str | None, str | None]] = set()
-    for position, item in enumerate(wanted):
+    for position, item in enumerate(items):
         profile_id, organization_id = item.target
         error: tuple[str, Text] | None = None
         if item.target in seen:
@@ -203,7 +202,7 @@ async def _check_exclusions(session: AsyncSession, own_id: str, wanted: Sequence
             message = Text(f"机构 {organization_id} 不存在。", f"Organization {organization_id} does not exist.")
             error = "organization_not_found", message
         elif organization_id is not None and (successor := organizations[organization_id].merged_into) is not None:
-            message = Text(f"机构已并入 {successor}。", f"It was merged into {successor}.")
+            message = Text(f"机构已并入 {successor}。", f"The organization was merged into {successor}.")
             error = "organization_merged", message
         if error is not None:
             field = "profile_id" if profile_id is not None else "organization_id"
@@ -213,12 +212,12 @@ async def _check_exclusions(session: AsyncSession, own_id: str, wanted: Sequence
         raise InvalidInput("invalid_exclusions", count_of_errors(len(errors)), errors=errors)
 
 
-_TWICE = Text("该对象在名单中重复出现。", "It occurs in the list before.")
+_TWICE = Text("该对象在名单中重复出现。", "It occurs twice in the list.")
 _OWN = Text("机构不能排除自己。", "An organization cannot exclude itself.")
 
 
 async def _owners_of_codes(session: AsyncSession, codes: Iterable[str]) -> dict[str, str]:
-    """Per credit code the id of the organization that has it."""
+    """Return organization ids by credit code."""
     owners: dict[str, str] = {}
     for part in in_parts(sorted(set(codes))):
         statement = select(OrganizationRow.credit_code, OrganizationRow.id).where(OrganizationRow.credit_code.in_(part))
@@ -236,11 +235,13 @@ async def _refuse_taken_codes(session: AsyncSession, code: str | None) -> None:
 
 def _taken(field: str, value: str, owner_id: str) -> Conflict:
     message = Text(
-        f"{field} {value} 已属于机构 {owner_id}。", f"{field} {value} belongs to organization {owner_id} already."
+        f"{field} {value} 已属于机构 {owner_id}。", f"{field} {value} already belongs to organization {owner_id}."
     )
     return Conflict.at(f"/{field}", f"{field}_taken", message)
 
 
 def _merged(successor: str) -> Conflict:
-    message = Text(f"该机构已并入 {successor}，请更新后者。", f"It was merged into {successor}; update that one.")
+    message = Text(
+        f"该机构已并入 {successor}；请更新后者。", f"The organization was merged into {successor}; update the latter."
+    )
     return Conflict.at("/external_id", "organization_merged", message)

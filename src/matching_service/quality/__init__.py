@@ -1,1 +1,1 @@
-"""How good the ranking is, measured on judged pairs in files or in the database; fitting of the weights."""
+"""Measure the quality of the ranking on judged pairs in files or in the database; fit the weights."""

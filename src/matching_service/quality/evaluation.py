@@ -1,4 +1,4 @@
-"""``evaluate``: the service's own ranking against baselines, on files, without a database."""
+"""``evaluate``: compare the ranking of the service with baselines, on files, without a database."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -41,7 +41,7 @@ FITTED = "matching_service, fitted"
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """What is lost, or won, when one signal or one step of the text is left out."""
+    """The result without one signal or one step of text processing, and its difference to the full ranking."""
 
     name: str
     result: Result
@@ -50,10 +50,12 @@ class Ablation:
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """Results per ranker, and each one's difference to the service's own ranking (service minus other).
+    """Results of all rankers.
 
-    grades_by_level : the grades of the judged pairs of each level, by floors that were fitted without the demand.
-    texts : per demand id its text, title first, to read the worst demands by.
+    differences : by ranker, the result of the service minus that of the ranker.
+    grades_by_level : grades of the judged pairs at each level. For each demand the floors of the levels are fitted on
+        the other demands.
+    texts : by demand id, its text with the title first, so that people can read the worst demands.
     """
 
     n_demands: int
@@ -65,7 +67,7 @@ class QualityReport:
     texts: Mapping[str, str]
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, in plain types."""
+        """Return the whole report in plain types."""
         return {
             "k": K,
             "n_demands": self.n_demands,
@@ -90,7 +92,10 @@ def evaluate_files(
     ablate: bool = False,
     on_progress: Callable[[int], None] = lambda _n: None,
 ) -> QualityReport:
-    """Rank each demand's judged profiles; raises InvalidInput for a bad file or labels that name unknown ids."""
+    """Rank the judged profiles of each demand by the service and by baselines.
+
+    Raises InvalidInput for a bad file, or for labels with unknown ids.
+    """
     weights = weights or default_weights(encoder.calibration)
     corpus = _read_corpus(demands, profiles, labels, encoder)
     judgements, queries = corpus.judgements, corpus.queries
@@ -129,8 +134,9 @@ def evaluate_files(
 def levels_of(
     demands: Path, profiles: Path, labels: Path, encoder: Encoder, *, weights: Weights | None, judged_only: bool
 ) -> dict[Level, list[int]]:
-    """The grades of the judged pairs of each level, by the floors as they are; ``judged_only`` leaves all other
-    profiles out, which makes the corpus smaller.
+    """Return the grades of the judged pairs at each level, by the present floors.
+
+    judged_only : leave all profiles without a judgement out of the corpus, which makes it smaller.
     """
     corpus = _read_corpus(demands, profiles, labels, encoder, judged_only=judged_only)
     setup = corpus.setup()
@@ -143,12 +149,12 @@ def _read_corpus(
     demands: Path, profiles: Path, labels: Path, encoder: Encoder, *, judged_only: bool = False
 ) -> "_Corpus":
     judgements = read_judgements(labels)
-    demand_of = {_key(item): item for item in _read(demands, "demands", DemandImport)}
-    profile_of = {_key(item): item for item in _read(profiles, "profiles", ProfileImport)}
-    _check_known(judgements, demand_of, profile_of)
+    demand_items = {_key(item): item for item in _read(demands, "demands", DemandImport)}
+    profile_items = {_key(item): item for item in _read(profiles, "profiles", ProfileImport)}
+    _check_ids(judgements, demand_items, profile_items)
     judged = {profile for grades in judgements.values() for profile in grades}
-    rows = [_profile_row(key, item) for key, item in profile_of.items() if key in judged or not judged_only]
-    return _Corpus({key: demand_query(item) for key, item in demand_of.items()}, rows, judgements, encoder)
+    rows = [_profile_row(key, item) for key, item in profile_items.items() if key in judged or not judged_only]
+    return _Corpus({key: demand_query(item) for key, item in demand_items.items()}, rows, judgements, encoder)
 
 
 def _result_json(result: Result) -> dict[str, Any]:
@@ -158,31 +164,31 @@ def _result_json(result: Result) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Setup:
-    """Demands and profiles as one configuration of the text sees them."""
+    """The prepared demands and the index of profiles for one configuration of text processing."""
 
     prepared: Mapping[str, PreparedQuery]
     snapshot: Snapshot
 
     def scorer(self, weights: Weights) -> Scorer:
-        """Scores by the place in the service's list, which is what people see."""
+        """Return a scorer that scores by rank in the list of the service, because people see ranks."""
 
         def score(demand_id: str, profile_ids: Sequence[str]) -> Mapping[str, float]:
             filters = Filters(candidates=frozenset(profile_ids))
             n = len(profile_ids)
             ranked = rank(self.prepared[demand_id], self.snapshot, top_k=n, filters=filters, weights=weights)
-            return {entry.profile_id: float(n - place) for place, entry in enumerate(ranked)}
+            return {entry.profile_id: float(n - i) for i, entry in enumerate(ranked)}
 
         return score
 
 
 class _Corpus:
-    """The files, read; makes a setup per configuration. Texts are encoded once."""
+    """The contents of the files. Makes a setup per configuration; each text is encoded only once."""
 
     def __init__(
         self, queries: Mapping[str, Query], rows: Sequence[ProfileRow], judgements: Judgements, encoder: Encoder
     ) -> None:
         self.queries, self.rows, self.judgements = queries, rows, judgements
-        self._encoder = _Remembering(encoder)
+        self._encoder = _CachingEncoder(encoder)
 
     def setup(
         self,
@@ -194,12 +200,13 @@ class _Corpus:
         analyzer = analyzer or default_analyzer()
         versions = Versions(default_lexicon().version, self._encoder.version, self._encoder.n_dimensions)
         documents = encoded_documents(self.rows, self._encoder, analyzer)
-        asked = Frequencies.count([passage_terms([query.topical().text], analyzer) for query in self.queries.values()])
+        demand_terms = [passage_terms([query.topical().text], analyzer) for query in self.queries.values()]
+        demand_frequencies = Frequencies.count(demand_terms)
         prepared = {
             key: prepare(
                 rewrite(self.queries[key]),
                 self._encoder,
-                asked=asked if with_rarity else None,
+                asked=demand_frequencies if with_rarity else None,
                 analyzer=analyzer,
             )
             for key in self.judgements
@@ -207,8 +214,8 @@ class _Corpus:
         return _Setup(prepared, Snapshot.build(documents, versions))
 
 
-class _Remembering:
-    """An encoder that encodes a text once: ten configurations see the same texts."""
+class _CachingEncoder:
+    """An encoder that encodes each text once, because ten configurations use the same texts."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -224,7 +231,7 @@ class _Remembering:
 
 
 class _Filtering(Analyzer):
-    """An analyzer that leaves one family of terms out."""
+    """An analyzer that leaves out one family of terms."""
 
     def __init__(self, keep: Callable[[str], bool]) -> None:
         super().__init__(default_lexicon())
@@ -239,7 +246,7 @@ class _Filtering(Analyzer):
 
 
 def _ablations(corpus: _Corpus, own: Result, weights: Weights, on_progress: Callable[[int], None]) -> list[Ablation]:
-    """Every signal, then every step of the text, one left out at a time."""
+    """Leave out every signal, then every step of text processing, one at a time."""
     lexicon = default_lexicon()
     full = corpus.setup()
     setups: dict[str, Callable[[], _Setup]] = {
@@ -264,12 +271,12 @@ def _ablations(corpus: _Corpus, own: Result, weights: Weights, on_progress: Call
         f"signal {signal}": partial(full.scorer, _without(weights, signal)) for signal in used
     }
     scorers |= {f"text: {name}": partial(_scorer_of, make, weights) for name, make in setups.items()}
-    found = []
+    ablations = []
     for name, make in scorers.items():
         result = evaluate(f"without {name}", make(), corpus.judgements, k=K)
-        found.append(Ablation(name, result, compare(own, result)))
+        ablations.append(Ablation(name, result, compare(own, result)))
         on_progress(1)
-    return found
+    return ablations
 
 
 def _scorer_of(make: Callable[[], _Setup], weights: Weights) -> Scorer:
@@ -277,7 +284,7 @@ def _scorer_of(make: Callable[[], _Setup], weights: Weights) -> Scorer:
 
 
 class _Verbatim(Query):
-    """A query whose company introduction stays in."""
+    """A query that keeps the introduction of the company."""
 
     @classmethod
     def of(cls, query: Query) -> Query:
@@ -300,7 +307,10 @@ def _only(signal: str) -> Weights:
 
 
 def _grades_by_level(pairs: JudgedPairs, weights: Weights) -> dict[Level, list[int]]:
-    """The grades of the judged pairs of each level; the floors are fitted without the demand, where labels suffice."""
+    """Return the grades of the judged pairs at each level.
+
+    For each demand the floors are fitted on the other demands. With too few labels the present floors are used.
+    """
     if _is_fittable(pairs):
         levels = cross_validate(pairs, weights, fitted=False).levels
     else:
@@ -328,13 +338,13 @@ def _read(path: Path, what: str, model: type[Any]) -> list[Any]:
                 Text(f"{path.name} 第 {row.line} 行：{row.error.zh}", f"{path.name} line {row.line}: {row.error.en}"),
             )
     parsed = parse_items([dict(row.values or {}) for row in rows], model)
-    for place, bad in sorted(parsed.invalid.items()):
-        where, error = rows[place].line, bad.errors[0]
+    for i, invalid in sorted(parsed.invalid.items()):
+        line, error = rows[i].line, invalid.errors[0]
         raise InvalidInput(
             "invalid_row",
             Text(
-                f"{path.name} 第 {where} 行 {error.pointer}：{error.message.zh}",
-                f"{path.name} line {where} {error.pointer}: {error.message.en}",
+                f"{path.name} 第 {line} 行 {error.pointer}：{error.message.zh}",
+                f"{path.name} line {line} {error.pointer}: {error.message.en}",
             ),
         )
     return list(parsed.items)
@@ -344,22 +354,22 @@ def _key(item: DemandImport | ProfileImport) -> str:
     return item.external_id or item.id or ""
 
 
-def _check_known(judgements: Judgements, demands: Mapping[str, Any], profiles: Mapping[str, Any]) -> None:
+def _check_ids(judgements: Judgements, demands: Mapping[str, Any], profiles: Mapping[str, Any]) -> None:
     unknown = [key for key in judgements if key not in demands]
     unknown += [key for judged in judgements.values() for key in judged if key not in profiles]
     if unknown:
-        some = ", ".join(dict.fromkeys(unknown[:5]))
+        examples = ", ".join(dict.fromkeys(unknown[:5]))
         raise InvalidInput(
             "unknown_labels",
             Text(
-                f"标注中有 {len(unknown)} 个编号不在文件里，如 {some}。",
-                f"{len(unknown)} ids of the labels are in no file, such as {some}.",
+                f"标注中有 {len(unknown)} 个编号不在文件中，如 {examples}。",
+                f"{len(unknown)} ids in the labels are in neither file, for example {examples}.",
             ),
         )
 
 
 def _profile_row(key: str, item: ProfileImport) -> ProfileRow:
-    """The profile as a row that is never stored: ranking reads rows."""
+    """Turn a profile into a row that is never stored, because documents are made from rows."""
     values = item.model_dump(exclude={"id", "organization_external_id", "works", "external_id"})
-    works = [WorkRow(id=f"{key}/{place}", position=place, **work.model_dump()) for place, work in enumerate(item.works)]
+    works = [WorkRow(id=f"{key}/{i}", position=i, **work.model_dump()) for i, work in enumerate(item.works)]
     return ProfileRow(id=key, external_id=item.external_id, **values, works=works)

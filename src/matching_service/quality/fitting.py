@@ -1,4 +1,4 @@
-"""``fit``: weights from judged pairs of stored demands and profiles, with what they gain on demands not seen."""
+"""``fit``: fit weights to judged pairs of stored demands and profiles, and cross-validate their gain."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _KEYS_PER_QUERY = 500
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """A version of the weights that was written, and what it gains over those in force."""
+    """A new version of the weights, and its gain over the active one on held-out demands."""
 
     file: WeightsFile
     path: Path
@@ -41,10 +41,10 @@ class FitReport:
 
 
 async def fit(engine: Engine, labels: Path) -> FitReport:
-    """Fit weights to judged pairs and write them as a new version, which is not activated.
+    """Fit weights to judged pairs and write them as a new version. It is not activated.
 
-    Labels name demands and profiles by id or by external id. Raises InvalidInput for labels that cannot be used: ids
-    that are unknown or stand for several, one grade only, too few demands.
+    Labels name demands and profiles by id or external id. Raises InvalidInput for unusable labels: unknown or
+    ambiguous ids, a single grade, too few demands.
     """
     judgements, checksum = await to_thread.run_sync(_read, labels)
     require_fittable(judgements)
@@ -54,24 +54,24 @@ async def fit(engine: Engine, labels: Path) -> FitReport:
         named = list(dict.fromkeys(profile for judged in judgements.values() for profile in judged))
         profile_ids = await _ids(session, ProfileRow, named, labels)
         demands = await get_by_ids(session, DemandRow, demand_ids.values())
-    known = _by_id(judgements, demand_ids, profile_ids, labels)
+    by_id = _by_id(judgements, demand_ids, profile_ids, labels)
     prepared = {
         demand_id: prepare(demand_query(demands[demand_id]), engine.encoder, asked=view.demand_frequencies)
-        for demand_id in known
+        for demand_id in by_id
     }
-    # What people decided later is left out: it would explain the labels by themselves.
-    pairs = judged_pairs(known, prepared, view.snapshot, Circumstances(today()))
+    # No standings: later decisions of people depend on the same judgements and would leak the labels.
+    pairs = judged_pairs(by_id, prepared, view.snapshot, Circumstances(today()))
     if (n_distinct := len(set(pairs.groups.values()))) < MIN_DEMANDS:
         message = Text(
             f"{labels.name} 中只有 {n_distinct} 条内容不同的需求，至少需要 {MIN_DEMANDS} 条。",
-            f"{labels.name} holds only {n_distinct} demands of different text; at least {MIN_DEMANDS} are needed.",
+            f"{labels.name} has only {n_distinct} demands with different texts; at least {MIN_DEMANDS} are needed.",
         )
         raise InvalidInput("too_few_demands", message)
     version = f"fit-{now():%Y%m%d-%H%M%S}-{checksum[:6]}"
     weights = fit_weights(pairs, view.weights, version=version)
-    present = evaluate(view.weights.version, pair_scorer(pairs, pairs.scores(view.weights)), known, k=K)
-    unseen = cross_validate(pairs, view.weights, fitted=True).scores
-    fitted = evaluate(version, pair_scorer(pairs, unseen), known, k=K)
+    present = evaluate(view.weights.version, pair_scorer(pairs, pairs.scores(view.weights)), by_id, k=K)
+    held_out_scores = cross_validate(pairs, view.weights, fitted=True).scores
+    fitted = evaluate(version, pair_scorer(pairs, held_out_scores), by_id, k=K)
     difference = compare(present, fitted)
     file = WeightsFile(
         version=version,
@@ -102,44 +102,46 @@ def _read(labels: Path) -> tuple[Judgements, str]:
 def _by_id(
     judgements: Judgements, demand_ids: Mapping[str, str], profile_ids: Mapping[str, str], labels: Path
 ) -> Judgements:
-    """The judgements by our ids; raises InvalidInput for a pair that is named twice with different grades."""
-    known: dict[str, dict[str, int]] = {}
+    """Return the judgements by our ids. Raises InvalidInput if a pair occurs twice with different grades."""
+    by_id: dict[str, dict[str, int]] = {}
     for demand, judged in judgements.items():
         for profile, grade in judged.items():
-            if known.setdefault(demand_ids[demand], {}).setdefault(profile_ids[profile], grade) != grade:
+            if by_id.setdefault(demand_ids[demand], {}).setdefault(profile_ids[profile], grade) != grade:
                 message = Text(
                     f"{labels.name} 中 {demand} 与 {profile} 以两种编号出现，等级不同。",
-                    f"{labels.name} names the pair {demand} and {profile} by two ids, with different grades.",
+                    f"{labels.name} contains the pair {demand} and {profile} under two ids with different grades.",
                 )
                 raise InvalidInput("bad_judgement", message)
-    return known
+    return by_id
 
 
 async def _ids(
     session: AsyncSession, table: type[DemandRow | ProfileRow], keys: list[str], labels: Path
 ) -> dict[str, str]:
-    """The id behind each key of the labels; raises InvalidInput naming those that have none, or several."""
-    found: dict[str, set[str]] = {key: set() for key in keys}
+    """Return the id for each key of the labels. Raises InvalidInput, naming the keys without an id or with several."""
+    ids_by_key: dict[str, set[str]] = {key: set() for key in keys}
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         chunk = keys[start : start + _KEYS_PER_QUERY]
         columns: tuple[Any, ...] = (table.id, table.external_id)
         for row in await session.execute(select(*columns).where(table.id.in_(chunk) | table.external_id.in_(chunk))):
             for key in (row.id, row.external_id):
-                if key in found:
-                    found[key].add(row.id)
-    what = Text("需求", "demands") if table is DemandRow else Text("画像", "profiles")
-    if unknown := [key for key, ids in found.items() if not ids]:
-        some = ", ".join(unknown[:5])
+                if key in ids_by_key:
+                    ids_by_key[key].add(row.id)
+    noun = Text("需求", "demands") if table is DemandRow else Text("画像", "profiles")
+    if unknown := [key for key, ids in ids_by_key.items() if not ids]:
+        examples = ", ".join(unknown[:5])
         message = Text(
-            f"{labels.name} 中有 {len(unknown)} 个{what.zh}编号不在数据库里，如 {some}。",
-            f"{len(unknown)} {what.en} of {labels.name} are not in the database, such as {some}.",
+            f"{labels.name} 中有 {len(unknown)} 个{noun.zh}编号不在数据库中，如 {examples}。",
+            f"{len(unknown)} {noun.en} of {labels.name} are not in the database, for example {examples}.",
         )
         raise InvalidInput("unknown_labels", message)
-    if several := [key for key, ids in found.items() if len(ids) > 1]:
-        some = ", ".join(several[:5])
+    if ambiguous := [key for key, ids in ids_by_key.items() if len(ids) > 1]:
+        examples = ", ".join(ambiguous[:5])
         message = Text(
-            f"{labels.name} 中有 {len(several)} 个{what.zh}编号对应多条记录（不同来源），如 {some}；请改用本系统编号。",
-            f"{len(several)} {what.en} of {labels.name} stand for several records, such as {some}: use their ids.",
+            f"{labels.name} 中有 {len(ambiguous)} 个{noun.zh}编号对应多条记录（不同来源），如 {examples}；"
+            "请改用本系统编号。",
+            f"{len(ambiguous)} {noun.en} of {labels.name} match several records, for example {examples}; use their "
+            "ids instead.",
         )
         raise InvalidInput("ambiguous_labels", message)
-    return {key: next(iter(ids)) for key, ids in found.items()}
+    return {key: next(iter(ids)) for key, ids in ids_by_key.items()}

@@ -1,4 +1,4 @@
-"""Judged pairs with the signals that the ranker sees: what evaluating and fitting start from."""
+"""Judged pairs with the signals of the ranker: the input of evaluation and fitting."""
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ def judged_pairs(
     snapshot: Snapshot,
     circumstances: Circumstances | None = None,
 ) -> JudgedPairs:
-    """Signals of every judged pair; a profile that may not be proposed now has none, so it scores 0."""
+    """Return every judged pair with its signals. A profile that is not in the index has none and scores 0."""
     demand_ids: list[str] = []
     profile_ids: list[str] = []
     grades: list[int] = []

@@ -16,12 +16,12 @@ class BackgroundRuns:
         self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def work_off(self, run_id: str, *, patience_s: float) -> None:
+    async def start(self, run_id: str, *, patience_s: float) -> None:
         """Start working on a run in the background.
 
         A coroutine, because Starlette would call a plain function in a thread, outside the event loop.
         """
-        task = asyncio.create_task(self._work_off(run_id, patience_s=patience_s))
+        task = asyncio.create_task(self._complete(run_id, patience_s=patience_s))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -31,8 +31,8 @@ class BackgroundRuns:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _work_off(self, run_id: str, *, patience_s: float) -> None:
+    async def _complete(self, run_id: str, *, patience_s: float) -> None:
         try:
-            await service.work_off(self._engine, run_id, patience_s=patience_s)
+            await service.complete_run(self._engine, run_id, patience_s=patience_s)
         except Exception:
             logger.exception("match_run_not_completed", extra={"run_id": run_id})

@@ -43,7 +43,7 @@ async def start_run(
     """
     run = await runs.start_run(engine, session, principal, scope=RunScope(body.scope))
     # A background task starts after the response, and so after the commit.
-    tasks.add_task(background.work_off, run.id, patience_s=runs.START_PATIENCE_S)
+    tasks.add_task(background.start, run.id, patience_s=runs.START_PATIENCE_S)
     response.headers["Location"] = f"/v1/match-runs/{run.id}"
     return await runs.describe_run(engine.database, run)
 
@@ -73,7 +73,7 @@ async def resume_run(
 ) -> Run:
     """Complete an interrupted run in the background. `is_interrupted` shows that its process is gone."""
     run = await runs.resume_run(database, session, run_id, principal)
-    tasks.add_task(background.work_off, run.id, patience_s=runs.RESUME_PATIENCE_S)
+    tasks.add_task(background.start, run.id, patience_s=runs.RESUME_PATIENCE_S)
     return Run.model_validate(run)
 
 

@@ -93,7 +93,7 @@ async def cancel_run(session: AsyncSession, run_id: str, actor: Principal) -> Ma
 
 
 async def resume_run(database: Database, session: AsyncSession, run_id: str, actor: Principal) -> MatchRunRow:
-    """Check that a run was interrupted; ``work_off`` then completes it.
+    """Check that a run was interrupted; ``complete_run`` then completes it.
 
     Raises NotFound, or Conflict if the run is not running or a process still works on it.
     """
@@ -120,7 +120,7 @@ async def describe_run(database: Database, run: MatchRunRow) -> Run:
     return answer.model_copy(update={"remaining_s": round(remaining_s, 1), "estimated_finish_at": finish_at})
 
 
-async def work_off(
+async def complete_run(
     engine: Engine,
     run_id: str,
     on_progress: Progress = lambda _n: None,

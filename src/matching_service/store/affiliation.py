@@ -1,4 +1,4 @@
-"""To which organization a demand or a profile belongs, however the sender names it."""
+"""Resolve the organization of a demand or a profile from our id or from the sender's external id."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -11,7 +11,7 @@ from matching_service.store.organizations import OrganizationRow
 
 
 class Affiliated(Protocol):
-    """A body that names an organization by our id, or by its own system's id within the same source."""
+    """A body that refers to an organization by our id, or by an external id of the same source."""
 
     source: str
     organization_id: str | None
@@ -19,7 +19,7 @@ class Affiliated(Protocol):
 
 
 class Affiliations:
-    """Answers for a whole batch of bodies which organization each belongs to, from a few queries."""
+    """Resolves the organizations of a whole batch of bodies with a few queries."""
 
     def __init__(
         self, by_id: Mapping[str, OrganizationRow], by_external_id: Mapping[tuple[str, str], OrganizationRow]
@@ -37,9 +37,9 @@ class Affiliations:
         )
 
     def organization_id(self, item: Affiliated) -> str | None:
-        """Our id of the item's organization, or of the one that took its place; None when the item names none.
+        """Return the id of the item's organization, or of the one it was merged into. None if the item names none.
 
-        Raises InvalidInput for an unknown one.
+        Raises InvalidInput for an unknown organization.
         """
         if item.organization_id is not None:
             if (row := self._by_id.get(item.organization_id)) is None:
@@ -53,12 +53,12 @@ class Affiliations:
 
 
 async def present_organization(session: AsyncSession, organization_id: str) -> str:
-    """The id itself, or that of the organization into which it was merged; raises InvalidInput for an unknown one."""
+    """Return the id of the organization, or of the one it was merged into. Raises InvalidInput if it is unknown."""
     if (row := await get_row(session, OrganizationRow, organization_id)) is None:
         raise _unknown("organization_id", organization_id)
     return row.merged_into or row.id
 
 
 def _unknown(field: str, value: str) -> InvalidInput:
-    message = Text(f"机构 {value} 不存在，请先登记该机构。", f"Organization {value} does not exist; register it first.")
+    message = Text(f"机构 {value} 不存在；请先登记该机构。", f"Organization {value} does not exist; register it first.")
     return InvalidInput.at(f"/{field}", "organization_not_found", message)

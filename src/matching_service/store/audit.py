@@ -1,4 +1,4 @@
-"""Who did what to which record, and when. Rows are only ever added."""
+"""The audit log: actor, action, record and time. Rows are never changed or deleted."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What all tables share: naming of constraints, UTC times, ids, row versions."""
+"""Base classes of all tables: constraint names, UTC times, ids, row versions."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from matching_service.foundation.clock import new_id, now
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware times in UTC; SQLite stores them naive, so the zone is put back on reading."""
+    """Timezone-aware times in UTC. SQLite stores them without a zone, so reading adds it again."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -50,12 +50,12 @@ class Table(DeclarativeBase):
 
 
 def changed_fields(row: Table, values: Mapping[str, Any]) -> list[str]:
-    """Names of the fields that have another value in the row, sorted."""
+    """Return the sorted names of the fields whose values differ from those in the row."""
     return sorted(name for name, value in values.items() if getattr(row, name) != value)
 
 
 def assign(row: Table, values: Mapping[str, Any]) -> list[str]:
-    """Give the row these values; returns the names of the fields that changed, sorted."""
+    """Assign the values to the row. Returns the sorted names of the fields that changed."""
     changed = changed_fields(row, values)
     for name in changed:
         setattr(row, name, values[name])
@@ -69,7 +69,7 @@ class Identified:
 
 
 class Versioned:
-    """Optimistic locking: an update that did not see the newest row fails instead of overwriting it."""
+    """Optimistic locking: an update based on an outdated row fails instead of overwriting the newer one."""
 
     row_version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)

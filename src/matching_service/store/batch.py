@@ -1,6 +1,6 @@
-"""Batches of rows: read in a few queries, changed as plain objects, written in a few statements.
+"""Batches of rows: read with a few queries, change as plain objects, write with a few statements.
 
-The objects belong to no session, whose unit of work would write them one by one.
+The objects are detached from the session, because its unit of work would write them one by one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ AnyRow = TypeVar("AnyRow", bound=Table)
 
 
 class Upsertable(Protocol):
-    """A body that may name an existing row by (source, external_id), or in a file by our own id."""
+    """A body that may refer to an existing row by (source, external_id), or, in files, by our own id."""
 
     @property
     def source(self) -> str: ...
@@ -32,7 +32,7 @@ class Upsertable(Protocol):
 
 
 class Batch(Generic[Row]):
-    """The rows of one table that a batch of bodies speaks of; rows made on the way are added."""
+    """The rows of one table that a batch of bodies refers to, including rows created meanwhile."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Row] = {}
@@ -40,14 +40,14 @@ class Batch(Generic[Row]):
 
     @classmethod
     async def load(cls, session: AsyncSession, table: type[Row], items: Sequence[Upsertable]) -> "Batch[Row]":
-        """The rows that exist, locked to the end of the transaction: nobody changes one before it is written."""
+        """Load the existing rows and lock them until the end of the transaction, so that nobody else changes them."""
         batch = cls()
         keys = ((item.source, item.external_id) for item in items if item.external_id is not None)
         ids = sorted({item.row_id for item in items if item.row_id is not None})
         for condition in (*external_id_conditions(table, keys), *(table.id.in_(part) for part in in_parts(ids))):
-            # In the order of ids: two batches that lock the same rows in two orders would wait for each other.
+            # In the order of ids, so that two batches that lock the same rows cannot deadlock.
             statement = select(table).where(condition).order_by(table.id)
-            # Rows that the caller has read before are read again: they may have changed until they were locked.
+            # Rows already in the session are read again, because they may have changed before they were locked.
             locked = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
             for row in (await session.scalars(locked)).all():
                 session.expunge(row)
@@ -65,23 +65,23 @@ class Batch(Generic[Row]):
         return self._by_id.get(item.row_id) if item.row_id is not None else None
 
     def add(self, row: Row) -> None:
-        """Know a new row, or a row by its new external id."""
+        """Add a new row, or register a row under its new external id."""
         self._by_id[row.id] = row
         if row.external_id is not None:  # type: ignore[attr-defined]
             self._by_external_id[row.source, row.external_id] = row  # type: ignore[attr-defined]
 
 
 def new_row(table: type[AnyRow], values: Mapping[str, Any]) -> AnyRow:
-    """A new row, filled without noting each value as a change: that takes most of the time of making one."""
+    """Return a new row. Bypasses SQLAlchemy's change tracking, which takes most of the time of creating a row."""
     row = table()
     vars(row).update(values)
     return row
 
 
 async def write_rows(session: AsyncSession, table: type[Table], rows: Iterable[Table]) -> None:
-    """Insert the rows that are new and update those that were changed, as many per statement as the databases allow.
+    """Insert the new rows and update the changed ones, in bulk statements.
 
-    The rows belong to no session, and those that exist are locked by this transaction.
+    The rows must be detached from the session, and existing rows must be locked by this transaction.
     """
     sql = Table.metadata.tables[table.__tablename__]
     states: list[InstanceState[Any]] = [inspect(row) for row in rows]
@@ -99,13 +99,13 @@ async def write_rows(session: AsyncSession, table: type[Table], rows: Iterable[T
 
 
 async def delete_rows(session: AsyncSession, table: type[Identified], ids: Iterable[str]) -> None:
-    """Delete rows by id, in as few statements as the databases allow."""
+    """Delete rows by id, in bulk statements."""
     for part in in_parts(sorted(ids)):
         await session.execute(delete(table).where(table.id.in_(part)))
 
 
 def _default(column: Column[Any]) -> Callable[[], Any]:
-    """What a column gets in a row that does not name it, as in a flush."""
+    """Return a function that makes the default of a column, as a flush would."""
     default: Any = column.default
     if default is None:
         return lambda: None

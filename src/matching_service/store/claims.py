@@ -9,11 +9,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from matching_service.store.base import Identified, Table, Versioned
 
 OFFERED, NOT_CHOSEN = "offered", "not_chosen"
-"""Values of ``status`` of a claim that nobody has decided on yet, and of one that came to nothing."""
+"""Values of ``status``: an undecided claim, and one that was not chosen."""
 
 
 class ClaimRow(Identified, Versioned, Table):
-    """By a profile or by an organization; neither, when the profile was deleted since."""
+    """A claim by a profile or an organization. It has neither if the profile was deleted."""
 
     __tablename__ = "claims"
     __table_args__ = (CheckConstraint("profile_id IS NULL OR organization_id IS NULL", name="one_claimant"),)

@@ -23,12 +23,12 @@ _BUSY_TIMEOUT_MS = 10_000
 _OUTBOX_LOCK = 0x6F7574626F78  # any constant; the ASCII codes of "outbox"
 _BEGIN = "sqlite_begin"
 LAST_SEQ = "last_seq"
-"""Key of ``session.info``: after the commit, the number of the newest event that it wrote."""
+"""Key of ``session.info``: after the commit, the sequence number of the newest event that it wrote."""
 _DEADLOCK = "40P01"
 
 
 class Database:
-    """One database, by URL. ``transaction`` is for work that writes, ``reading`` for work that does not."""
+    """One database, by URL. Use ``transaction`` to write and ``reading`` to read only."""
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
@@ -40,7 +40,7 @@ class Database:
             pool_pre_ping=not self.is_sqlite,
             json_serializer=_to_json,
             json_deserializer=orjson.loads,
-            hide_parameters=True,  # texts of demands and contact data must not reach a log by way of an error
+            hide_parameters=True,  # error messages in logs must not contain texts of demands or contact data
         )
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
@@ -52,21 +52,21 @@ class Database:
         self._autocommit = self.engine.execution_options(
             **({_BEGIN: None} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"})
         )
-        self._glancing = asyncio.Lock()
-        self._kept: AsyncConnection | None = None
+        self._glance_lock = asyncio.Lock()
+        self._glance_connection: AsyncConnection | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session whose work is committed when the block ends, or rolled back when it raises.
+        """Open a session that commits when the block ends, or rolls back when it raises.
 
-        Raises Conflict when a constraint of the database refuses the work, PreconditionFailed when somebody
-        else changed a row in between, Unavailable when the database stays locked or two wait for each other.
+        Raises Conflict if a database constraint is violated, PreconditionFailed if somebody else changed a row in
+        between, Unavailable if the database stays locked or detects a deadlock.
         """
         async with self._write() as session:
             try:
                 yield session
                 await self._write_journal(session)
-                if session.in_transaction():  # a session that nobody used has nothing to commit
+                if session.in_transaction():  # an unused session has nothing to commit
                     await session.commit()
             except StaleDataError as error:
                 raise PreconditionFailed("row_changed", _CHANGED) from error
@@ -81,7 +81,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A session for queries; whatever it would have changed is dropped."""
+        """Open a session for queries. Changes are rolled back."""
         async with self._read() as session:
             try:
                 yield session
@@ -90,51 +90,52 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncSession]:
-        """A session for queries that all see the database as the first of them does."""
+        """Open a session whose queries all see the same state of the database: that of the first query."""
         async with self.reading() as session:
-            if not self.is_sqlite:  # there a transaction that reads is one anyway
+            if not self.is_sqlite:  # a read transaction of SQLite is a snapshot anyway
                 await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             yield session
 
     async def glance(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
-        """The row that a query finds, or None. Every request begins with one, to look up its key: hence no transaction
-        around it, and a connection of its own that stays open.
-        """
-        async with self._glancing:
-            try:
-                return await self._ask(statement, parameters)
-            except DBAPIError:  # the server may have been started anew since the last one
-                await self._hang_up()
-                return await self._ask(statement, parameters)
+        """Return the only row of a query, or None, without a transaction and over a connection that stays open.
 
-    async def _ask(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
-        if self._kept is None or self._kept.invalidated:
-            await self._hang_up()
+        Every request looks up its key this way, so that it does not pay for a transaction.
+        """
+        async with self._glance_lock:
             try:
-                self._kept = await self._autocommit.connect()
+                return await self._execute_glance(statement, parameters)
+            except DBAPIError:  # the database server may have been restarted since the last call
+                await self._close_glance_connection()
+                return await self._execute_glance(statement, parameters)
+
+    async def _execute_glance(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
+        if self._glance_connection is None or self._glance_connection.invalidated:
+            await self._close_glance_connection()
+            try:
+                self._glance_connection = await self._autocommit.connect()
             except PoolTimeoutError as error:
                 raise Unavailable("database_busy", _BUSY) from error
-        return (await self._kept.execute(statement, parameters)).one_or_none()
+        return (await self._glance_connection.execute(statement, parameters)).one_or_none()
 
-    async def _hang_up(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            await kept.close()
+    async def _close_glance_connection(self) -> None:
+        connection, self._glance_connection = self._glance_connection, None
+        if connection is not None:
+            await connection.close()
 
     async def close(self) -> None:
-        await self._hang_up()
+        await self._close_glance_connection()
         await self.engine.dispose()
 
     async def lock(self, session: AsyncSession | AsyncConnection, key: int) -> None:
-        """Wait until no other transaction holds this lock, and hold it to the end of this one.
+        """Take this lock, waiting for other transactions, and hold it until the end of this one.
 
-        On SQLite a write transaction is alone anyway.
+        SQLite needs no lock, because it allows only one write transaction at a time.
         """
         if not self.is_sqlite:
             await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
     async def _write_journal(self, session: AsyncSession) -> None:
-        """Insert what was only added, the outbox last, so that its lock is held for as short as can be."""
+        """Insert the journal's rows, the outbox last, so that its lock is held as briefly as possible."""
         if not (journal := take(session)):
             return
         events = journal.pop(OutboxRow, [])
@@ -151,14 +152,14 @@ class Database:
 
 
 _CHANGED = Text(
-    "记录已被他人修改，请重新读取后再改。", "The record was changed by somebody else; read it again, then change it."
+    "记录已被他人修改；请重新读取后再改。", "Somebody else changed the record; read it again, then change it."
 )
 _REFUSED = Text(
     "与已有记录冲突：同一来源的外部编号、信用代码等必须唯一，所引用的记录必须存在。",
-    "In conflict with existing records: external ids within a source and credit codes are unique, and what is "
-    "referred to must exist.",
+    "Conflict with existing records: external ids within a source and credit codes must be unique, and referenced "
+    "records must exist.",
 )
-_BUSY = Text("数据库正忙，请稍后重试。", "The database is busy; try again.")
+_BUSY = Text("数据库正忙，请稍后重试。", "The database is busy; try again in a moment.")
 
 
 def _to_json(value: Any) -> str:
@@ -166,7 +167,7 @@ def _to_json(value: Any) -> str:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Per connection: no implicit transactions by the driver, and the pragmas that make SQLite a server's database."""
+    """Prepare a connection: no implicit transactions by the driver, and pragmas for use by a server."""
     connection.isolation_level = None
     cursor: sqlite3.Cursor = connection.cursor()
     for pragma in (
@@ -180,11 +181,11 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """Writers take the lock at once: a reader that turns writer half-way could only fail."""
+    """Begin a transaction. A writer takes the lock at once, because upgrading a read lock may fail."""
     if begin := connection.get_execution_options().get(_BEGIN, "BEGIN"):
         driver: Any = connection.connection.dbapi_connection
         try:
-            # One trip to the driver's thread; a cursor of SQLAlchemy's would make three.
+            # One call to the driver's thread; a cursor of SQLAlchemy would make three.
             driver.run_async(lambda sqlite: sqlite.execute_fetchall(begin))
         except sqlite3.OperationalError as error:
             raise OperationalError(begin, None, error) from error

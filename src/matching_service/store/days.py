@@ -1,4 +1,4 @@
-"""The day in China at a stored moment, as SQL, so that days of records and moments of histories can be compared."""
+"""The day in China of a stored time, as SQL, so that dates of records can be compared with times of histories."""
 
 from datetime import date
 from typing import Any
@@ -15,14 +15,14 @@ class _DayOf(FunctionElement[date]):
 
 
 def sql_day_of(moment: Any) -> ColumnElement[date]:
-    """What ``foundation.clock.day_of`` gives, in a query. ``moment``: a column of times."""
+    """Return the SQL form of ``foundation.clock.day_of``. ``moment``: a column of times."""
     return _DayOf(moment)
 
 
 @compiles(_DayOf, "sqlite")
 def _on_sqlite(element: Any, compiler: Any, **more: Any) -> str:
     moment = compiler.process(element.clauses, **more)
-    return f"date(substr({moment}, 1, 19), '+8 hours')"  # SQLite would round the last microsecond of a day up
+    return f"date(substr({moment}, 1, 19), '+8 hours')"  # without substr SQLite rounds the last microsecond of a day up
 
 
 @compiles(_DayOf, "postgresql")

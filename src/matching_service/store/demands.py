@@ -1,4 +1,4 @@
-"""Demands, the history of their states, and apart from both whom to reach about one."""
+"""Demands, the history of their states, and, in a table of its own, their contact data."""
 
 from datetime import date, datetime
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from matching_service.store.base import Identified, Table, Versioned
 
 UNDER_CONTRACT = ("contracted", "in_progress")
-"""States of a demand whose project is worked on."""
+"""States of a demand with a running project."""
 
 
 class DemandRow(Identified, Versioned, Table):
@@ -46,7 +46,7 @@ class DemandTransitionRow(Identified, Table):
     __tablename__ = "demand_transitions"
 
     demand_id: Mapped[str] = mapped_column(ForeignKey("demands.id", ondelete="CASCADE"), index=True)
-    demand: Mapped[DemandRow] = relationship(lazy="raise")  # tells a flush to insert the demand first
+    demand: Mapped[DemandRow] = relationship(lazy="raise")  # makes a flush insert the demand first
     from_status: Mapped[str | None] = mapped_column(String(20))
     to_status: Mapped[str] = mapped_column(String(20))
     opinion: Mapped[str | None] = mapped_column(Text)
@@ -56,7 +56,7 @@ class DemandTransitionRow(Identified, Table):
 
 
 class DeadlineNoticeRow(Identified, Table):
-    """That somebody was nudged about a demand, or told of its last chance: once for each time of silence."""
+    """A reminder ("nudge" or "last_chance") about a demand without contacts. One of each kind per time of silence."""
 
     __tablename__ = "deadline_notices"
     __table_args__ = (UniqueConstraint("demand_id", "kind", "silent_since"),)

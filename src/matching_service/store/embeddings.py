@@ -1,4 +1,4 @@
-"""Vectors of texts, kept so that no text is encoded twice. Found by a hash of encoder, language and text."""
+"""Vectors of texts, stored so that no text is encoded twice. The key is a hash of encoder, language and text."""
 
 from sqlalchemy import BigInteger, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from matching_service.store.base import Table
 
 
 class EmbeddingRow(Table):
-    """``direction`` holds one signed byte per dimension; empty for a text that the encoder makes nothing of."""
+    """A vector. ``direction`` holds one signed byte per dimension; it is empty for a text without a vector."""
 
     __tablename__ = "embeddings"
 

@@ -1,4 +1,4 @@
-"""Engagements: every contact, visit, meeting, training and roadshow, with what came of it and what is next."""
+"""Engagements: contacts, visits, meetings, trainings and roadshows, with their outcomes and next steps."""
 
 from datetime import date, datetime
 

@@ -1,4 +1,4 @@
-"""Other services whose feeds are imported, and items of them that could not be stored."""
+"""Imported feeds of other services, and their rejected items."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from matching_service.store.base import Identified, Table
 
 
 class FeedRow(Identified, Table):
-    """Another service whose feed is imported, and how far it was read."""
+    """Another service whose feed is imported, with the cursor that was reached."""
 
     __tablename__ = "feeds"
 
@@ -21,7 +21,7 @@ class FeedRow(Identified, Table):
 
 
 class FeedRejectionRow(Identified, Table):
-    """An item of a feed that could not be stored; it is kept, and tried again at each import."""
+    """An item of a feed that could not be stored. Each import tries it again."""
 
     __tablename__ = "feed_rejections"
     __table_args__ = (UniqueConstraint("feed_id", "entity", "entity_id"),)

@@ -1,6 +1,6 @@
-"""Rows that are only ever added, and that nobody reads before the commit: the audit log and the outbox.
+"""The journal of a transaction: append-only rows that nobody reads before the commit (audit log, outbox).
 
-They are collected during a transaction as plain values and inserted in bulk just before its end (``database.py``).
+They are collected as plain values and inserted in bulk just before the end of the transaction (``database.py``).
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ _JOURNAL = "journal"
 
 
 def append(session: AsyncSession, table: type[Table], **values: Any) -> None:
-    """Add a row with the transaction, or not at all. All rows of a table name the same columns."""
+    """Add a row that is inserted when the transaction commits. All rows of a table must have the same columns."""
     journal: Journal = session.info.setdefault(_JOURNAL, {})
     journal.setdefault(table, []).append(values)
 
 
 def take(session: AsyncSession) -> Journal:
-    """The rows of this transaction that are not written yet, per table in the order in which they were added."""
+    """Remove and return the rows that are not written yet, by table, in the order in which they were added."""
     journal: Journal = session.info.pop(_JOURNAL, {})
     return journal

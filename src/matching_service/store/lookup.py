@@ -1,4 +1,4 @@
-"""Queries that more than one room asks for."""
+"""Queries that several rooms share."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.store.base import Identified
 
 _PER_STATEMENT = 1_000
-"""Both databases limit the number of parameters of one statement, to some 32,000."""
+"""Both databases limit a statement to about 32,000 parameters. The widest table has about 30 columns."""
 _SOURCES_PER_STATEMENT = 100
 
 Row = TypeVar("Row", bound=Identified)
@@ -22,12 +22,12 @@ Item = TypeVar("Item")
 
 
 def in_parts(items: Sequence[Item], *, size: int = _PER_STATEMENT) -> Iterator[Sequence[Item]]:
-    """The items, in order, as many at a time as one statement may speak of."""
+    """Split the items, in order, into parts for one statement each."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def id_batches(ids: Iterable[str]) -> Iterator[Sequence[str]]:
-    """The different ids, rising, in lists that one query can take."""
+    """Split the distinct ids, in ascending order, into batches for one query each."""
     return in_parts(sorted(set(ids)))
 
 
@@ -39,7 +39,7 @@ async def get_row(
     options: Iterable[ORMOption] = (),
     for_update: bool = False,
 ) -> Row | None:
-    """The row, or None; a string that cannot be an id is not even asked for."""
+    """Return the row, or None. A string that is not a valid id causes no query."""
     if not is_id(row_id):
         return None
     return await session.get(table, row_id, options=tuple(options), with_for_update=for_update or None)
@@ -48,7 +48,7 @@ async def get_row(
 async def get_by_ids(
     session: AsyncSession, table: type[Row], ids: Iterable[str], *, options: Iterable[ORMOption] = ()
 ) -> dict[str, Row]:
-    """Rows by id, in as few queries as the databases allow."""
+    """Return rows by id, in batched queries. Missing rows are left out."""
     rows: dict[str, Row] = {}
     for part in in_parts(list(dict.fromkeys(ids))):
         statement = select(table).where(table.id.in_(part)).options(*options)
@@ -57,15 +57,15 @@ async def get_by_ids(
 
 
 async def existing_ids(session: AsyncSession, table: type[Row], ids: Iterable[str]) -> set[str]:
-    """Those of the ids that belong to a row, in as few queries as the databases allow."""
-    found: set[str] = set()
+    """Return the ids that exist, in batched queries."""
+    existing: set[str] = set()
     for batch in id_batches(ids):
-        found |= set(await session.scalars(select(table.id).where(table.id.in_(batch))))
-    return found
+        existing |= set(await session.scalars(select(table.id).where(table.id.in_(batch))))
+    return existing
 
 
 async def get_page(session: AsyncSession, statement: Select[Row], table: type[Row], page: PageRequest) -> Page[Row]:
-    """One page of a filtered select, newest first."""
+    """Return one page of a filtered select, newest first."""
     if page.after is not None:
         statement = statement.where(table.id < page.after)
     rows = (await session.scalars(statement.order_by(table.id.desc()).limit(page.limit + 1))).all()
@@ -75,12 +75,12 @@ async def get_page(session: AsyncSession, statement: Select[Row], table: type[Ro
 async def rows_by_external_id(
     session: AsyncSession, table: type[Row], keys: Iterable[tuple[str, str]], *, options: Iterable[ORMOption] = ()
 ) -> dict[tuple[str, str], Row]:
-    """The rows of the given (source, external_id) pairs, in as few queries as the databases allow."""
-    found: dict[tuple[str, str], Row] = {}
+    """Return rows by (source, external_id), in batched queries. Missing rows are left out."""
+    rows: dict[tuple[str, str], Row] = {}
     for condition in external_id_conditions(table, keys):
         for row in await session.scalars(select(table).where(condition).options(*options)):
-            found[row.source, row.external_id] = row  # type: ignore[attr-defined]
-    return found
+            rows[row.source, row.external_id] = row  # type: ignore[attr-defined]
+    return rows
 
 
 async def refuse_taken(
@@ -93,9 +93,9 @@ async def refuse_taken(
 
 
 def external_id_conditions(table: type[Row], keys: Iterable[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
-    """Conditions for one statement each, of which the row of each (source, external_id) pair fulfils one.
+    """Yield conditions, each for one statement, that together match the rows of all (source, external_id) pairs.
 
-    SQLite uses no index for a list of pairs, and allows no expression of a thousand terms.
+    They group by source, because SQLite uses no index for a list of pairs and limits the depth of expressions.
     """
     source_, external_id_ = table.source, table.external_id  # type: ignore[attr-defined]
     for part in in_parts(sorted(set(keys))):

@@ -1,4 +1,4 @@
-"""Creating and upgrading the database by Alembic, and asking where it stands."""
+"""Create and upgrade the database with Alembic, and check its revision."""
 
 from collections.abc import Callable
 from functools import cache
@@ -19,32 +19,32 @@ from matching_service.store.tables import Table
 
 _PACKAGED = Path(__file__).parent / "alembic"
 _MIGRATIONS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "alembic"
-"""A wheel and the image hold the folder beside this file; a checkout holds it at its root."""
+"""A wheel and the image have the folder beside this file; a checkout has it at its root."""
 _MIGRATION_LOCK = 0x6D696772617465  # any constant; the ASCII codes of "migrate"
 
 
 @cache
 def newest_revision() -> str:
-    """The revision that this program needs."""
+    """Return the revision that this program needs."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None  # noqa: S101  # the package always ships at least one step
+    assert head is not None  # noqa: S101  # the package always ships at least one revision
     return head
 
 
 async def current_revision(database: Database) -> str | None:
-    """The revision of the database, None when it has not been migrated."""
+    """Return the revision of the database, None if it was never migrated."""
     async with database.engine.connect() as connection:
         return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
 async def is_empty(database: Database) -> bool:
-    """True when the database holds no table at all."""
+    """Whether the database has no tables."""
     async with database.engine.connect() as connection:
         return not await connection.run_sync(lambda sync: inspect(sync).get_table_names())
 
 
 async def upgrade(database: Database, revision: str = "head") -> None:
-    """Raises Unavailable when the database is at a revision that this program does not know."""
+    """Upgrade the database. Raises Unavailable if its revision is unknown to this program."""
     try:
         await _run(database, lambda config: command.upgrade(config, revision))
     except CommandError as error:
@@ -52,21 +52,21 @@ async def upgrade(database: Database, revision: str = "head") -> None:
 
 
 def schema_mismatch(current: str | None) -> Unavailable:
-    """The error of a database at another revision, saying what to run."""
+    """Return the error for a database at another revision, with the command that helps."""
     needed = newest_revision()
     return Unavailable(
         "schema_mismatch",
         Text(
             f"数据库结构版本为 {current or '空'}，本程序需要 {needed}。较旧时请运行：matching-service migrate；"
             "较新时请使用与数据库相同版本的程序。",
-            f"The database is at revision {current or 'none'}, this program needs {needed}. If it is older run: "
-            "matching-service migrate; if it is newer use the program version that made it.",
+            f"The database is at revision {current or 'none'}; this program needs {needed}. If the database is older, "
+            "run: matching-service migrate. If it is newer, use the program version that upgraded it.",
         ),
     )
 
 
 async def check_schema(database: Database) -> None:
-    """Raise Unavailable, saying what to run, unless the database is at this program's revision."""
+    """Raise Unavailable, with the command that helps, unless the database is at this program's revision."""
     if (current := await current_revision(database)) != newest_revision():
         raise schema_mismatch(current)
 
@@ -76,7 +76,7 @@ async def downgrade(database: Database, revision: str = "base") -> None:
 
 
 async def differences(database: Database) -> list[Any]:
-    """What Alembic would change to make the database equal the tables; empty when they agree."""
+    """Return the changes that Alembic would make to match the tables; empty if the database agrees with them."""
 
     def compare(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -87,10 +87,10 @@ async def differences(database: Database) -> list[Any]:
 
 
 async def migrating(database: Database, work: Callable[[Connection], object]) -> None:
-    """Do the work of a migration on a connection that is locked against other migrations, in one transaction."""
+    """Run a migration in one transaction, with a lock against other migrations."""
     async with database.engine.connect() as connection:
-        # Rebuilding a table on SQLite drops the old one, and with foreign keys on that deletes its children's rows.
-        # The pragma is ignored inside a transaction, so it goes to the driver before one begins.
+        # Rebuilding a table on SQLite drops the old one. With foreign keys on, that deletes the rows of child tables.
+        # SQLite ignores the pragma inside a transaction, so it goes to the driver before one begins.
         driver: Any = (await connection.get_raw_connection()).driver_connection if database.is_sqlite else None
         if driver is not None:
             await driver.execute("PRAGMA foreign_keys = OFF")

@@ -1,4 +1,4 @@
-"""Enterprises that ask, the institutions that suppliers belong to, and whom each never wants proposed."""
+"""Enterprises with demands, institutions of suppliers, and their exclusion lists."""
 
 from datetime import datetime
 
@@ -9,7 +9,11 @@ from matching_service.store.base import Identified, Table, Versioned
 
 
 class OrganizationRow(Identified, Versioned, Table):
-    """``merged_into``: the record that took this one's place; nothing refers to this one, nor was that one merged."""
+    """An organization.
+
+    merged_into : the record that replaced this one. Nothing refers to a merged record, and its replacement is not
+        merged itself.
+    """
 
     __tablename__ = "organizations"
     __table_args__ = (UniqueConstraint("source", "external_id"), UniqueConstraint("credit_code"))

@@ -1,7 +1,7 @@
-"""The outbox: what changed, in the order in which it was committed. The index, and later the webhooks, read it.
+"""The outbox: change events in the order of their commits. The index, the webhooks and the feed read it.
 
-Events are written at the end of their transaction (``journal.py``), on PostgreSQL under a lock: otherwise a
-transaction with a lower number could commit after a reader has passed it.
+Events are inserted at the end of their transaction (``journal.py``), on PostgreSQL under a lock. Without the lock an
+event with a lower sequence number could become visible after a reader has passed that number.
 """
 
 from collections import defaultdict
@@ -31,30 +31,31 @@ class OutboxRow(Table):
 
     __table_args__ = (
         Index(None, "entity", "seq"),
-        Index("ix_outbox_events_newest", "entity", "entity_id", "seq"),  # is there a newer event of the same record?
-        {"sqlite_autoincrement": True},  # a number is never used twice
+        Index("ix_outbox_events_newest", "entity", "entity_id", "seq"),  # finds newer events of a record
+        {"sqlite_autoincrement": True},  # never reuse a sequence number
     )
 
 
 def _newest(*entities: str) -> Select[*tuple[Any, ...]]:
     newest = [select(func.max(OutboxRow.seq)).where(OutboxRow.entity == entity) for entity in entities]
-    return select(*(one.scalar_subquery() for one in (*newest, select(func.max(OutboxRow.seq)))))
+    return select(*(query.scalar_subquery() for query in (*newest, select(func.max(OutboxRow.seq)))))
 
 
 _RANKED_BY = ("profile", "demand", "match", "suggestion")
+"""Entities whose events can change a list."""
 _NEWEST = _newest(*_RANKED_BY)
 
 
 def record_event(
     session: AsyncSession, event: str, *, entity: str, entity_id: str, detail: Mapping[str, Any] | None = None
 ) -> None:
-    """Say that something happened; it is written and seen together with the transaction, or not at all.
+    """Record an event. It becomes visible when the transaction commits.
 
-    detail : plain JSON, what changed where the event's name does not say it:
-        ``{"fields": [...]}`` of ``*.updated``, of a profile with ``"works": [{"id", "title", "change"}]``, where
-        change is added, changed or removed; ``{"from": ..., "to": ...}`` of a demand's step to another state;
-        ``{"demand_id": ..., "profile_id": ...}`` of a decision about a match. Whatever belongs to a demand names it as
-        ``demand_id``: webhooks tell of it in the order of the demand.
+    detail : plain JSON with details that the name of the event does not give:
+        ``*.updated`` has ``{"fields": [...]}``; for a profile also ``"works": [{"id", "title", "change"}]``, where
+        change is added, changed or removed. A transition of a demand has ``{"from": ..., "to": ...}``. A decision
+        about a match has ``{"demand_id": ..., "profile_id": ...}``. Events of records that belong to a demand must
+        have ``demand_id``, because webhooks keep them in order with the demand's own events.
     """
     append(
         session,
@@ -68,7 +69,7 @@ def record_event(
 
 
 async def last_seq(session: AsyncSession, *, entity: str | None = None) -> int:
-    """The number of the newest event, of one kind of entity or of all, 0 when there is none."""
+    """Return the sequence number of the newest event, of one entity or of all; 0 if there is none."""
     statement = select(func.max(OutboxRow.seq))
     if entity is not None:
         statement = statement.where(OutboxRow.entity == entity)
@@ -76,13 +77,13 @@ async def last_seq(session: AsyncSession, *, entity: str | None = None) -> int:
 
 
 async def last_seqs(session: AsyncSession) -> dict[str, int]:
-    """The numbers of the newest events of what a list depends on, by kind of entity, and ("") of all, in one query."""
+    """Return the newest sequence number of each entity in ``_RANKED_BY``, and of all events under "". One query."""
     row = (await session.execute(_NEWEST)).one()
     return {entity: int(seq or 0) for entity, seq in zip((*_RANKED_BY, ""), row, strict=True)}
 
 
 async def events_after(session: AsyncSession, seq: int, *, entity: str, limit: int) -> Sequence[OutboxRow]:
-    """The next events of one kind of entity, oldest first."""
+    """Return the next events of one entity, oldest first."""
     statement = (
         select(OutboxRow).where(OutboxRow.seq > seq, OutboxRow.entity == entity).order_by(OutboxRow.seq).limit(limit)
     )
@@ -92,10 +93,10 @@ async def events_after(session: AsyncSession, seq: int, *, entity: str, limit: i
 async def events_about(
     session: AsyncSession, seq: int, *, entity: str, ids: Iterable[str]
 ) -> Mapping[str, Sequence[OutboxRow]]:
-    """Per entity the events after a number, oldest first, in as few queries as the databases allow."""
-    found: dict[str, list[OutboxRow]] = defaultdict(list)
+    """Return the events of each record after a sequence number, oldest first, in batched queries."""
+    events: dict[str, list[OutboxRow]] = defaultdict(list)
     statement = select(OutboxRow).where(OutboxRow.seq > seq, OutboxRow.entity == entity).order_by(OutboxRow.seq)
     for batch in id_batches(ids):
         for event in await session.scalars(statement.where(OutboxRow.entity_id.in_(batch))):
-            found[event.entity_id].append(event)
-    return found
+            events[event.entity_id].append(event)
+    return events

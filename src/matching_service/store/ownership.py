@@ -1,4 +1,4 @@
-"""Who works on something at this moment: a lock that ends with the process that holds it, however that ends."""
+"""Named locks that are released when their process ends, also when it is killed."""
 
 import asyncio
 import logging
@@ -21,37 +21,38 @@ _KEEPALIVE = """SELECT set_config('tcp_keepalives_idle', '30', false),
 
 @asynccontextmanager
 async def owning(database: Database, name: str, *, patience_s: float = 0.0) -> AsyncIterator[bool]:
-    """Hold the lock of this name as long as the block runs; False where another process, or task, holds it.
+    """Hold the lock with this name while the block runs. Yields False if another process or task holds it.
 
-    name : up to 7 ASCII characters. patience_s : how long to wait for it, ``math.inf`` for ever.
+    name : up to 7 ASCII characters.
+    patience_s : how long to wait for the lock; ``math.inf``: without limit.
     """
-    hold = _holding_file if database.is_sqlite else _holding_session
+    hold = _file_lock if database.is_sqlite else _session_lock
     give_up_at = monotonic() + patience_s
     while True:
-        async with hold(database, name) as is_mine:
-            if is_mine or monotonic() >= give_up_at:
-                yield is_mine
+        async with hold(database, name) as is_owner:
+            if is_owner or monotonic() >= give_up_at:
+                yield is_owner
                 return
         await asyncio.sleep(_RETRY_S)
 
 
 async def is_owned(database: Database, name: str) -> bool:
-    """Whether somebody holds the lock at this moment."""
-    async with owning(database, name) as is_mine:
-        return not is_mine
+    """Whether anybody holds the lock now."""
+    async with owning(database, name) as is_owner:
+        return not is_owner
 
 
 @asynccontextmanager
-async def _holding_session(database: Database, name: str) -> AsyncIterator[bool]:
-    """PostgreSQL: an advisory lock of a session of its own, which ends with the connection."""
-    key = {"key": int.from_bytes(f"!{name}".encode("ascii"), "big")}  # apart from the locks of transactions
+async def _session_lock(database: Database, name: str) -> AsyncIterator[bool]:
+    """PostgreSQL: a session advisory lock on a connection of its own. The server releases it with the connection."""
+    key = {"key": int.from_bytes(f"!{name}".encode("ascii"), "big")}  # "!" keeps it apart from transaction locks
     async with database.engine.connect() as plain:
         connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
-        is_mine = bool(await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), key))
-        if not is_mine:
+        is_owner = bool(await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), key))
+        if not is_owner:
             yield False
             return
-        await connection.execute(text(_KEEPALIVE))  # a machine that vanished is noticed in a minute, not in two hours
+        await connection.execute(text(_KEEPALIVE))  # a vanished machine is detected in a minute instead of two hours
         try:
             yield True
         finally:
@@ -62,8 +63,8 @@ async def _holding_session(database: Database, name: str) -> AsyncIterator[bool]
 
 
 @asynccontextmanager
-async def _holding_file(database: Database, name: str) -> AsyncIterator[bool]:
-    """SQLite: a lock on a file beside the database; the database's own lock cannot be held for so long."""
+async def _file_lock(database: Database, name: str) -> AsyncIterator[bool]:
+    """SQLite: a lock on a file beside the database, because a lock of the database would block all writers."""
     lock = FileLock(Path(f"{database.url.database}-{name}"))
     try:
         yield lock.acquire()

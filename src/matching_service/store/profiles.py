@@ -1,4 +1,4 @@
-"""Capability profiles of the supply side, their works, and apart from both their contact data."""
+"""Capability profiles of the supply side, their works, and, in a table of its own, their contact data."""
 
 from datetime import date
 from typing import Any
@@ -9,9 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from matching_service.store.base import Identified, Table, Versioned
 
 HOME = "CN"
-"""``country`` of whoever is not overseas (海智)."""
+"""``country`` of profiles that are not overseas (海智)."""
 NEVER_MATCHED = frozenset({"hidden", "withdrawn"})
-"""Values of ``visibility`` with which a profile is never found and never proposed."""
+"""Values of ``visibility`` that keep a profile out of the index and out of all lists."""
 
 
 class ProfileRow(Identified, Versioned, Table):
@@ -37,7 +37,7 @@ class ProfileRow(Identified, Versioned, Table):
     available_until: Mapped[date | None]
     visibility: Mapped[str] = mapped_column(String(20))
     origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    # lazy="raise": a relation that was not asked for fails in tests, not at night with one query per row
+    # lazy="raise": a missing eager load fails in tests instead of causing one query per row in production
     works: Mapped[list["WorkRow"]] = relationship(
         lazy="raise", order_by="WorkRow.position", cascade="all, delete-orphan", passive_deletes=True
     )

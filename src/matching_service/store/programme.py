@@ -1,4 +1,4 @@
-"""Records of the programme: standing cooperations, stations and events that the plan's targets count."""
+"""Records of the programme: cooperations, workstations and events, from which the targets of the plan are counted."""
 
 from datetime import date
 
@@ -22,15 +22,16 @@ from matching_service.store.base import Identified, Table, Versioned
 def holds_on(
     day: date, started_on: SQLColumnExpression[date], ended_on: SQLColumnExpression[date | None]
 ) -> ColumnElement[bool]:
-    """Whether what began and ended on these days, both included, holds on that day."""
+    """SQL condition: the period, including both its days, contains that day. No end: it still lasts."""
     return and_(started_on <= day, or_(ended_on.is_(None), ended_on >= day))
 
 
 class ProgrammeRecordRow(Identified, Versioned, Table):
-    """A fact with its days, both included; ``ended_on`` is null while it lasts, and for what has no end.
+    """A fact with its first and last day.
 
-    ``title`` stays when the profile is deleted. Region and cluster are the record's own; where it has none, those of
-    its organization count.
+    ended_on : null while it lasts, and for facts without an end.
+    title : stays when the profile is deleted.
+    region, cluster : of the record itself; null: those of its organization count.
     """
 
     __tablename__ = "programme_records"

@@ -1,4 +1,4 @@
-"""Projects: what a signed match becomes, with its partners and milestones."""
+"""Projects, which start with a signed contract, with their partners and milestones."""
 
 from datetime import date
 
@@ -9,7 +9,7 @@ from matching_service.store.base import Identified, Table, Versioned
 
 
 class ProjectRow(Identified, Versioned, Table):
-    """The project of one demand. It has no state of its own: the demand's tells how far it is."""
+    """The project of one demand. Its state is that of the demand."""
 
     __tablename__ = "projects"
 
@@ -29,7 +29,7 @@ class ProjectRow(Identified, Versioned, Table):
 
 
 class ProjectPartnerRow(Identified, Table):
-    """Who works on a project; the name stays when the profile is deleted or was never known."""
+    """A partner of a project. ``name`` also serves partners without a profile, and stays if the profile is deleted."""
 
     __tablename__ = "project_partners"
 

@@ -1,4 +1,4 @@
-"""What was shown to people: match runs, their lists, and what people decided about single matches."""
+"""Match runs, their stored lists, and the decisions of people about single matches."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,9 +11,7 @@ from matching_service.store.base import Identified, Table
 
 
 class RunScope(StrEnum):
-    """What a run ranks: one demand that was asked for by hand, all open demands, or the open ones that something has
-    changed for.
-    """
+    """The demands that a run ranks: one demand by hand, all open demands, or the open demands affected by changes."""
 
     DEMAND = "demand"
     OPEN = "open"
@@ -21,7 +19,7 @@ class RunScope(StrEnum):
 
 
 NIGHT_SCOPES = (RunScope.OPEN, RunScope.CHANGED)
-"""Scopes of runs over many demands, of which one at most is running."""
+"""Scopes of runs over many demands. At most one such run is running at a time."""
 
 
 class RunState(StrEnum):
@@ -34,7 +32,7 @@ class RunState(StrEnum):
 
 
 class ListState(StrEnum):
-    """A list that was made, though it may be empty; one that could not be made; or the list before still holds."""
+    """The list was made (it may be empty), could not be made, or the previous list is kept."""
 
     DONE = "done"
     FAILED = "failed"
@@ -42,12 +40,11 @@ class ListState(StrEnum):
 
 
 class MatchRunRow(Identified, Table):
-    """One ranking of one demand (scope ``demand``), of all open ones (``open``), or of those of them that something
-    has changed for (``changed``), with all that made it.
+    """A ranking run with the versions of everything that its lists depend on.
 
-    ``events_as_of``: every event up to this number, of any kind, was known when the run began. ``worked_s``: seconds
-    spent on the demands that are done. ``frequencies_version`` and ``stability``: only of runs over many demands, and
-    the first only once such a run has counted the words.
+    events_as_of : sequence number of the last event, of any entity, when the run began.
+    worked_s : seconds spent on the demands that are done.
+    frequencies_version, stability : only for runs over many demands; the former once the run has begun to rank.
     """
 
     __tablename__ = "match_runs"
@@ -75,11 +72,12 @@ class MatchRunRow(Identified, Table):
 
 
 class MatchListRow(Identified, Table):
-    """The list of one demand in one run (state ``done``, it may be empty), the error that prevented it (``failed``),
-    or that the list before still holds (``kept``).
+    """The list of one demand in one run, see ``ListState``.
 
-    ``n_matches`` stays when a profile is deleted and its match with it. ``changes`` since the list before, as
-    ``matching.changes`` writes them, None where there are none; the counts are theirs.
+    error : why the list could not be made.
+    n_matches : length of the list when it was stored. It does not change when profiles, and so matches, are deleted.
+    n_entered, n_left, n_moved : numbers of entries in ``changes``.
+    changes : changes since the previous list, as ``shortlists.changes`` writes them; None if there are none.
     """
 
     __tablename__ = "match_lists"
@@ -99,7 +97,7 @@ class MatchListRow(Identified, Table):
 
 
 class MatchRow(Identified, Table):
-    """A profile's place in a list. Deleting the profile deletes it here too: the person's right comes first."""
+    """A profile on a list. Deleting the profile deletes its matches, because the person's right to erasure prevails."""
 
     __tablename__ = "matches"
     __table_args__ = (UniqueConstraint("list_id", "profile_id"),)
@@ -113,7 +111,7 @@ class MatchRow(Identified, Table):
 
 
 class DecisionRow(Identified, Table):
-    """What a person decided about a profile for a demand; it outlives the list in which it was decided."""
+    """A decision about a profile for a demand. It outlives the list on which it was made."""
 
     __tablename__ = "decisions"
     __table_args__ = (UniqueConstraint("demand_id", "profile_id"),)

@@ -1,4 +1,4 @@
-"""Suggestions: a profile proposed for a demand to the people concerned, and what became of it."""
+"""Suggestions: profiles proposed for demands, and the history of their states."""
 
 from datetime import datetime
 
@@ -8,10 +8,10 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from matching_service.store.base import Identified, Table, Versioned
 
 REFUSED = frozenset({"declined", "no_answer", "not_suitable"})
-"""Values of ``status`` after which the profile is not ranked for that demand again."""
+"""Values of ``status`` of a failed suggestion. The profile is not ranked for that demand again."""
 
 ACCEPTED = frozenset({"accepted", "met", "agreed"})
-"""Values of ``status`` from the moment at which the profile said yes."""
+"""Values of ``status`` after the profile has accepted."""
 
 
 class SuggestionRow(Identified, Versioned, Table):
@@ -29,7 +29,7 @@ class SuggestionTransitionRow(Identified, Table):
     __tablename__ = "suggestion_transitions"
 
     suggestion_id: Mapped[str] = mapped_column(ForeignKey("suggestions.id", ondelete="CASCADE"), index=True)
-    suggestion: Mapped[SuggestionRow] = relationship(lazy="raise")  # tells a flush to insert the suggestion first
+    suggestion: Mapped[SuggestionRow] = relationship(lazy="raise")  # makes a flush insert the suggestion first
     from_status: Mapped[str | None] = mapped_column(String(20))
     to_status: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str | None] = mapped_column(String(30))

@@ -1,4 +1,4 @@
-"""Every table, imported once, so that metadata is complete for migrations and mappers."""
+"""Imports every table, so that the metadata is complete for migrations and mappers."""
 
 from matching_service.store.access import AnsweredProfileRow, ApiKeyRow, IdempotentAnswerRow, PrincipalRow
 from matching_service.store.audit import AuditRow

@@ -1,4 +1,4 @@
-"""Webhook subscriptions, where the sender stands with each, and the deliveries of events."""
+"""Webhook subscriptions, the state of the sender for each, and the deliveries of events."""
 
 from datetime import datetime
 
@@ -12,8 +12,10 @@ _Seq = BigInteger().with_variant(Integer, "sqlite")
 
 
 class WebhookRow(Identified, Versioned, Table):
-    """A subscription. The secret is stored as it is, because signing needs it; it is shown when it is made, and never
-    again. After a change the one before signs too until a moment, so that the receiver can change over.
+    """A subscription.
+
+    secret : stored in plain text, because signing needs it. It is shown only once, when it is created.
+    old_secret : the previous secret, which also signs until ``old_secret_until``, so that the receiver can switch.
     """
 
     __tablename__ = "webhooks"
@@ -30,9 +32,10 @@ class WebhookRow(Identified, Versioned, Table):
 
 
 class WebhookStateRow(Table):
-    """Where the sender stands with a subscription; apart from it, because this changes with every event.
+    """The state of the sender for a subscription, in a table of its own because it changes with every event.
 
-    ``queued_seq`` is the last event that was looked at. Whoever holds the lease sends, and nobody else.
+    queued_seq : sequence number of the last event that was considered for the queue.
+    lease_holder : the only process that may send until ``lease_until``.
     """
 
     __tablename__ = "webhook_states"
@@ -45,18 +48,18 @@ class WebhookStateRow(Table):
 
 
 class DeliveryRow(Identified, Table):
-    """One event for one subscription; its id is the ``Webhook-Id``, the same at each attempt.
+    """One event for one subscription. Its id is the ``Webhook-Id``, the same for every attempt.
 
-    state : pending, delivered, dead (given up, holds back what follows it), or skipped (nothing to tell, or a person
-        said so).
+    state : pending; delivered; dead (given up, holds back later deliveries of its order key); or skipped (by a person,
+        or because the audience must not know of the record).
     """
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
         UniqueConstraint("webhook_id", "seq"),
-        Index(None, "webhook_id", "state", "seq"),  # what is pending, in order
-        Index(None, "webhook_id", "order_key", "seq"),  # what comes before it
-        Index(None, "seq"),  # may the event be deleted?
+        Index(None, "webhook_id", "state", "seq"),  # finds pending deliveries in order
+        Index(None, "webhook_id", "order_key", "seq"),  # finds earlier deliveries of a key
+        Index(None, "seq"),  # tells whether an event may be deleted
     )
 
     webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))

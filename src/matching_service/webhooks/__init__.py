@@ -1,1 +1,1 @@
-"""Subscriptions, their queue and the sender."""
+"""Webhooks: subscriptions, their queue of deliveries, the sender."""

@@ -1,8 +1,8 @@
-"""The queue of a webhook in the database: events become deliveries, deliveries end delivered, dead or skipped.
+"""The queue of a webhook in the database. Events become deliveries, which end as delivered, dead or skipped.
 
-Deliveries of one order key go out one after the other: all events of a demand, of its matches and of whatever names
-its demand share the demand's. A delivery that failed holds back what follows it, and nothing else; so does a dead one,
-until a person replays or skips it.
+Deliveries with the same order key are sent strictly in order. All events of a demand, of its matches, and of records
+that name the demand share one key. A failed delivery holds back only the later deliveries of its key, until a retry
+succeeds. A dead letter holds them back until a person replays or skips it.
 """
 
 import random
@@ -21,17 +21,18 @@ from matching_service.store.shortlists import MatchListRow, MatchRow
 from matching_service.store.webhooks import DeliveryRow, WebhookRow, WebhookStateRow
 
 LEASE = timedelta(seconds=60)
-"""Renewed at every attempt, which is shorter; whoever was killed is followed by another process after it."""
+"""Longer than one attempt, which renews it. When a process is killed, another one takes over after this time."""
 DELIVERIES_PER_QUERY = 50
 _EVENTS_PER_TRANSACTION = 500
 _FIRST_DELAY = timedelta(seconds=5)
 _LONGEST_DELAY = timedelta(hours=1)
 _KEPT = timedelta(days=30)
 HOLDS_BACK = ("pending", "dead")
+"""States of a delivery that hold back later deliveries of the same order key."""
 
 
 async def webhooks_with_work(session: AsyncSession, at: datetime) -> list[str]:
-    """Ids of active webhooks that do not rest, and have events to queue or deliveries that are due."""
+    """Return the ids of active webhooks that have events to queue or due deliveries, except those at rest."""
     last_seq = select(func.coalesce(func.max(OutboxRow.seq), 0)).scalar_subquery()
     statement = (
         select(WebhookRow.id, WebhookStateRow.queued_seq < last_seq)
@@ -43,7 +44,7 @@ async def webhooks_with_work(session: AsyncSession, at: datetime) -> list[str]:
 
 
 async def take_lease(session: AsyncSession, webhook_id: str, holder: str, at: datetime) -> bool:
-    """Become, or remain, the only one who sends for this webhook; False when somebody else is."""
+    """Take or renew the lease on a webhook. Returns False if another holder has it."""
     is_free = or_(
         WebhookStateRow.lease_holder.is_(None), WebhookStateRow.lease_holder == holder, WebhookStateRow.lease_until < at
     )
@@ -60,14 +61,14 @@ async def release_lease(session: AsyncSession, webhook_id: str, holder: str) -> 
 
 
 async def queue_events(session: AsyncSession, webhook: WebhookRow, at: datetime) -> bool:
-    """Turn the next events into deliveries, or pass over them; returns whether there were any."""
+    """Queue a delivery for each of the next events that the webhook subscribes to. Returns whether there were any."""
     state = await session.get_one(WebhookStateRow, webhook.id, with_for_update=True)
     statement = select(OutboxRow).where(OutboxRow.seq > state.queued_seq).order_by(OutboxRow.seq)
     events = (await session.scalars(statement.limit(_EVENTS_PER_TRANSACTION))).all()
     if not events:
         return False
-    wanted = [event for event in events if _is_wanted(event.event, webhook.events)]
-    demands = await _demands_of(session, wanted)
+    subscribed = [event for event in events if _is_subscribed(event.event, webhook.events)]
+    demands = await _demands_of(session, subscribed)
     queued = [
         {
             "webhook_id": webhook.id,
@@ -78,7 +79,7 @@ async def queue_events(session: AsyncSession, webhook: WebhookRow, at: datetime)
             "state": "pending",
             "next_attempt_at": at,
         }
-        for event in wanted
+        for event in subscribed
     ]
     if queued:
         await session.execute(insert(DeliveryRow), queued)
@@ -87,9 +88,10 @@ async def queue_events(session: AsyncSession, webhook: WebhookRow, at: datetime)
 
 
 async def due_deliveries(session: AsyncSession, webhook_id: str, at: datetime, *, limit: int) -> Sequence[DeliveryRow]:
-    """What to attempt now, oldest event first: pending, and not behind one of its order key that is dead or waits.
+    """Return the deliveries to attempt now, oldest event first.
 
-    When one of them fails, those of its key behind it are no longer due.
+    These are pending, their time has come, and no earlier delivery of their order key is dead or waits for a retry.
+    When one of them fails, the later ones of its key are no longer due.
     """
     earlier = aliased(DeliveryRow)
     is_held_back = exists().where(
@@ -108,7 +110,10 @@ async def due_deliveries(session: AsyncSession, webhook_id: str, at: datetime, *
 
 
 def record_outcome(delivery: DeliveryRow, outcome: Outcome | None, at: datetime, *, give_up_after: timedelta) -> None:
-    """Write down an attempt; None: there was nothing to tell this audience."""
+    """Record an attempt and schedule the next one, or end the delivery.
+
+    outcome : None if the audience must not know of the record; the delivery is skipped.
+    """
     if outcome is None:
         delivery.state = "skipped"
         return
@@ -125,33 +130,36 @@ def record_outcome(delivery: DeliveryRow, outcome: Outcome | None, at: datetime,
 
 
 def delay_after(n_attempts: int) -> timedelta:
-    """5 s, 10 s, 20 s, ... up to an hour, less a half at most by chance, which spreads what failed together."""
+    """Exponential back-off: 5 s, 10 s, 20 s, ... up to an hour.
+
+    A random factor in [0.5, 1] spreads the retries of deliveries that failed together.
+    """
     whole = min(_LONGEST_DELAY, _FIRST_DELAY * (1 << min(n_attempts - 1, 20)))
     return whole * random.uniform(0.5, 1)  # noqa: S311  # no secret
 
 
 async def forget_old(session: AsyncSession, at: datetime) -> None:
-    """Delete deliveries that ended more than 30 days ago."""
+    """Delete the deliveries that ended more than 30 days ago."""
     ended = delete(DeliveryRow).where(DeliveryRow.state.not_in(HOLDS_BACK), DeliveryRow.next_attempt_at < at - _KEPT)
     await session.execute(ended)
 
 
 async def count_undelivered(session: AsyncSession) -> Mapping[str, int]:
-    """Over all webhooks, how many deliveries are pending and how many dead."""
+    """Count the pending and the dead deliveries of all webhooks, by state."""
     statement = select(DeliveryRow.state, func.count()).where(
-        DeliveryRow.webhook_id.in_(select(WebhookRow.id)),  # leads to an index
+        DeliveryRow.webhook_id.in_(select(WebhookRow.id)),  # makes the database use an index
         DeliveryRow.state.in_(HOLDS_BACK),
     )
     counts = {row[0]: row[1] for row in await session.execute(statement.group_by(DeliveryRow.state))}
     return {state: counts.get(state, 0) for state in HOLDS_BACK}
 
 
-def _is_wanted(event: str, patterns: Sequence[str]) -> bool:
+def _is_subscribed(event: str, patterns: Sequence[str]) -> bool:
     return not {"*", event, f"{event.partition('.')[0]}.*"}.isdisjoint(patterns)
 
 
 async def _demands_of(session: AsyncSession, events: Sequence[OutboxRow]) -> Mapping[int, str]:
-    """By event number the demand that it belongs to, where it belongs to one."""
+    """Return demand ids by sequence number of the event. Events that belong to no demand are missing."""
     matches = await get_by_ids(session, MatchRow, (e.entity_id for e in events if e.entity == "match"))
     list_ids = {match.list_id for match in matches.values()}
     list_ids |= {event.entity_id for event in events if event.entity == "match_list"}

@@ -1,4 +1,4 @@
-"""HTTP doors of webhooks."""
+"""HTTP routes of webhooks."""
 
 from typing import Annotated, Any
 
@@ -44,7 +44,7 @@ CanManage = Annotated[Principal, Depends(Permit(Action.WEBHOOK_MANAGE))]
 
 
 async def _checks(request: Request) -> dict[str, Any]:
-    """What a subscription is checked against."""
+    """Return the settings that a subscription is checked against."""
     services = services_of(request)
     return {
         "mappings": services.get(Mappings),
@@ -59,8 +59,10 @@ Checks = Annotated[dict[str, Any], Depends(_checks)]
 async def create_webhook(
     body: WebhookCreate, session: WriteSession, principal: CanManage, checks: Checks, response: Response
 ) -> CreatedWebhook:
-    """Tell a receiver of events from now on. The answer holds the secret, which is shown this once: a repeated answer
-    to the same `Idempotency-Key` has null there.
+    """Create a subscription, which receives events from now on.
+
+    The answer contains the secret, which is shown only once. A repeated answer to the same `Idempotency-Key` has null
+    instead.
     """
     row = await webhooks.create_webhook(session, body, principal, **checks)
     set_etag(response, row.row_version)
@@ -71,8 +73,8 @@ async def create_webhook(
 @router.get("/webhooks")
 async def list_webhooks(session: ReadSession, page: PageDep, _principal: CanManage) -> ListAnswer[Webhook]:
     """List subscriptions, newest first."""
-    found = await webhooks.list_webhooks(session, page)
-    return ListAnswer(items=[Webhook.model_validate(row) for row in found.items], next_cursor=found.next_cursor)
+    rows = await webhooks.list_webhooks(session, page)
+    return ListAnswer(items=[Webhook.model_validate(row) for row in rows.items], next_cursor=rows.next_cursor)
 
 
 @router.get("/webhooks/{webhook_id}", responses=problem_responses(404))
@@ -105,9 +107,9 @@ async def update_webhook(
 async def change_secret(
     webhook_id: str, session: WriteSession, principal: CanManage, response: Response
 ) -> CreatedWebhook:
-    """Make a new secret, which is shown this once: a repeated answer to the same `Idempotency-Key` has null there.
+    """Replace the secret. The new one is shown only once: a repeated answer to the same `Idempotency-Key` has null.
 
-    For a day requests are signed with the one before as well.
+    For one day requests are signed with both the new and the previous secret.
     """
     row = await webhooks.change_secret(session, await webhooks.get_webhook(session, webhook_id), principal)
     set_etag(response, row.row_version)
@@ -118,7 +120,7 @@ async def change_secret(
 async def delete_webhook(
     webhook_id: str, session: WriteSession, principal: CanManage, if_match: IfMatch = None
 ) -> None:
-    """Delete a subscription with everything that is queued for it."""
+    """Delete a subscription with its queue."""
     row = await webhooks.get_webhook(session, webhook_id)
     check_if_match(if_match, row.row_version)
     await webhooks.delete_webhook(session, row, principal)
@@ -132,17 +134,17 @@ async def list_deliveries(
     _principal: CanManage,
     state: Annotated[DeliveryState | None, Blank] = None,
 ) -> ListAnswer[Delivery]:
-    """What was sent, is waiting, or was given up, newest first; ended ones are kept for 30 days."""
+    """List deliveries, newest first. Delivered and skipped ones are kept for 30 days."""
     await webhooks.get_webhook(session, webhook_id)
-    found = await webhooks.list_deliveries(session, webhook_id, page, state=state)
-    return ListAnswer(items=[_delivery(row) for row in found.items], next_cursor=found.next_cursor)
+    rows = await webhooks.list_deliveries(session, webhook_id, page, state=state)
+    return ListAnswer(items=[_delivery(row) for row in rows.items], next_cursor=rows.next_cursor)
 
 
 @router.post("/webhooks/{webhook_id}/replay", dependencies=[Idempotent], responses=problem_responses(404, 409))
 async def replay(
     webhook_id: str, session: WriteSession, principal: CanManage, body: ReplayBody | None = None
 ) -> ChangedDeliveries:
-    """Send dead letters again, and then what waits behind them, in order."""
+    """Send dead letters again, followed by the deliveries that they held back, in order."""
     row = await webhooks.get_webhook(session, webhook_id)
     n = await webhooks.replay(session, row, body.delivery_ids if body is not None else None, principal)
     return ChangedDeliveries(n_deliveries=n)
@@ -150,7 +152,7 @@ async def replay(
 
 @router.post("/webhooks/{webhook_id}/skip", dependencies=[Idempotent], responses=problem_responses(404, 409))
 async def skip(webhook_id: str, body: SkipBody, session: WriteSession, principal: CanManage) -> ChangedDeliveries:
-    """Give dead letters up for good; what waits behind them is sent."""
+    """Give up dead letters for good. The deliveries that they held back are sent."""
     row = await webhooks.get_webhook(session, webhook_id)
     return ChangedDeliveries(n_deliveries=await webhooks.skip(session, row, body.delivery_ids, principal))
 
@@ -159,8 +161,8 @@ async def skip(webhook_id: str, body: SkipBody, session: WriteSession, principal
 async def send_trial(
     webhook_id: str, database: DatabaseDep, _principal: CanManage, sender: Annotated[Sender, Depends(provided(Sender))]
 ) -> TrialAnswer:
-    """Send a signed event `webhook.test` at once, and say what came back."""
-    async with database.reading() as session:  # given back before the receiver is waited for
+    """Send a signed event `webhook.test` at once and return the outcome."""
+    async with database.reading() as session:  # released before the wait for the receiver
         row = await webhooks.get_webhook(session, webhook_id)
     return await sender.send_trial(row)
 

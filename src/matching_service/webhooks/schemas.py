@@ -1,4 +1,4 @@
-"""Bodies and answers of webhooks."""
+"""Request and response bodies of webhooks."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -24,15 +24,15 @@ _MAX_REPLAYED = 1_000
 
 class WebhookFields(Body):
     events: Annotated[list[EventPattern], Field(min_length=1, max_length=50)] = Field(
-        default=["*"], description="Events to tell of: `*`, all of an entity such as `demand.*`, or single ones."
+        default=["*"], description="Events to send: `*`, all events of an entity such as `demand.*`, or single events."
     )
     audience: Audience = Field(
         default="public",
-        description="`public`: what anybody may see. `office`: also restricted records, drafts, matches, and what was "
-        "imported from other services; for the office's own systems.",
+        description="`public`: public records only. `office`, for the office's own systems: also restricted records, "
+        "drafts, matches, and records imported from other services.",
     )
     mapping: MappingName | None = Field(default=None, description="Name of a mapping in the mapping file.")
-    is_active: bool = Field(default=True, description="While false nothing is sent, and nothing is forgotten.")
+    is_active: bool = Field(default=True, description="While false, events are kept but not sent.")
 
 
 class WebhookCreate(WebhookFields):
@@ -44,7 +44,7 @@ class WebhookCreate(WebhookFields):
 
 
 class WebhookPatch(WebhookFields):
-    """Only the fields that are sent are changed."""
+    """Changes only the fields that are sent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"is_active": False}]})
 
@@ -60,7 +60,7 @@ class Webhook(Answer):
     is_active: bool
     both_sign_until: datetime | None = Field(
         validation_alias="old_secret_until",
-        description="Until then requests carry a signature with the secret before the last change, too.",
+        description="Until then requests are signed with the previous secret as well.",
     )
     created_by: str
     created_at: datetime
@@ -69,8 +69,8 @@ class Webhook(Answer):
 
 class CreatedWebhook(Webhook):
     secret: Annotated[str | None, SHOWN_ONCE] = Field(
-        description="For checking signatures. It is shown this once and kept with no answer: null when the answer is "
-        "repeated by its `Idempotency-Key`. Whoever missed it makes another: `POST /v1/webhooks/{id}/secret`."
+        description="Key for checking signatures. It is shown only once: null if the answer is repeated for the same "
+        "`Idempotency-Key`. If you missed it, make another with `POST /v1/webhooks/{id}/secret`."
     )
 
 
@@ -82,7 +82,9 @@ class Delivery(Answer):
     entity_id: str
     at: datetime
     state: DeliveryState
-    order_key: str = Field(description="Deliveries of one key are sent one after the other; a dead one holds back.")
+    order_key: str = Field(
+        description="Deliveries with the same key are sent in order; a dead one holds back the later ones."
+    )
     n_attempts: int
     next_attempt_at: datetime | None
     last_attempt_at: datetime | None
@@ -94,7 +96,7 @@ class ReplayBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"delivery_ids": None}]})
 
     delivery_ids: Annotated[list[EntityId], Field(min_length=1, max_length=_MAX_REPLAYED)] | None = Field(
-        default=None, description="Dead letters to send again; null: all of this webhook."
+        default=None, description="Dead letters to send again; null: all dead letters of this webhook."
     )
 
 
@@ -104,7 +106,7 @@ class SkipBody(Body):
     )
 
     delivery_ids: Annotated[list[EntityId], Field(min_length=1, max_length=_MAX_REPLAYED)] = Field(
-        description="Dead letters to give up for good, so that what waits behind them is sent."
+        description="Dead letters to give up for good, so that the deliveries behind them are sent."
     )
 
 
@@ -113,7 +115,7 @@ class ChangedDeliveries(BaseModel):
 
 
 class TrialAnswer(BaseModel):
-    """What the receiver said to a signed event ``webhook.test``."""
+    """The receiver's response to a signed event ``webhook.test``."""
 
     delivered: bool
     status: int | None

@@ -1,7 +1,7 @@
-"""Sends what is due: a loop in every server process, one pass by the command ``deliver``.
+"""Send due deliveries: in a loop in every server process, or in one pass by the command ``deliver``.
 
-A lease on each webhook sees to it that one process sends for it at a time. A process that dies between sending and
-writing that down is followed by another, which sends again with the same ``Webhook-Id``: at least once, in order.
+A lease on each webhook ensures that only one process sends for it at a time. Delivery is in order and at least once:
+if a process dies between sending and recording the outcome, another one sends again with the same ``Webhook-Id``.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ _COUNT_EVERY = timedelta(seconds=15)
 _FORGET_EVERY = timedelta(days=1)
 _FAILURES_BEFORE_REST = 3
 _REST = timedelta(minutes=1)
-"""A target that failed for three records in a row is down, and is left alone for a while, however much is waiting."""
+"""Three failures in a row mean that the target is down. It rests for this time, whatever is queued."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one pass did for one webhook."""
+    """Number of attempts of one pass for one webhook, by outcome."""
 
     webhook_id: str
     delivered: int = 0
@@ -53,7 +53,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """What one attempt needs, read from the database at once."""
+    """The data for one attempt, read from the database in one session."""
 
     url: str
     secrets: tuple[str, ...]
@@ -61,7 +61,7 @@ class _Message:
 
 
 class Sender:
-    """Webhooks of one database."""
+    """Sends the webhooks of one database."""
 
     def __init__(self, database: Database, settings: Settings, mappings: Mapping[str, Mapped]) -> None:
         self._database = database
@@ -73,23 +73,23 @@ class Sender:
         self._forgotten_at: datetime | None = None
 
     async def run(self) -> NoReturn:
-        """Deliver until cancelled. Each webhook has a task of its own, so that a slow target holds up no other."""
+        """Deliver until cancelled. Each webhook has a task of its own, so that a slow target does not delay others."""
         busy: dict[str, asyncio.Task[None]] = {}
         async with new_client() as client, asyncio.TaskGroup() as tasks:
             while True:
                 try:
                     for webhook_id in await self._begin_pass():
                         if webhook_id not in busy or busy[webhook_id].done():
-                            busy[webhook_id] = tasks.create_task(self._work_off_or_log(client, webhook_id))
+                            busy[webhook_id] = tasks.create_task(self._deliver_or_log(client, webhook_id))
                 except Exception:
-                    logger.exception("webhooks_not_read")  # the database is away; it is asked again
+                    logger.exception("webhooks_not_read")  # the database is unavailable; the next pass tries again
                 await asyncio.sleep(_POLL_S)
 
     async def deliver_due(self) -> list[Tally]:
-        """Queue what happened, attempt what is due, and return when nothing more is due."""
+        """Queue new events and attempt due deliveries until none is due."""
         async with new_client() as client:
             webhook_ids = await self._begin_pass()
-            return await asyncio.gather(*(self._work_off(client, webhook_id) for webhook_id in webhook_ids))
+            return await asyncio.gather(*(self._deliver_with_lease(client, webhook_id) for webhook_id in webhook_ids))
 
     async def send_trial(self, webhook: WebhookRow) -> TrialAnswer:
         """Send the event ``webhook.test`` now, outside the queue."""
@@ -104,7 +104,7 @@ class Sender:
         return TrialAnswer(delivered=outcome.is_delivered, status=outcome.status, error=outcome.error, took_ms=took_ms)
 
     async def _begin_pass(self) -> list[str]:
-        """The webhooks that have work; now and then also what has to be counted and forgotten."""
+        """Return the ids of webhooks with work. From time to time, update metrics and delete old deliveries."""
         at = now()
         async with self._database.reading() as session:
             webhook_ids = await deliveries.webhooks_with_work(session, at)
@@ -118,13 +118,13 @@ class Sender:
             self._forgotten_at = at
         return webhook_ids
 
-    async def _work_off_or_log(self, client: httpx.AsyncClient, webhook_id: str) -> None:
+    async def _deliver_or_log(self, client: httpx.AsyncClient, webhook_id: str) -> None:
         try:
-            await self._work_off(client, webhook_id)
+            await self._deliver_with_lease(client, webhook_id)
         except Exception:
             logger.exception("webhook_not_worked_off", extra={"webhook_id": webhook_id})
 
-    async def _work_off(self, client: httpx.AsyncClient, webhook_id: str) -> Tally:
+    async def _deliver_with_lease(self, client: httpx.AsyncClient, webhook_id: str) -> Tally:
         tally = Tally(webhook_id)
         async with self._database.transaction() as session:
             if not await deliveries.take_lease(session, webhook_id, self._holder, now()):
@@ -137,7 +137,7 @@ class Sender:
         return tally
 
     async def _deliver(self, client: httpx.AsyncClient, tally: Tally) -> None:
-        """Attempt what is due, one at a time, until nothing is, or the target is down, or the lease is lost."""
+        """Attempt due deliveries one by one, until none is due, the target is down, or the lease is lost."""
         n_failed_in_a_row = 0
         await self._queue(tally.webhook_id)
         while due := await self._due(tally.webhook_id):
@@ -160,7 +160,7 @@ class Sender:
             await self._queue(tally.webhook_id)
 
     async def _queue(self, webhook_id: str) -> None:
-        """Turn all events that happened into deliveries."""
+        """Queue deliveries for all new events."""
         has_more = True
         while has_more:
             async with self._database.transaction() as session:
@@ -173,7 +173,10 @@ class Sender:
             return await deliveries.due_deliveries(session, webhook_id, now(), limit=limit)
 
     async def _attempt(self, client: httpx.AsyncClient, webhook_id: str, delivery_id: str) -> str | None:
-        """Send one delivery and write down what came of it: delivered, skipped, failed or dead; None: stop sending."""
+        """Send one delivery and record the outcome.
+
+        Returns delivered, skipped, failed or dead, or None to stop sending for this webhook.
+        """
         async with self._database.reading() as session:
             webhook = await session.get(WebhookRow, webhook_id)
             delivery = await session.get(DeliveryRow, delivery_id, options=[joinedload(DeliveryRow.event)])
@@ -201,13 +204,16 @@ class Sender:
     async def _message(
         self, session: AsyncSession, webhook: WebhookRow, delivery: DeliveryRow
     ) -> _Message | Outcome | None:
-        """The delivery's event as its audience may see it now; None when there is nothing to tell."""
+        """Return the message of a delivery as its audience may see it now.
+
+        Returns None if the audience must not know of the record, and a failed outcome if the mapping is missing.
+        """
         audience: Audience = "office" if webhook.audience == "office" else "public"
         item = (await represent(session, [delivery.event], audience))[0]
         if item is not None and webhook.mapping is not None:
             try:
                 item = translate(find_mapping(self._mappings, webhook.mapping), item)
-            except InvalidInput as error:  # it is gone from the file: a failure like others, tried again
+            except InvalidInput as error:  # the mapping was removed from the file: retry like any failure
                 return Outcome(None, f"{error.code}: {error.detail.en}"[:500])
         return _Message(webhook.url, secrets_of(webhook, now()), item) if item is not None else None
 

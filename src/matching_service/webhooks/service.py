@@ -1,4 +1,4 @@
-"""Subscriptions: made, changed, looked at; dead letters replayed or skipped."""
+"""Create, change and read subscriptions; replay or skip dead letters."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -22,21 +22,24 @@ from matching_service.webhooks.schemas import DeliveryState, WebhookCreate, Webh
 from matching_service.webhooks.signing import new_secret
 
 MAX_WEBHOOKS = 50
-"""Each has a task of its own in a server."""
+"""Limited, because each webhook has a task of its own in every server."""
 BOTH_SIGN = timedelta(days=1)
-"""How long after a change of the secret the one before is good, for the receiver to be set to the new one."""
+"""After a change of the secret, both secrets sign for this time, so that the receiver can switch without a gap."""
 
 
 async def create_webhook(
     session: AsyncSession, data: WebhookCreate, actor: Principal, *, mappings: Mapping[str, Mapped], allow_private: bool
 ) -> WebhookRow:
-    """Store a subscription with a new secret; it is told of what happens from now on.
+    """Create a subscription with a new secret. It receives events from now on.
 
-    Raises InvalidInput for a URL that would never be sent to or an unknown mapping, Conflict when there are too many.
+    Raises InvalidInput for a forbidden URL or an unknown mapping, Conflict beyond ``MAX_WEBHOOKS``.
     """
     _check(data.model_dump(exclude_unset=True), mappings, allow_private=allow_private)
     if (await session.scalar(select(func.count()).select_from(WebhookRow)) or 0) >= MAX_WEBHOOKS:
-        message = Text(f"最多 {MAX_WEBHOOKS} 个订阅，请先删除不用的。", f"At most {MAX_WEBHOOKS}; delete one first.")
+        message = Text(
+            f"最多 {MAX_WEBHOOKS} 个订阅；请先删除不用的订阅。",
+            f"At most {MAX_WEBHOOKS} webhooks are allowed; delete one first.",
+        )
         raise Conflict("too_many_webhooks", message)
     row = WebhookRow(**data.model_dump(), secret=new_secret(), created_by=actor.id)
     session.add(row)
@@ -49,7 +52,7 @@ async def create_webhook(
 
 
 async def get_webhook(session: AsyncSession, webhook_id: str) -> WebhookRow:
-    """The row; raises NotFound."""
+    """Return the subscription. Raises NotFound."""
     if (row := await get_row(session, WebhookRow, webhook_id)) is None:
         raise not_found(Text("订阅", "Webhook"), webhook_id, code="webhook_not_found")
     return row
@@ -68,7 +71,7 @@ async def update_webhook(
     mappings: Mapping[str, Mapped],
     allow_private: bool,
 ) -> WebhookRow:
-    """Change the fields that were sent; deliveries that are queued go to the new address."""
+    """Change the fields that were sent. Queued deliveries go to the new address. Raises InvalidInput."""
     changes = patch.model_dump(exclude_unset=True)
     _check(changes, mappings, allow_private=allow_private)
     for name, value in changes.items():
@@ -79,7 +82,7 @@ async def update_webhook(
 
 
 async def change_secret(session: AsyncSession, row: WebhookRow, actor: Principal) -> WebhookRow:
-    """Give the subscription a new secret; for a day requests are signed with the one before as well."""
+    """Replace the secret. Both secrets sign requests for ``BOTH_SIGN``."""
     row.old_secret, row.old_secret_until = row.secret, now() + BOTH_SIGN
     row.secret = new_secret()
     await session.flush()
@@ -88,14 +91,14 @@ async def change_secret(session: AsyncSession, row: WebhookRow, actor: Principal
 
 
 def secrets_of(row: WebhookRow, at: datetime) -> tuple[str, ...]:
-    """What signs a request at that moment, the newest first."""
+    """Return the secrets that sign a request at that time, newest first."""
     if row.old_secret is None or row.old_secret_until is None or row.old_secret_until <= at:
         return (row.secret,)
     return (row.secret, row.old_secret)
 
 
 async def delete_webhook(session: AsyncSession, row: WebhookRow, actor: Principal) -> None:
-    """Delete a subscription with all that is queued for it."""
+    """Delete a subscription with its queue."""
     await session.delete(row)
     await session.flush()
     record_audit(session, actor, "delete", entity="webhook", entity_id=row.id)
@@ -104,7 +107,7 @@ async def delete_webhook(session: AsyncSession, row: WebhookRow, actor: Principa
 async def list_deliveries(
     session: AsyncSession, webhook_id: str, page: PageRequest, *, state: DeliveryState | None
 ) -> Page[DeliveryRow]:
-    """Deliveries with their events, newest first."""
+    """Return deliveries with their events, newest first."""
     statement = select(DeliveryRow).options(joinedload(DeliveryRow.event)).where(DeliveryRow.webhook_id == webhook_id)
     if state is not None:
         statement = statement.where(DeliveryRow.state == state)
@@ -112,9 +115,10 @@ async def list_deliveries(
 
 
 async def replay(session: AsyncSession, row: WebhookRow, delivery_ids: Sequence[str] | None, actor: Principal) -> int:
-    """Make dead letters pending again, all of the webhook or the named ones, and wake a webhook that rests.
+    """Make dead letters pending again, and end the rest of the webhook. Returns their number.
 
-    Returns how many; raises Conflict naming ids that are no dead letters of this webhook, and changes none.
+    delivery_ids : None for all dead letters of the webhook.
+    Raises Conflict, and changes nothing, if an id is not a dead letter of this webhook.
     """
     values = {"state": "pending", "n_attempts": 0, "first_attempt_at": None, "next_attempt_at": now()}
     n_replayed = await _change_dead(session, row, delivery_ids, values)
@@ -125,7 +129,10 @@ async def replay(session: AsyncSession, row: WebhookRow, delivery_ids: Sequence[
 
 
 async def skip(session: AsyncSession, row: WebhookRow, delivery_ids: Sequence[str], actor: Principal) -> int:
-    """Give dead letters up for good; what waits behind them is sent. As ``replay``."""
+    """Give up dead letters for good, so that the deliveries behind them are sent. Returns their number.
+
+    Raises Conflict, and changes nothing, if an id is not a dead letter of this webhook.
+    """
     n_skipped = await _change_dead(session, row, delivery_ids, {"state": "skipped"})
     detail = {"delivery_ids": list(dict.fromkeys(delivery_ids))}
     record_audit(session, actor, "skip", entity="webhook", entity_id=row.id, detail=detail)
@@ -141,7 +148,8 @@ async def _change_dead(
     dead = set(await session.scalars(statement))
     if wrong := [id_ for id_ in delivery_ids or () if id_ not in dead]:
         message = Text(
-            f"不是本订阅的死信：{'、'.join(wrong[:10])}。", f"No dead letters of this webhook: {', '.join(wrong[:10])}."
+            f"不是本订阅的死信：{'、'.join(wrong[:10])}。",
+            f"These are not dead letters of this webhook: {', '.join(wrong[:10])}.",
         )
         raise Conflict("not_dead", message, errors=[FieldError("not_dead", message, "/delivery_ids")])
     changing = update(DeliveryRow).where(DeliveryRow.webhook_id == row.id, DeliveryRow.state == "dead")

@@ -1,4 +1,4 @@
-"""Signatures of webhooks as the Standard Webhooks specification (version 1.0.0) describes them."""
+"""Signatures of webhooks by the Standard Webhooks specification, version 1.0.0."""
 
 import base64
 import secrets
@@ -11,14 +11,16 @@ _KEY_BYTES = 32
 
 
 def new_secret() -> str:
-    """A secret of 32 random bytes, as ``whsec_`` and base64."""
+    """Return a secret of 32 random bytes: ``whsec_`` followed by base64."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
 
 
 def signed_headers(*secrets_: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers that a receiver checks; ``timestamp`` in seconds since 1970, ``body`` in UTF-8.
+    """Return the three headers that a receiver checks.
 
-    Each secret makes one signature, and a receiver takes any: so one secret can follow another without a gap.
+    timestamp : seconds since 1970.
+    body : UTF-8.
+    Each secret makes one signature. A receiver accepts any of them, so that secrets can be changed without a gap.
     """
     at, text = datetime.fromtimestamp(timestamp, UTC), body.decode()
     return {
