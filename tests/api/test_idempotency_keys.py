@@ -28,6 +28,7 @@ from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.logs import request_id
 from matching_service.foundation.settings import Settings
+from matching_service.matching.engine import Engine
 from matching_service.profiles.queries import get_profile
 from matching_service.profiles.service import delete_profile
 from matching_service.runs import service as runs
@@ -75,7 +76,7 @@ class World:
             for earlier in await session.scalars(select(MatchRunRow).where(MatchRunRow.state == "running")):
                 earlier.state = "cancelled"
         async with self.database.transaction() as session:
-            return (await runs.start_run(self.app.state.engine, session, COMMAND_LINE)).id
+            return (await runs.start_run(self.app.state.services.get(Engine), session, COMMAND_LINE)).id
 
     async def webhook(self) -> str:
         return str((await self.post("/v1/webhooks", url="https://portal.example/hook", is_active=False))["id"])
@@ -280,7 +281,7 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 async def world(settings: Settings) -> AsyncIterator[World]:
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        database: Database = app.state.database
+        database = app.state.services.get(Database)
         async with database.transaction() as session:
             _, key = await create_key(session, name="k", role=Role.ADMIN, expires_at=None, actor=COMMAND_LINE)
         transport = httpx.ASGITransport(app=app)

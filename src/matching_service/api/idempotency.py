@@ -27,8 +27,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.api.deps import DatabaseDep, PrincipalDep, WriteSession
 from matching_service.api.fields import SHOWN_ONCE
 from matching_service.api.problems import problem_responses
+from matching_service.api.services import services_of
 from matching_service.foundation.clock import is_id, new_id, now
 from matching_service.foundation.errors import Gone, InvalidInput, Text
+from matching_service.foundation.settings import Settings
 from matching_service.store.access import AnsweredProfileRow, IdempotentAnswerRow
 from matching_service.store.lookup import id_batches, in_parts
 from matching_service.store.outbox import OutboxRow
@@ -146,7 +148,7 @@ async def _idempotent(
         return
     digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
     digest.update(await request.body())
-    kept = timedelta(hours=request.app.state.settings.idempotency_hours)
+    kept = timedelta(hours=services_of(request).get(Settings).idempotency_hours)
     keyed = _KeyedRequest(session, principal.id, idempotency_key, digest.hexdigest(), now() - kept)
     async with database.reading() as reading:
         stored = (await reading.execute(keyed.stored())).one_or_none()
