@@ -23,8 +23,9 @@ def refuse_other_machines(patch: pytest.MonkeyPatch) -> None:
     look_up = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *arguments: Any, **more: Any) -> Any:
-        if str(host).endswith(_NOWHERE):
-            str(host).encode("idna")  # raises UnicodeError for what is no name, as the real one does
+        name = host.decode() if isinstance(host, bytes) else str(host)
+        if name.endswith(_NOWHERE):
+            name.encode("idna")  # raises UnicodeError for what is no name, as the real one does
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         _check(host)
         return look_up(host, *arguments, **more)
