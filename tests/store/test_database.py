@@ -227,7 +227,7 @@ async def test_a_reader_is_not_stopped_by_a_writer(database: Database) -> None:
 
 
 async def stored_time(database: Database, moment: datetime) -> datetime:
-    row = ApiKeyRow(name="n", role="staff", key_hash=new_id(), created_at=moment)
+    row = ApiKeyRow(principal_id="cli", role="staff", key_hash=new_id(), created_at=moment)
     async with database.transaction() as session:
         session.add(row)
     async with database.reading() as session:
