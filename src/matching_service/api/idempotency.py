@@ -90,9 +90,14 @@ class _KeyedRequest:
         The insertion waits for the transaction of an equal request that has already inserted the row.
         """
         row = IdempotentAnswerRow
-        claimed: dict[str, Any] = {"id": self.row_id, "principal_id": self.principal_id, "idempotency_key": self.key}
-        claimed |= {"request_hash": self.request_hash, "created_at": now()}
-        insert_new = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(row).values(claimed)
+        insert_new = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(row)
+        insert_new = insert_new.values(
+            id=self.row_id,
+            principal_id=self.principal_id,
+            idempotency_key=self.key,
+            request_hash=self.request_hash,
+            created_at=now(),
+        )
         same_key = (row.principal_id == self.principal_id, row.idempotency_key == self.key)
         connection.execute(delete(row).where(*same_key, row.created_at <= self.oldest))
         while connection.scalar(insert_new.on_conflict_do_nothing().returning(row.id)) is None:
