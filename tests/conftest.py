@@ -37,6 +37,15 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading certificates for pl
 BACKENDS = ("sqlite", "postgresql")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of PostgreSQL, of the server and of the command line; others that start a process do so."""
+    for item in items:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        fixtures = item.fixturenames if isinstance(item, pytest.Function) else []
+        if "postgresql" in parameters.values() or not {"server", "cli"}.isdisjoint(fixtures):
+            item.add_marker(pytest.mark.apart)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_way_out() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

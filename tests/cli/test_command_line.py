@@ -14,6 +14,7 @@ from sqlalchemy import text
 from matching_service import sample
 from matching_service.store.database import Database
 
+pytestmark = pytest.mark.apart
 COMMANDS = [
     [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"], ["import"],
     ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["report"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"],
