@@ -38,11 +38,12 @@ BACKENDS = ("sqlite", "postgresql")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of PostgreSQL, of the server and of the command line; others that start a process do so."""
+    """Mark the tests that need PostgreSQL or a process of their own, as far as fixtures and imports tell."""
     for item in items:
-        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        fixtures = item.fixturenames if isinstance(item, pytest.Function) else []
-        if "postgresql" in parameters.values() or not {"server", "cli"}.isdisjoint(fixtures):
+        if not isinstance(item, pytest.Function):
+            continue
+        needs_postgres = hasattr(item, "callspec") and "postgresql" in item.callspec.params.values()
+        if needs_postgres or not {"server", "cli"}.isdisjoint(item.fixturenames) or hasattr(item.module, "subprocess"):
             item.add_marker(pytest.mark.apart)
 
 

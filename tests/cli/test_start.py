@@ -11,7 +11,6 @@ from cli.command_lines import run_all
 from matching_service import __version__
 from matching_service.cli import COMMANDS
 
-pytestmark = pytest.mark.apart
 RANKING = {"numba", "llvmlite", "scipy", "sklearn", "rjieba", "jieba", "bm25s"}
 SERVING = {"fastapi", "starlette", "uvicorn", "httpx"}
 FILES = {"openpyxl", "lxml", "docx"}

@@ -31,7 +31,6 @@ from matching_service.store.demands import DemandRow
 from matching_service.store.matching import MatchListRow, MatchRow, MatchRunRow
 from matching_service.store.ownership import owning
 
-pytestmark = pytest.mark.apart
 WORDS = ["谐波减速器", "陶瓷窑炉", "心肌标志物", "注塑机液压", "铝型材挤压", "光伏逆变器", "柔轮疲劳", "机器视觉"]
 N_DEMANDS = 3 * DEMANDS_PER_CHUNK + 7
 FAST = {"MATCHING_ENCODER": "none"}
