@@ -7,9 +7,13 @@ DOCS_READY := .venv/.docs-ready
 CODE := src tests benchmarks examples alembic
 PYTEST_ARGS ?=
 ARGS ?=
+T ?=
+
+# Without compiled files beside the sources, each of hundreds of processes compiles the program anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-dates format lint types migrations check states docs bench quality lock clean
+.PHONY: help setup demo serve test test-fast test-dates format lint types migrations check states docs bench quality lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +34,11 @@ demo: setup ## load the sample city, rank every open demand, show three of them
 serve: setup ## migrate and serve on http://127.0.0.1:8000
 	$(BIN)/matching-service serve
 
-test: setup ## all tests, on SQLite and on a real PostgreSQL that comes from a wheel
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup ## all tests, on SQLite and on a real PostgreSQL that comes from a wheel; T=path for some of them
+	$(BIN)/python -m pytest $(PYTEST_ARGS) $(T)
+
+test-fast: setup ## the tests that need neither PostgreSQL nor another process, in under a minute
+	$(BIN)/python -m pytest -m "not apart" $(PYTEST_ARGS) $(T)
 
 MOMENTS := 2026-12-31T23:30+08:00 2028-02-29T12:00+08:00 2031-03-01T00:30+08:00
 
@@ -47,13 +54,13 @@ lint: setup ## format and lint rules hold
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 
-types: setup ## mypy --strict
+types: setup ## mypy --strict over the package and benchmarks; tests need no annotations
 	$(BIN)/mypy
 
-migrations: setup ## the migrations make exactly the tables that the code describes
+migrations: setup ## the migrations make exactly the tables that the code describes; a part of the tests
 	$(BIN)/python -m pytest -q -p no:randomly tests/store/test_migrations.py
 
-check: lint types migrations test ## everything that must hold before a change lands
+check: lint types test ## everything that must hold before a change lands
 
 states: setup ## write docs/states.md from the tables in the code
 	$(BIN)/python -m matching_service.jobs.states > docs/states.md

@@ -74,6 +74,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need PostgreSQL or a process of their own, as far as fixtures and imports tell."""
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        needs_postgres = hasattr(item, "callspec") and "postgresql" in item.callspec.params.values()
+        if needs_postgres or not {"server", "cli"}.isdisjoint(item.fixturenames) or hasattr(item.module, "subprocess"):
+            item.add_marker(pytest.mark.apart)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_way_out() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

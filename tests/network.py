@@ -23,11 +23,11 @@ def refuse_other_machines(patch: pytest.MonkeyPatch) -> None:
     look_up = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *arguments: Any, **more: Any) -> Any:
-        name = host.decode() if isinstance(host, bytes) else str(host)
+        name = _name(host)
         if name.endswith(_NOWHERE):
             name.encode("idna")  # raises UnicodeError for what is no name, as the real one does
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        _check(host)
+        _check(name)
         return look_up(host, *arguments, **more)
 
     patch.setattr(socket, "getaddrinfo", getaddrinfo)
@@ -37,14 +37,17 @@ def _guarded(method: Any) -> Any:
     def guarded(self: socket.socket, *arguments: Any) -> Any:
         address = arguments[-1]
         if self.family in {socket.AF_INET, socket.AF_INET6}:
-            _check(address[0])
+            _check(_name(address[0]))
         return method(self, *arguments)
 
     return guarded
 
 
-def _check(host: str | bytes | None) -> None:
-    name = host.decode() if isinstance(host, bytes) else host or "localhost"
+def _name(host: str | bytes | None) -> str:
+    return host.decode() if isinstance(host, bytes) else host or "localhost"
+
+
+def _check(name: str) -> None:
     try:
         is_here = ipaddress.ip_address(name.partition("%")[0]).is_loopback
     except ValueError:

@@ -87,6 +87,7 @@ def test_unix_sockets_are_left(tmp_path: Path) -> None:
         calling.connect(str(tmp_path / "s"))
 
 
-def test_reserved_names_lead_nowhere() -> None:
+@pytest.mark.parametrize("host", ["receiver.invalid", b"receiver.invalid"])
+def test_reserved_names_lead_nowhere(host: str | bytes) -> None:
     with pytest.raises(socket.gaierror):
-        socket.getaddrinfo("receiver.invalid", 443)
+        socket.getaddrinfo(host, 443)

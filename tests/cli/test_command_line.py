@@ -17,6 +17,7 @@ from matching_service.foundation.clock import now
 from matching_service.store.access import IdempotentAnswerRow
 from matching_service.store.database import Database
 
+pytestmark = pytest.mark.apart
 COMMANDS = [
     [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "renew"], ["keys", "list"], ["keys", "revoke"], ["import"],
     ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["report"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"],

@@ -38,7 +38,7 @@ TEXT_STEPS = {
     "user dictionary", "stop words", "synonyms", "words", "characters", "character bigrams", "quantities",
     "rarity among demands", "weight of the title", "dropping of introductions",
 }  # fmt: skip
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+pytestmark = [pytest.mark.apart, pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")]
 served = contextmanager(run_server)
 
 

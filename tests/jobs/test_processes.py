@@ -25,6 +25,7 @@ from matching_service.ranking.query import Query
 from matching_service.ranking.structured import Circumstances
 from matching_service.store.database import Database
 
+pytestmark = pytest.mark.apart
 WORDS = ["谐波减速器", "陶瓷窑炉", "心肌标志物", "注塑机液压", "铝型材挤压", "光伏逆变器"]
 
 
