@@ -148,7 +148,8 @@ class Passages:
         self._every = np.arange(self.snapshot.n_passages)
         by_key = {(document.profile_id, p.work_id): p for document in documents for p in document.passages}
         owners = (self.profile_ids[profile] for profile in self.snapshot.profile_rows)
-        self._passages = [by_key[owner, self.snapshot.work_id(row)] for row, owner in enumerate(owners)]
+        work_ids = (work_id.decode() or None for work_id in self.snapshot.work_ids(self._every).tolist())
+        self._passages = [by_key[key] for key in zip(owners, work_ids, strict=True)]
         has_words = np.array([passage.vector is not None for passage in self._passages])
         self.rows_of: Mapping[str, Rows] = {
             profile_id: (rows := self.snapshot.passages_of(np.array([profile])))[has_words[rows]]

@@ -96,7 +96,7 @@ def located(terms: Keys, keys: Keys) -> tuple[IntArray, IntArray]:
 def ranges(firsts: IntArray, lasts: IntArray) -> IntArray:
     """The numbers from ``firsts[i]`` to before ``lasts[i]``, for each i, one after the other."""
     sizes = lasts - firsts
-    return np.arange(sizes.sum()) + np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes)
+    return np.asarray(np.arange(sizes.sum()) + np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes), dtype=np.int64)
 
 
 def impacts(counts: TermCounts) -> dict[str, float]:

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from matching_service.foundation.clock import new_id
 from matching_service.index.contract import BoolArray, Document, Facts, FloatArray, IntArray, Passage
+from matching_service.index.filters import Filters
 from matching_service.index.postings import MAX_ROWS, Keys, Postings, ranges, term_key
 from matching_service.index.vectors import Vectors
 
 _NO_KEY = 0
 _NO_REGION = -1
+_REGION_DIGITS = 6
 _ID_BYTES = 36
 _ID = f"S{_ID_BYTES}"
 _LANGUAGE = "S8"
@@ -56,6 +58,11 @@ class Ragged:
 
     def __getitem__(self, row: int) -> NDArray[Any]:
         return self.values[self.starts[row] : self.starts[row + 1]]
+
+    def any_in_row(self, marked: BoolArray) -> BoolArray:
+        """bool, shape (n_rows,): which rows hold a value that ``marked`` marks, shape (n_values,)."""
+        counts = np.concatenate([[0], np.cumsum(marked)])
+        return np.asarray(counts[self.starts[1:]] > counts[self.starts[:-1]], dtype=np.bool_)
 
     def take(self, rows: IntArray) -> Self:
         firsts, lasts = self.starts[rows], self.starts[rows + 1]
@@ -98,6 +105,31 @@ class ProfileColumns:
         lists = {name: tuple(values[name]) for name in _LISTS}
         dates = {name: values[name] and date.fromisoformat(values[name]) for name in _DATES}
         return Facts(**{**values, **lists, **dates})
+
+    def passing(self, filters: Filters) -> BoolArray:
+        """bool, shape (n_profiles,): which profiles pass the filters on facts; ``candidates`` and ``exclude`` are left
+        to the index, which knows profiles by their ids.
+        """
+        passing = np.ones(len(self.ids), dtype=np.bool_)
+        if filters.available_on is not None:
+            day = np.datetime64(filters.available_on)
+            passing &= ~((self.available_from > day) | (self.available_until < day))  # not a time compares as False
+        if filters.kinds:
+            passing &= np.isin(self.kinds, [text_key(kind) for kind in filters.kinds])
+        if filters.region_prefixes:
+            passing &= np.logical_or.reduce([self._in_region(prefix) for prefix in filters.region_prefixes])
+        if filters.clusters:
+            wanted = np.array([text_key(cluster) for cluster in filters.clusters], dtype=np.uint64)
+            passing &= self.clusters.any_in_row(np.isin(self.clusters.values, wanted))
+        for organization_id in filters.excluded_organizations:
+            passing &= self.organizations != text_key(organization_id)
+        return passing
+
+    def _in_region(self, prefix: str) -> BoolArray:
+        """A code that begins with the prefix lies in a range of numbers."""
+        width = 10 ** (_REGION_DIGITS - len(prefix))
+        first = int(prefix) * width
+        return np.asarray((self.regions >= first) & (self.regions < first + width), dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,16 +26,22 @@ from numpy.typing import NDArray
 
 from matching_service.index import kernels
 from matching_service.index.contract import (
+    Alternatives,
     BoolArray,
+    Candidates,
     Document,
-    Facts,
+    Evidence,
     FloatArray,
+    Handles,
+    IndexQuery,
     IntArray,
+    ProfileFacts,
     Removal,
     TermWeights,
     Versions,
 )
 from matching_service.index.files import DamagedFile, checksum_of, map_arrays, write_arrays, write_whole
+from matching_service.index.filters import Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.postings import TermQuery, ranges, term_keys
 from matching_service.index.segment import Segment, arrays_of, columns_from, fits, id_column
@@ -169,13 +175,21 @@ class Snapshot:
             ids[inside] = self.parts[number].segment.profiles.ids[rows]
         return ids
 
-    def facts(self, profile: int) -> Facts:
-        number, row = self._place(profile, self.profile_offsets)
-        return self.parts[number].segment.profiles.facts_of(row)
+    def facts_of(self, profiles: Handles) -> list[ProfileFacts]:
+        """In the order of ``profiles``."""
+        ids = self.profile_ids(profiles).tolist()
+        places = [self._place(profile, self.profile_offsets) for profile in profiles.tolist()]
+        return [
+            ProfileFacts(profile_id.decode(), self.parts[number].segment.profiles.facts_of(row))
+            for profile_id, (number, row) in zip(ids, places, strict=True)
+        ]
 
-    def work_id(self, row: int) -> str | None:
-        number, local = self._place(row, self.row_offsets)
-        return bytes(self.parts[number].segment.passages.work_ids[local]).decode() or None
+    def work_ids(self, rows: IntArray) -> NDArray[np.bytes_]:
+        """Of the passages, empty for a profile's own text; shape (len(rows),)."""
+        ids = np.empty(len(rows), dtype="S36")
+        for number, inside, local in self._split(rows, self.row_offsets):
+            ids[inside] = self.parts[number].segment.passages.work_ids[local]
+        return ids
 
     def languages(self, rows: IntArray) -> NDArray[np.str_]:
         """Of the passages; shape (len(rows),)."""
@@ -223,6 +237,85 @@ class Snapshot:
             profiles = np.unique(part.segment.passages.profile_rows[rows])
             ids += [profile_id.decode() for profile_id in part.segment.profiles.ids[profiles].tolist()]
         return ids
+
+    # What a question finds
+
+    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> Candidates:
+        """The passages worth a closer look, rows rising: ``contract.Index.candidates``."""
+        allowed = self.allowed(filters)
+        if filters.candidates is not None:
+            rows = self.passages_of(np.flatnonzero(allowed))
+            words, cosines = self.word_scores_of(query.terms, rows), self._known_cosines_of(query, rows)
+            return self._candidates(rows, words, cosines, self._topics_of(query, rows))
+        return self._search(query, allowed[self.profile_rows], n)
+
+    def evidence(self, query: IndexQuery, profiles: Handles) -> Evidence:
+        """All passages of these profiles, with what shows that they know the topics."""
+        rows = self.passages_of(profiles)
+        cosines, topics = self._known_cosines_of(query, rows), self._topics_of(query, rows)
+        return Evidence(self.profile_rows[rows], cosines, self.languages(rows), topics)
+
+    def allowed(self, filters: Filters) -> BoolArray:
+        """bool, shape (n_profiles with those that are gone,): who is there and passes the filters."""
+        allowed = _joined([part.alive & part.segment.profiles.passing(filters) for part in self.parts], np.bool_)
+        if filters.candidates is not None:
+            wanted = np.zeros_like(allowed)
+            wanted[self.find(filters.candidates)] = True
+            allowed &= wanted
+        if filters.exclude:
+            allowed[self.find(filters.exclude)] = False
+        return allowed
+
+    def _search(self, query: IndexQuery, allowed: BoolArray, n: int) -> Candidates:
+        """``candidates`` among the rows that ``allowed`` marks, shape (n_rows,)."""
+        words, cosines = self.word_scores(query.terms, allowed), None
+        best = [self._deep_enough(words, allowed, n)]
+        if query.vector is not None:
+            cosines = self.cosines(query.vector, allowed)
+            best.append(self._deep_enough(cosines, allowed, n))
+        proving = [self._proving(topic) for topic in query.topics]
+        for with_topic in proving:
+            owners = self.profile_rows[self._deep_enough(words, allowed & with_topic, n)]
+            best.append(self.passages_of(np.unique(owners)))
+        rows = np.unique(np.concatenate(best))
+        topics = np.array([column[rows] for column in proving], dtype=np.bool_).reshape(len(proving), len(rows))
+        return self._candidates(rows, words[rows], _unknown(rows) if cosines is None else cosines[rows], topics)
+
+    def _deep_enough(self, scores: FloatArray, allowed: BoolArray, n_profiles: int) -> IntArray:
+        """Rows of the best passages, of ``n_profiles // 2`` different profiles where there are so many."""
+        k = n_profiles
+        while True:
+            rows = best_rows(scores, k=k, allowed=allowed)
+            if len(rows) < k or len(np.unique(self.profile_rows[rows])) >= n_profiles // 2:
+                return rows
+            k *= 4
+
+    def _candidates(self, rows: IntArray, words: FloatArray, cosines: FloatArray, topics: BoolArray) -> Candidates:
+        profiles, work_ids = self.profile_rows[rows], self.work_ids(rows)
+        return Candidates(profiles, work_ids, words, cosines, self.languages(rows), self.years(rows), topics)
+
+    def _proving(self, topic: Alternatives) -> BoolArray:
+        """bool, shape (n_rows,): which passages use the words of the topic."""
+        rows = np.zeros(self.row_offsets[-1], dtype=np.bool_)
+        for terms in topic:
+            rows |= self.containing(terms)
+        return rows
+
+    def _topics_of(self, query: IndexQuery, rows: IntArray) -> BoolArray:
+        """bool, shape (n_topics, len(rows)): the same of each topic for some rows."""
+        topics = np.zeros((len(query.topics), len(rows)), dtype=np.bool_)
+        if not query.topics:
+            return topics
+        keys = [[np.unique(term_keys(terms)) for terms in topic] for topic in query.topics]
+        for number, inside, local in self._split(rows, self.row_offsets):
+            postings = self.parts[number].segment.postings
+            for topic, alternatives in enumerate(keys):
+                for terms in alternatives:
+                    topics[topic, inside] |= postings.containing(terms)[local]
+        return topics
+
+    def _known_cosines_of(self, query: IndexQuery, rows: IntArray) -> FloatArray:
+        return self.cosines_of(query.vector, rows) if query.vector is not None else _unknown(rows)
 
     # What a query scores
 
@@ -403,6 +496,10 @@ def best_rows(scores: FloatArray, *, k: int, allowed: BoolArray) -> IntArray:
     scores, allowed : shape (n_rows,).
     """
     return kernels.best(scores, allowed, k)
+
+
+def _unknown(rows: IntArray) -> FloatArray:
+    return np.full(len(rows), np.nan, dtype=np.float32)
 
 
 def _joined(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
