@@ -334,7 +334,7 @@ def sample_city(encoder: Encoder) -> Values:
             continue
         judged = sorted(grade_of)
         grades = np.array([grade_of[profile_id] for profile_id in judged])
-        prepared = prepare(queries[demand_id], encoder, asked=asked)
+        prepared = prepare(queries[demand_id], encoder, demand_frequencies=asked)
         scores = passages.scores(prepared)
         groups = [passages.rows_of[profile_id] for profile_id in judged]
         of_long = long.scores(prepared, passages.snapshot.frequencies)

@@ -25,7 +25,7 @@ from index.worlds import (
 )
 
 from matching_service.index.contract import (
-    Candidates,
+    CandidatePassages,
     Document,
     Facts,
     Handles,
@@ -160,7 +160,7 @@ class IndexContract:
             st.lists(st.sampled_from(range(len(handles))), unique=True) if len(handles) else st.just([])
         )
         chosen = handles[np.array(some_places, dtype=np.int64)]
-        evidence = index.evidence(query, chosen)
+        evidence = index.topic_evidence(query, chosen)
         found = sorted(
             zip(
                 owners(index, evidence.profiles),
@@ -204,7 +204,7 @@ class IndexContract:
             assert len(passages) == 0
             assert passages.topics.shape == (len(TERMS), 0)
             assert index.facts_of(passages.profiles) == []
-            evidence = index.evidence(IndexQuery(vector=vector(1), topics=EVERY_TOPIC), passages.profiles)
+            evidence = index.topic_evidence(IndexQuery(vector=vector(1), topics=EVERY_TOPIC), passages.profiles)
             assert len(evidence.profiles) == 0
             assert evidence.topics.shape == (len(TERMS), 0)
 
@@ -354,7 +354,7 @@ def known(scores: np.ndarray) -> list[float | None]:
     return [None if np.isnan(score) else score for score in scores.tolist()]
 
 
-def answers(index: Index, passages: Candidates) -> dict[tuple[str, str], tuple]:
+def answers(index: Index, passages: CandidatePassages) -> dict[tuple[str, str], tuple]:
     """Per passage, by the ids of profile and work, all that the answer says."""
     ids = zip(owners(index, passages.profiles), (name.decode() for name in passages.work_ids.tolist()), strict=True)
     columns = zip(

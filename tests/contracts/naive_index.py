@@ -14,9 +14,8 @@ import numpy as np
 
 from matching_service.index.contract import (
     Alternatives,
-    Candidates,
+    CandidatePassages,
     Document,
-    Evidence,
     FloatArray,
     Handles,
     IndexQuery,
@@ -25,6 +24,7 @@ from matching_service.index.contract import (
     Removal,
     TermCounts,
     TermWeights,
+    TopicEvidence,
     Versions,
 )
 from matching_service.index.filters import Filters
@@ -70,7 +70,7 @@ class NaiveIndex:
     def n_pending(self) -> int:
         return sum(passage.awaits != 0 for passage in _passages(self.documents))
 
-    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> Candidates:
+    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> CandidatePassages:
         rows = self._rows(query, filters)
         if filters.candidates is None:
             wordy = best(rows, n, lambda row: row.words)
@@ -81,7 +81,7 @@ class NaiveIndex:
                 able |= {row.profile_id for row in best(having, n, lambda row: row.words)}
             chosen = {id(row) for row in wordy + near}
             rows = [row for row in rows if id(row) in chosen or row.profile_id in able]
-        return Candidates(
+        return CandidatePassages(
             profiles=_handles(row.profile_id for row in rows),
             work_ids=_handles(row.passage.work_id or "" for row in rows),
             words=np.array([row.words for row in rows], dtype=np.float32),
@@ -91,10 +91,10 @@ class NaiveIndex:
             topics=_columns(rows, len(query.topics)),
         )
 
-    def evidence(self, query: IndexQuery, profiles: Handles) -> Evidence:
+    def topic_evidence(self, query: IndexQuery, profiles: Handles) -> TopicEvidence:
         wanted = frozenset(profile_id.decode() for profile_id in profiles.tolist())
         rows = self._rows(query, Filters(candidates=wanted))
-        return Evidence(
+        return TopicEvidence(
             profiles=_handles(row.profile_id for row in rows),
             cosines=np.array([row.cosine for row in rows], dtype=np.float32),
             languages=np.array([row.passage.language for row in rows], dtype=np.str_),

@@ -12,14 +12,14 @@ import numpy as np
 
 from matching_service.index.contract import (
     BoolArray,
-    Candidates,
+    CandidatePassages,
     Document,
-    Evidence,
     FloatArray,
     Handles,
     Index,
     IndexQuery,
     ProfileFacts,
+    TopicEvidence,
     Versions,
 )
 from matching_service.index.filters import Filters
@@ -61,7 +61,7 @@ class SplitIndex:
     def n_pending(self):
         return sum(part.n_pending for part in self.parts)
 
-    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> Candidates:
+    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> CandidatePassages:
         """The best of all are among the best of each part, where those are asked for as many."""
         if filters.candidates is not None:
             return self._merged(query, filters, n)
@@ -76,20 +76,20 @@ class SplitIndex:
         words, cosines, *by_topic = best
         able = [np.isin(merged.profiles, merged.profiles[rows]) for rows in by_topic]
         rows = np.logical_or.reduce([words, cosines, *able])
-        return Candidates(**{f.name: getattr(merged, f.name)[..., rows] for f in fields(Candidates)})
+        return CandidatePassages(**{f.name: getattr(merged, f.name)[..., rows] for f in fields(CandidatePassages)})
 
-    def evidence(self, query: IndexQuery, profiles: Handles) -> Evidence:
+    def topic_evidence(self, query: IndexQuery, profiles: Handles) -> TopicEvidence:
         return self._joined(
-            Evidence,
-            [part.evidence(query, handles) for part, handles in zip(self.parts, self._of(profiles), strict=True)],
+            TopicEvidence,
+            [part.topic_evidence(query, handles) for part, handles in zip(self.parts, self._of(profiles), strict=True)],
         )
 
     def facts_of(self, profiles: Handles) -> list[ProfileFacts]:
         facts = [iter(part.facts_of(handles)) for part, handles in zip(self.parts, self._of(profiles), strict=True)]
         return [next(facts[number]) for number in profiles["part"].tolist()]
 
-    def _merged(self, query: IndexQuery, filters: Filters, n: int) -> Candidates:
-        return self._joined(Candidates, [part.candidates(query, filters, n) for part in self.parts])
+    def _merged(self, query: IndexQuery, filters: Filters, n: int) -> CandidatePassages:
+        return self._joined(CandidatePassages, [part.candidates(query, filters, n) for part in self.parts])
 
     def _joined(self, kind, answers):
         columns = {f.name: [getattr(answer, f.name) for answer in answers] for f in fields(kind)}

@@ -380,7 +380,7 @@ class TestStability:
 
     @staticmethod
     def again(prepared, snapshot, ranked, **more):
-        after = Circumstances(TODAY, listed=scores(ranked), stability=0.05)
+        after = Circumstances(TODAY, former_scores=scores(ranked), stability=0.05)
         return rank(prepared, snapshot, circumstances=after, **more)
 
     @few
@@ -416,7 +416,7 @@ class TestStability:
         assert ids(plain) == ["b", "a"]
         lost = scores(last_night)["a"] - scores(plain)["a"]
         listed = {"a": scores(plain)["a"] + min(lost, 0.02), "b": scores(plain)["b"]}
-        kept = Circumstances(TODAY, listed=listed, stability=0.05)
+        kept = Circumstances(TODAY, former_scores=listed, stability=0.05)
         assert scores(rank(prepared, edited, top_k=2, weights=LEXICAL_ONLY, circumstances=kept)) == listed
         newcomer = snapshot_of(*old, document("n", "谐波减速器柔轮疲劳寿命"))
         assert ids(self.again(prepared, newcomer, last_night, top_k=2, weights=LEXICAL_ONLY)) == ["n", "a"]

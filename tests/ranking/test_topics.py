@@ -23,7 +23,7 @@ def topic_of(name):
 def proving(name, *documents, semantic=0.0, language="zh"):
     """The profiles of all passages, in order, and which of those passages are evidence for the topic."""
     topic, snapshot = topic_of(name), snapshot_of(*documents)
-    passages = snapshot.evidence(IndexQuery(topics=(topic.alternatives,)), snapshot.find("abcdefghz"))
+    passages = snapshot.topic_evidence(IndexQuery(topics=(topic.alternatives,)), snapshot.find("abcdefghz"))
     signal = np.full(len(passages.profiles), semantic, dtype=np.float32)
     (marked,) = proving_passages([topic], passages.topics, signal, passages.languages, language=language)
     return passages.profiles, marked

@@ -110,7 +110,7 @@ class IndexQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class CandidatePassages:
     """Passages with their scores, as columns of shape (n_passages,). A profile's passages stand together, in the order
     of their works' ids, its own text first; profiles stand in any order.
 
@@ -135,8 +135,8 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """All passages of some profiles, in any order, with the columns of ``Candidates`` by which topics are proven."""
+class TopicEvidence:
+    """All passages of some profiles, in any order, with those columns of ``CandidatePassages`` that prove topics."""
 
     profiles: Handles
     cosines: FloatArray
@@ -180,7 +180,7 @@ class Index(Protocol):
         """Passages whose vectors are still to come."""
         ...
 
-    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> Candidates:
+    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> CandidatePassages:
         """The passages worth a closer look, of profiles that pass the filters.
 
         With ``filters.candidates``: all passages of these profiles. Otherwise the union of
@@ -196,7 +196,7 @@ class Index(Protocol):
         """
         ...
 
-    def evidence(self, query: IndexQuery, profiles: Handles) -> Evidence:
+    def topic_evidence(self, query: IndexQuery, profiles: Handles) -> TopicEvidence:
         """All passages of these different profiles; the query's terms are not looked at."""
         ...
 

@@ -28,9 +28,8 @@ from matching_service.index import kernels
 from matching_service.index.contract import (
     Alternatives,
     BoolArray,
-    Candidates,
+    CandidatePassages,
     Document,
-    Evidence,
     FloatArray,
     Handles,
     IndexQuery,
@@ -38,6 +37,7 @@ from matching_service.index.contract import (
     ProfileFacts,
     Removal,
     TermWeights,
+    TopicEvidence,
     Versions,
 )
 from matching_service.index.files import DamagedFile, checksum_of, map_arrays, write_arrays, write_whole
@@ -240,7 +240,7 @@ class Snapshot:
 
     # What a question finds
 
-    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> Candidates:
+    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> CandidatePassages:
         """The passages worth a closer look, rows rising: ``contract.Index.candidates``."""
         allowed = self.allowed(filters)
         if filters.candidates is not None:
@@ -249,11 +249,11 @@ class Snapshot:
             return self._candidates(rows, words, cosines, self._topics_of(query, rows))
         return self._search(query, allowed[self.profile_rows], n)
 
-    def evidence(self, query: IndexQuery, profiles: Handles) -> Evidence:
+    def topic_evidence(self, query: IndexQuery, profiles: Handles) -> TopicEvidence:
         """All passages of these profiles, with what shows that they know the topics."""
         rows = self.passages_of(profiles)
         cosines, topics = self._known_cosines_of(query, rows), self._topics_of(query, rows)
-        return Evidence(self.profile_rows[rows], cosines, self.languages(rows), topics)
+        return TopicEvidence(self.profile_rows[rows], cosines, self.languages(rows), topics)
 
     def allowed(self, filters: Filters) -> BoolArray:
         """bool, shape (n_profiles with those that are gone,): who is there and passes the filters."""
@@ -266,7 +266,7 @@ class Snapshot:
             allowed[self.find(filters.exclude)] = False
         return allowed
 
-    def _search(self, query: IndexQuery, allowed: BoolArray, n: int) -> Candidates:
+    def _search(self, query: IndexQuery, allowed: BoolArray, n: int) -> CandidatePassages:
         """``candidates`` among the rows that ``allowed`` marks, shape (n_rows,)."""
         words, cosines = self.word_scores(query.terms, allowed), None
         best = [self._deep_enough(words, allowed, n)]
@@ -290,9 +290,11 @@ class Snapshot:
                 return rows
             k *= 4
 
-    def _candidates(self, rows: IntArray, words: FloatArray, cosines: FloatArray, topics: BoolArray) -> Candidates:
+    def _candidates(
+        self, rows: IntArray, words: FloatArray, cosines: FloatArray, topics: BoolArray
+    ) -> CandidatePassages:
         profiles, work_ids = self.profile_rows[rows], self.work_ids(rows)
-        return Candidates(profiles, work_ids, words, cosines, self.languages(rows), self.years(rows), topics)
+        return CandidatePassages(profiles, work_ids, words, cosines, self.languages(rows), self.years(rows), topics)
 
     def _proving(self, topic: Alternatives) -> BoolArray:
         """bool, shape (n_rows,): which passages use the words of the topic."""

@@ -199,7 +199,7 @@ class _Corpus:
             key: prepare(
                 rewrite(self.queries[key]),
                 self._encoder,
-                asked=asked if with_rarity else None,
+                demand_frequencies=asked if with_rarity else None,
                 analyzer=analyzer,
             )
             for key in self.judgements

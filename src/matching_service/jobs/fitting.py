@@ -56,7 +56,8 @@ async def fit(engine: Engine, labels: Path) -> FitReport:
         demands = await get_by_ids(session, DemandRow, demand_ids.values())
     known = _by_id(judgements, demand_ids, profile_ids, labels)
     prepared = {
-        demand_id: prepare(demand_query(demands[demand_id]), engine.encoder, asked=view.asked) for demand_id in known
+        demand_id: prepare(demand_query(demands[demand_id]), engine.encoder, demand_frequencies=view.asked)
+        for demand_id in known
     }
     # What people decided later is left out: it would explain the labels by themselves.
     pairs = judged_pairs(known, prepared, view.snapshot, Circumstances(today()))

@@ -185,7 +185,7 @@ async def _steadied(session: AsyncSession, run: MatchRunRow, asked: Sequence[Ask
         before = comparable.get(one.demand.id)
         if before is None or is_demand_changed(events.get(one.demand.id, ()), after=before.run.events_as_of):
             return one
-        steady = replace(one.request.circumstances, listed=before.scores, stability=run.stability or 0.0)
+        steady = replace(one.request.circumstances, former_scores=before.scores, stability=run.stability or 0.0)
         return replace(one, request=replace(one.request, circumstances=steady))
 
     return [steadied(one) for one in asked]

@@ -308,7 +308,7 @@ def _attempt(function: Any, *arguments: Any) -> Any:
 
 
 def _rank_one(request: RankRequest, view: View, encoder: Encoder) -> _Ranking:
-    prepared = prepare(request.query, encoder, asked=view.asked)
+    prepared = prepare(request.query, encoder, demand_frequencies=view.asked)
 
     def ranked(top_k: int, filters: Filters) -> list[RankedProfile]:
         return rank(

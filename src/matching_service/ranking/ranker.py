@@ -13,13 +13,13 @@ from matching_service.foundation.errors import Text
 from matching_service.index.contract import (
     Alternatives,
     BoolArray,
-    Candidates,
-    Evidence,
+    CandidatePassages,
     FloatArray,
     Handles,
     Index,
     IndexQuery,
     IntArray,
+    TopicEvidence,
 )
 from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.ranking.calibrate import Level
@@ -118,7 +118,7 @@ class _Topical:
     n_missing : int64, shape (n_profiles,): the number of must-haves for which a profile has no evidence.
     """
 
-    candidates: Candidates
+    candidates: CandidatePassages
     signals: FloatArray
     passage_scores: Float64Array
     profiles: Handles
@@ -196,7 +196,7 @@ def rank(
 # The topic: what the texts say
 
 
-def _topical(question: _Question, candidates: Candidates, *, are_named: bool) -> _Topical:
+def _topical(question: _Question, candidates: CandidatePassages, *, are_named: bool) -> _Topical:
     """The candidates by profile. Of named ones, those that score 0 are kept, and all passages are there."""
     signals = _topic_signals(question, candidates)
     scores = (known_weights(signals, question.weights.topic()) * np.nan_to_num(signals)).sum(axis=1)
@@ -229,7 +229,7 @@ def _topical(question: _Question, candidates: Candidates, *, are_named: bool) ->
     )
 
 
-def _topic_signals(question: _Question, candidates: Candidates) -> FloatArray:
+def _topic_signals(question: _Question, candidates: CandidatePassages) -> FloatArray:
     """float32, shape (n_passages, n_topic_signals), in [0, 1]; NaN = not known."""
     semantic = question.semantic(candidates.cosines, candidates.languages)
     signals = np.stack([lexical_value(candidates.words), semantic], axis=1)
@@ -246,7 +246,7 @@ def _has_topics(question: _Question, topics: Sequence[Topic], profiles: Handles)
     if not topics:
         return np.zeros((0, len(profiles)), dtype=np.bool_)
     query = IndexQuery(vector=question.prepared.vector, topics=_words_of(topics))
-    evidence = question.index.evidence(query, profiles)
+    evidence = question.index.topic_evidence(query, profiles)
     proving = _proving(question, topics, evidence, semantic=question.semantic(evidence.cosines, evidence.languages))
     order = np.argsort(profiles)
     owners = order[np.searchsorted(profiles, evidence.profiles, sorter=order)]
@@ -254,7 +254,7 @@ def _has_topics(question: _Question, topics: Sequence[Topic], profiles: Handles)
 
 
 def _proving(
-    question: _Question, topics: Sequence[Topic], passages: Candidates | Evidence, *, semantic: FloatArray
+    question: _Question, topics: Sequence[Topic], passages: CandidatePassages | TopicEvidence, *, semantic: FloatArray
 ) -> BoolArray:
     """bool, shape (n_topics, n_passages): which passages are evidence for which topic."""
     language = question.prepared.language
@@ -338,14 +338,14 @@ def _adjusting_values(findings: Sequence[dict[str, Finding | None]], has_nice: B
 
 
 def _fused(question: _Question, topical: _Topical, shortlist: _Shortlist) -> Fused:
-    former = question.circumstances.listed
-    listed = np.array([former.get(profile_id, np.nan) for profile_id in shortlist.profile_ids], dtype=np.float64)
+    former = question.circumstances.former_scores
+    former_scores = np.array([former.get(profile_id, np.nan) for profile_id in shortlist.profile_ids], dtype=np.float64)
     return fuse(
         topical.signals[topical.leaders[shortlist.places]],
         shortlist.values,
         topical.share_missing(shortlist.places),
         question.weights,
-        listed=listed,
+        former_scores=former_scores,
         stability=question.circumstances.stability,
     )
 
