@@ -31,7 +31,7 @@ Alternatives = tuple[tuple[str, ...], ...]
 """Sets of terms, any one of which proves a topic in a passage that uses all its terms. Without a set, nothing does."""
 
 
-# What goes in
+# Input
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What filters and signals ask about a profile; unknown is None or empty."""
+    """The facts of a profile that filters and signals read; unknown is None or empty."""
 
     kind: str
     region: str | None = None
@@ -78,21 +78,21 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """The profile is gone, or must not be found any more."""
+    """The profile was deleted, or must not be proposed any more."""
 
     profile_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What a snapshot was made with. Another lexicon or encoder makes other terms and vectors."""
+    """The lexicon and the encoder an index was made with. Others make other terms and vectors."""
 
     lexicon: str
     encoder: str
     n_dimensions: int
 
 
-# What is asked and answered
+# Questions and answers
 
 
 @dataclass(frozen=True, slots=True)
