@@ -78,7 +78,7 @@ def run(encoder_name: str = "universal") -> list[dict[str, object]]:
     queries = {demand.external_id or "": demand_query(demand) for demand in demands}
     texts = [passage_terms([query.topical().text], default_analyzer()) for query in queries.values()]
     asked = Frequencies.count(texts)
-    prepared = {key: prepare(query, encoder, asked=asked) for key, query in queries.items()}
+    prepared = {key: prepare(query, encoder, demand_frequencies=asked) for key, query in queries.items()}
     rows: list[dict[str, object]] = []
     for scenario, nights in (
         ("counts", _counts(profiles, encoder)),
@@ -115,7 +115,7 @@ def _live(
 
 
 def _after(listed: Sequence[RankedProfile], stability: float) -> Circumstances:
-    return Circumstances(_DAY, listed={entry.profile_id: entry.score for entry in listed}, stability=stability)
+    return Circumstances(_DAY, former_scores={entry.profile_id: entry.score for entry in listed}, stability=stability)
 
 
 def _ranked(

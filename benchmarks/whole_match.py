@@ -62,7 +62,9 @@ async def _turns(copy: City) -> FloatArray:
     await engine.open()
     view = await engine.view()
     demands = await _open_demands(database, N_WARM_UP + N_MEASURED)
-    prepared = {d.id: prepare(demand_query(d), engine.encoder, asked=view.demand_frequencies) for d in demands}
+    prepared = {
+        d.id: prepare(demand_query(d), engine.encoder, demand_frequencies=view.demand_frequencies) for d in demands
+    }
     took = await taking_turns(
         (
             lambda demand: match_stored(engine, demand.id),

@@ -148,7 +148,8 @@ class Passages:
         self._every = np.arange(self.snapshot.n_passages)
         by_key = {(document.profile_id, p.work_id): p for document in documents for p in document.passages}
         owners = (self.profile_ids[profile] for profile in self.snapshot.profile_rows)
-        self._passages = [by_key[owner, self.snapshot.work_id(row)] for row, owner in enumerate(owners)]
+        work_ids = (work_id.decode() or None for work_id in self.snapshot.work_ids(self._every).tolist())
+        self._passages = [by_key[key] for key in zip(owners, work_ids, strict=True)]
         has_words = np.array([passage.vector is not None for passage in self._passages])
         self.rows_of: Mapping[str, Rows] = {
             profile_id: (rows := self.snapshot.passages_of(np.array([profile])))[has_words[rows]]
@@ -333,7 +334,7 @@ def sample_city(encoder: Encoder) -> Values:
             continue
         judged = sorted(grade_of)
         grades = np.array([grade_of[profile_id] for profile_id in judged])
-        prepared = prepare(queries[demand_id], encoder, asked=asked)
+        prepared = prepare(queries[demand_id], encoder, demand_frequencies=asked)
         scores = passages.scores(prepared)
         groups = [passages.rows_of[profile_id] for profile_id in judged]
         of_long = long.scores(prepared, passages.snapshot.frequencies)

@@ -156,6 +156,23 @@ def test_webhooks_and_feeds_are_imported_from_above_alone():
     assert importers - {"webhooks", "feeds"} <= ROOF | {"jobs"}
 
 
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        ("ranking.ranker", {"contract", "filters"}),
+        ("ranking.topics", {"contract", "filters"}),
+        ("ranking", {"contract", "filters", "frequencies", "postings", "vectors"}),
+        ("index.filters", set()),
+    ],
+)
+def test_ranking_knows_the_contract_of_the_index_and_no_form_of_it(module, allowed):
+    """``frequencies``, ``postings`` and ``vectors`` are read as values, and for keys and rounding; they hold no index."""
+    names = [name for name in MODULES if name == module or name.startswith(f"{module}.")]
+    assert names
+    used = {other.split(".")[2] for name in names for other, room in uses(name) if room == "index"}
+    assert used <= allowed
+
+
 def test_only_the_roof_imports_the_roof():
     importers = {name.split(".")[0] for name in MODULES for _, room in uses(name) if room in ROOF}
     assert importers <= ROOF

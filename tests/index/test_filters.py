@@ -2,43 +2,19 @@
 
 import numpy as np
 import pytest
+from contracts.naive_index import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from index.worlds import DATES, DOCUMENTS, N_DIMENSIONS, VERSIONS
+from index.worlds import DOCUMENTS, FILTERS, N_DIMENSIONS, VERSIONS
 
 from matching_service.index.contract import Document, Facts
-from matching_service.index.filters import NO_FILTERS, Filters, allowed_profiles
+from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.index.segment import Segment
 from matching_service.index.snapshot import Part, Snapshot
 
-FILTERS = st.builds(
-    Filters,
-    kinds=st.frozensets(st.sampled_from(["expert", "team", "社", "none such"]), max_size=2),
-    region_prefixes=st.lists(st.sampled_from(["00", "44", "4406", "440605", "11", "99"]), max_size=2).map(tuple),
-    clusters=st.frozensets(st.sampled_from(["新材料", "装备制造", "none such", ""]), max_size=2),
-    candidates=st.one_of(st.none(), st.frozensets(st.sampled_from(["a", "b", "c", "x" * 99, "\ud800"]))),
-    exclude=st.frozensets(st.sampled_from(["a", "b", "x" * 37, "", "\ud800"]), max_size=3),
-    excluded_organizations=st.frozensets(st.sampled_from(["o1", "o2", "none such"]), max_size=2),
-    available_on=DATES,
-)
-
-
-def is_allowed(document, filters):
-    facts, day = document.facts, filters.available_on
-    return (
-        (not filters.kinds or facts.kind in filters.kinds)
-        and (not filters.region_prefixes or (facts.region or "").startswith(filters.region_prefixes))
-        and (not filters.clusters or bool(filters.clusters & set(facts.clusters)))
-        and (filters.candidates is None or document.profile_id in filters.candidates)
-        and document.profile_id not in filters.exclude
-        and facts.organization_id not in filters.excluded_organizations
-        and (day is None or facts.available_from is None or facts.available_from <= day)
-        and (day is None or facts.available_until is None or day <= facts.available_until)
-    )
-
 
 def allowed_ids(snapshot, filters):
-    allowed = allowed_profiles(snapshot, filters)
+    allowed = snapshot.allowed(filters)
     assert allowed.dtype == np.bool_
     assert allowed.shape == (snapshot.profile_offsets[-1],)
     return sorted(snapshot.profile_id(int(profile)) for profile in np.flatnonzero(allowed))
@@ -53,7 +29,7 @@ def test_who_passes_is_who_would_by_a_plain_reading(gone, documents, filters, n_
     parts = [Part.of(Segment.build(group, n_dimensions=N_DIMENSIONS)) for group in groups]
     parts.insert(len(parts) // 2, Part.of(lost, np.zeros(lost.n_profiles, dtype=np.bool_)))
     snapshot = Snapshot.of_parts(tuple(parts), VERSIONS, as_of=1)
-    expected = sorted(d.profile_id for d in documents if is_allowed(d, filters))
+    expected = sorted(d.profile_id for d in documents if passes(d, filters))
     assert allowed_ids(snapshot, filters) == expected
     assert allowed_ids(snapshot, NO_FILTERS) == sorted(document.profile_id for document in documents)
 
@@ -72,7 +48,7 @@ def test_who_passes_is_who_would_by_a_plain_reading(gone, documents, filters, n_
     ids=str,
 )
 def test_an_empty_snapshot_can_be_filtered(filters):
-    assert allowed_profiles(Snapshot.empty(VERSIONS), filters).tolist() == []
+    assert Snapshot.empty(VERSIONS).allowed(filters).tolist() == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from datetime import date
 import numpy as np
 from hypothesis import strategies as st
 
-from matching_service.index.contract import Document, Facts, Passage, Versions
+from matching_service.index.contract import Document, Facts, IndexQuery, Passage, Versions
+from matching_service.index.filters import Filters
 from matching_service.text.terms import NGRAM_MARK, SYNONYM_MARK
 
 N_DIMENSIONS = 6
@@ -74,6 +75,24 @@ def documents(draw):
     drawn = [draw(passages(work_id)) for work_id in (None, *works)]
     return Document(draw(st.sampled_from("abcdefgh")), draw(FACTS), tuple(draw(st.permutations(drawn))))
 
+
+TOPICS = st.lists(
+    st.lists(
+        st.lists(st.sampled_from((*TERMS, "unseen")), min_size=1, max_size=2, unique=True).map(tuple), max_size=2
+    ).map(tuple),
+    max_size=2,
+).map(tuple)
+QUERIES = st.builds(IndexQuery, terms=WEIGHTS, vector=st.one_of(st.none(), VECTORS), topics=TOPICS)
+FILTERS = st.builds(
+    Filters,
+    kinds=st.frozensets(st.sampled_from(["expert", "team", "社", "none such"]), max_size=2),
+    region_prefixes=st.lists(st.sampled_from(["00", "44", "4406", "440605", "11", "99"]), max_size=2).map(tuple),
+    clusters=st.frozensets(st.sampled_from(["新材料", "装备制造", "none such", ""]), max_size=2),
+    candidates=st.one_of(st.none(), st.frozensets(st.sampled_from(["a", "b", "c", "x" * 99, "\ud800"]))),
+    exclude=st.frozensets(st.sampled_from(["a", "b", "x" * 37, "", "\ud800"]), max_size=3),
+    excluded_organizations=st.frozensets(st.sampled_from(["o1", "o2", "none such"]), max_size=2),
+    available_on=DATES,
+)
 
 DOCUMENTS = st.lists(documents(), max_size=8, unique_by=lambda document: document.profile_id)
 

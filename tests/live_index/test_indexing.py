@@ -117,8 +117,8 @@ def contents(snapshot: Snapshot) -> list[tuple[Any, ...]]:
     return sorted(
         (
             snapshot.profile_id(int(snapshot.profile_rows[row])),
-            snapshot.work_id(int(row)) or "",
-            repr(snapshot.facts(int(snapshot.profile_rows[row]))),
+            *snapshot.work_ids(np.array([row])).tolist(),
+            repr(snapshot.facts_of(snapshot.profile_rows[[row]])),
             *snapshot.languages(np.array([row])).tolist(),
             *snapshot.years(np.array([row])).tolist(),
         )
@@ -269,7 +269,7 @@ class TestChanges:
 
 
 def kinds_of(snapshot: Snapshot) -> list[str]:
-    return sorted(snapshot.facts(int(p)).kind for p in snapshot.find(ids_of(snapshot)))
+    return sorted(profile.facts.kind for profile in snapshot.facts_of(snapshot.find(ids_of(snapshot))))
 
 
 class TestVectors:

@@ -222,7 +222,7 @@ class TestStability:
         row = np.array([[topic, topic]], np.float32)
         shares = np.array([missing])
         return fuse(
-            row, np.array([UNKNOWN]), shares, weights, listed=np.array([listed], np.float64), stability=stability
+            row, np.array([UNKNOWN]), shares, weights, former_scores=np.array([listed], np.float64), stability=stability
         )
 
     @settings(deadline=None)
@@ -234,7 +234,7 @@ class TestStability:
         missing = np.array([row[3] for row in candidates], np.float64)
         near = [data.draw(st.sampled_from([math.nan, 0.0, 1.0, s, s + 0.001, s + 0.04])) for s in plain.scores]
         listed = np.minimum(np.array(near, np.float64), 1.0)
-        result = fuse(topic, adjusting, missing, weights, listed=listed, stability=stability)
+        result = fuse(topic, adjusting, missing, weights, former_scores=listed, stability=stability)
         for score_, before, now, allowance in zip(plain.scores, listed, result.scores, result.allowances, strict=True):
             is_noise = before > score_ and before - score_ <= allowance
             assert now == (before if is_noise else score_)
@@ -242,7 +242,7 @@ class TestStability:
             assert now <= 1
         total = result.topic_parts.sum(axis=1) + result.adjusting_parts.sum(axis=1) + result.deducted + result.steadied
         np.testing.assert_allclose(total, result.scores, atol=1e-9)
-        again = fuse(topic, adjusting, missing, weights, listed=result.scores, stability=stability)
+        again = fuse(topic, adjusting, missing, weights, former_scores=result.scores, stability=stability)
         assert again.scores.tolist() == result.scores.tolist()
 
     def test_a_loss_within_noise_is_made_up_and_a_larger_one_stands(self):

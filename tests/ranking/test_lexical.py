@@ -24,7 +24,7 @@ def frequencies_of(*texts):
 
 
 def weights(query, frequencies, asked=None):
-    prepared = prepare(query, ENCODER, asked=asked)
+    prepared = prepare(query, ENCODER, demand_frequencies=asked)
     return query_weights(prepared.terms, prepared.title_terms, prepared.rarity, frequencies)
 
 
@@ -120,7 +120,7 @@ class TestRarity:
     def test_it_is_1_while_there_are_no_demands(self):
         assert rarity_among(["水泵"], frequencies_of()) == {"水泵": 1}
         assert prepare(Query("水泵"), ENCODER).rarity == {}
-        assert set(prepare(Query("水泵"), ENCODER, asked=frequencies_of()).rarity.values()) == {1.0}
+        assert set(prepare(Query("水泵"), ENCODER, demand_frequencies=frequencies_of()).rarity.values()) == {1.0}
 
     def test_few_demands_cannot_tell(self):
         few_demands = [rarity_among(["柔轮"], frequencies_of(*["铝"] * n))["柔轮"] for n in (1, 10, 100, 1000)]

@@ -26,6 +26,7 @@ from strategies import ANY_TEXT
 
 from matching_service.index.contract import Document, Facts, Passage
 from matching_service.index.filters import NO_FILTERS, Filters
+from matching_service.ranking import ranker
 from matching_service.ranking.calibrate import LevelFloors
 from matching_service.ranking.fusion import ADJUSTING_SIGNALS, MUST_HAVE, STABILITY, TOPIC_SIGNALS, default_weights
 from matching_service.ranking.lexical import passage_terms
@@ -194,6 +195,15 @@ class TestDepth:
         found = rank(prepared, snapshot, top_k=1, circumstances=NOW)
         alone = rank(prepared, snapshot, top_k=1, filters=Filters(candidates=frozenset("z")), circumstances=NOW)
         assert found == alone
+
+    def test_a_must_have_in_a_passage_that_no_search_brought_is_seen(self, monkeypatch):
+        monkeypatch.setattr(ranker, "_N_CANDIDATES", 2)
+        crowd = [document(f"a{i}", "谐波减速器的泵") for i in range(3)]
+        weak = "与真空泵等设备有关的采购、仓储、运输以及各种其他日常工作"
+        best = document("z", "谐波减速器柔轮疲劳寿命", [weak])
+        query = Query("谐波减速器柔轮疲劳寿命", must_have=("泵",))
+        ranked = rank(prepare(query, ENCODER), snapshot_of(*crowd, best), top_k=1, circumstances=NOW)
+        assert [(profile.profile_id, profile.missing_must_have) for profile in ranked] == [("z", ())]
 
     def test_nobody_whom_adjustments_would_bring_to_the_front_is_overlooked(self):
         weights = weights_of(0.8, 0.2, region=1.0)
@@ -370,7 +380,7 @@ class TestStability:
 
     @staticmethod
     def again(prepared, snapshot, ranked, **more):
-        after = Circumstances(TODAY, listed=scores(ranked), stability=0.05)
+        after = Circumstances(TODAY, former_scores=scores(ranked), stability=0.05)
         return rank(prepared, snapshot, circumstances=after, **more)
 
     @few
@@ -406,7 +416,7 @@ class TestStability:
         assert ids(plain) == ["b", "a"]
         lost = scores(last_night)["a"] - scores(plain)["a"]
         listed = {"a": scores(plain)["a"] + min(lost, 0.02), "b": scores(plain)["b"]}
-        kept = Circumstances(TODAY, listed=listed, stability=0.05)
+        kept = Circumstances(TODAY, former_scores=listed, stability=0.05)
         assert scores(rank(prepared, edited, top_k=2, weights=LEXICAL_ONLY, circumstances=kept)) == listed
         newcomer = snapshot_of(*old, document("n", "谐波减速器柔轮疲劳寿命"))
         assert ids(self.again(prepared, newcomer, last_night, top_k=2, weights=LEXICAL_ONLY)) == ["n", "a"]

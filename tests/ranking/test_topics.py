@@ -3,12 +3,13 @@ import pytest
 from hypothesis import given, settings
 from ranking.worlds import BOTH, DOCUMENTS, ENCODER, TEXTS, TODAY, document, snapshot_of
 
+from matching_service.index.contract import IndexQuery
 from matching_service.index.filters import Filters
 from matching_service.ranking.prepare import prepare
 from matching_service.ranking.query import Query
 from matching_service.ranking.ranker import rank
 from matching_service.ranking.structured import Circumstances
-from matching_service.ranking.topics import passages_with, prepare_topics, profiles_with
+from matching_service.ranking.topics import prepare_topics, proving_passages
 from matching_service.text.terms import default_analyzer
 
 EVERYONE = Filters(candidates=frozenset("abcdefgh"))
@@ -19,11 +20,18 @@ def topic_of(name):
     return topic
 
 
-def has(name, *documents, semantic=0.0, language="zh"):
+def proving(name, *documents, semantic=0.0, language="zh"):
+    """The profiles of all passages, in order, and which of those passages are evidence for the topic."""
     topic, snapshot = topic_of(name), snapshot_of(*documents)
-    rows, proven = np.arange(snapshot.n_passages), passages_with(topic, snapshot)
-    signal = np.full(len(rows), semantic, dtype=np.float32)
-    return profiles_with(topic, snapshot, rows, proven=proven, semantic=signal, language=language).tolist()
+    passages = snapshot.topic_evidence(IndexQuery(topics=(topic.alternatives,)), snapshot.find("abcdefghz"))
+    signal = np.full(len(passages.profiles), semantic, dtype=np.float32)
+    (marked,) = proving_passages([topic], passages.topics, signal, passages.languages, language=language)
+    return passages.profiles, marked
+
+
+def has(name, *documents, **more):
+    profiles, marked = proving(name, *documents, **more)
+    return [bool(marked[profiles == profile].any()) for profile in np.unique(profiles)]
 
 
 def missing(title, *documents, must_have, **query):
@@ -81,9 +89,18 @@ def test_any_one_passage_may_show_it_but_not_two_halves():
 
 
 def test_passages_are_told_apart():
-    snapshot = snapshot_of(document("a", "铝", ["水泵", "园区"]), document("b", "水泵"))
-    assert passages_with(topic_of("水泵"), snapshot).tolist() == [False, True, False, True]
-    assert passages_with(topic_of("水泵"), snapshot_of()).tolist() == []
+    documents = document("a", "铝", ["水泵", "园区"]), document("b", "水泵")
+    assert proving("水泵", *documents)[1].tolist() == [False, True, False, True]
+    assert proving("水泵")[1].tolist() == []
+
+
+def test_topics_are_told_apart():
+    topics = prepare_topics(["水泵", "！", "铝"], default_analyzer())
+    by_words = np.array([[True, False], [False, False], [False, False]])
+    unknown, languages = np.full(2, np.nan, dtype=np.float32), np.array(["zh", "en"])
+    marked = proving_passages(topics, by_words, unknown, languages, language="zh")
+    assert marked.tolist() == [[True, False], [True, True], [False, False]]
+    assert proving_passages([], by_words[:0], unknown, languages, language="zh").shape == (0, 2)
 
 
 @settings(deadline=None, max_examples=60)
@@ -91,21 +108,6 @@ def test_passages_are_told_apart():
 def test_who_says_the_topic_itself_has_it(documents, topic):
     someone = document("z", topic, language="zh")
     assert has(topic, *documents, someone)[-1]
-
-
-@settings(deadline=None, max_examples=60)
-@given(DOCUMENTS, TEXTS)
-def test_only_the_given_rows_count(documents, topic):
-    snapshot = snapshot_of(*documents)
-    nobody = profiles_with(
-        topic_of(topic),
-        snapshot,
-        np.array([], dtype=np.int64),
-        proven=np.array([], dtype=np.bool_),
-        semantic=np.array([], dtype=np.float32),
-        language="zh",
-    )
-    assert nobody.tolist() == [not topic_of(topic).alternatives] * snapshot.n_profiles
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,31 @@ DOCUMENTS = st.lists(
     max_size=8,
     unique_by=lambda document: document.profile_id,
 )
+
+
+def crowd(seed, n):
+    """So many profiles that a ranking looks at few of them. Their texts are few, so equal scores are common."""
+    generator = np.random.default_rng(seed)
+
+    def one_of(values):
+        return values[generator.integers(len(values))]
+
+    texts = ["".join(generator.choice(_WORDS, generator.integers(1, 6))) for _ in range(12)]
+    return [
+        document(
+            f"p{number}",
+            one_of(texts),
+            [one_of(texts) for _ in range(one_of([0, 0, 1, 3, 8]))],
+            encoder=one_of([ENCODER, ENCODER, SilentEncoder()]),
+            language=one_of(["zh", "zh", "en"]),
+            years=[one_of([None, 2020, 2025])],
+            region=one_of([None, "440605", "110000"]),
+            clusters=one_of([(), ("新材料",)]),
+        )
+        for number in generator.permutation(n).tolist()
+    ]
+
+
 STANDINGS = st.builds(Standing, load=st.integers(0, 4), n_accepted=st.integers(0, 3), n_rejected=st.integers(0, 3))
 CIRCUMSTANCES = st.builds(
     Circumstances, st.just(TODAY), st.dictionaries(st.sampled_from("abcdefghx"), STANDINGS, max_size=5)

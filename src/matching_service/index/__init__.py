@@ -1,1 +1,1 @@
-"""Searchable passages in memory: immutable, exact, rebuilt or changed by making a new one. Pure."""
+"""Searchable passages in memory: immutable and exact. A change makes a new index. Pure."""

@@ -1,18 +1,37 @@
-"""What goes into an index and what its arrays are made of. Values only; no behaviour, no input or output."""
+"""What every form of an index promises: documents go in, candidates with their scores come out.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+Ranking uses nothing else of an index, so that one process, several shards or a plain list may stand behind it. Requests
+and answers are small values about some profiles, never arrays over all of them: an index that is spread over several
+processes asks each of them the same question and merges their answers. Values and a protocol; no behaviour.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from matching_service.index.filters import Filters
+
+if TYPE_CHECKING:  # it is counted with compiled loops, which a module that only names a value need not load
+    from matching_service.index.frequencies import Frequencies
+
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+Handles = NDArray[Any]
+"""How an index names profiles in its answers: numbers or bytes of its own choice, which can be sorted and compared.
+They hold for the index that gave them, not for the one after a change."""
 
 TermCounts = Mapping[str, float]
 TermWeights = Mapping[str, float]
+Alternatives = tuple[tuple[str, ...], ...]
+"""Sets of terms, any one of which proves a topic in a passage that uses all its terms. Without a set, nothing does."""
+
+
+# Input
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +52,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What filters and signals ask about a profile; unknown is None or empty."""
+    """The facts of a profile that filters and signals read; unknown is None or empty."""
 
     kind: str
     region: str | None = None
@@ -59,15 +78,136 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """The profile is gone, or must not be found any more."""
+    """The profile was deleted, or must not be proposed any more."""
 
     profile_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What a snapshot was made with. Another lexicon or encoder makes other terms and vectors."""
+    """The lexicon and the encoder an index was made with. Others make other terms and vectors."""
 
     lexicon: str
     encoder: str
     n_dimensions: int
+
+
+# Questions and answers
+
+
+@dataclass(frozen=True, slots=True)
+class IndexQuery:
+    """What an index reads of a question. Without terms all word scores are 0, without a vector all cosines are NaN.
+
+    terms : weights by this index's frequencies, of unit Euclidean length together.
+    vector : float32, shape (n_dimensions,).
+    topics : must-haves or nice-to-haves, in the order of the question.
+    """
+
+    terms: TermWeights = field(default_factory=dict)
+    vector: FloatArray | None = None
+    topics: tuple[Alternatives, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatePassages:
+    """Passages with their scores, as columns of shape (n_passages,). A profile's passages stand together, in the order
+    of their works' ids, its own text first; profiles stand in any order.
+
+    profiles : whose passage it is. work_ids : bytes, empty for the profile's own text.
+    words : float32, in [0, 1]: the product of two vectors of term weights, both of unit length.
+    cosines : float32, in [0, 1], negative ones as 0; NaN where there is no vector.
+    languages : str. years : int16, of the work, 0 where it is not known.
+    topics : bool, shape (n_topics, n_passages): whether the passage proves each of the query's topics by its words.
+    """
+
+    profiles: Handles
+    work_ids: NDArray[np.bytes_]
+    words: FloatArray
+    cosines: FloatArray
+    languages: NDArray[np.str_]
+    years: NDArray[np.int16]
+    topics: BoolArray
+
+    def __len__(self) -> int:
+        """The number of passages."""
+        return len(self.profiles)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicEvidence:
+    """All passages of some profiles, in any order, with those columns of ``CandidatePassages`` that prove topics."""
+
+    profiles: Handles
+    cosines: FloatArray
+    languages: NDArray[np.str_]
+    topics: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFacts:
+    """A profile with its id, by which ties are broken."""
+
+    profile_id: str
+    facts: Facts
+
+
+class Index(Protocol):
+    """Profiles at one point in time; immutable. Equal documents and equal frequencies give equal bits, whatever changes
+    led there and however the profiles are spread.
+    """
+
+    @property
+    def version(self) -> str:
+        """A digest of all that scores depend on beside the passages themselves: equal versions, equal scores."""
+        ...
+
+    @property
+    def as_of(self) -> int:
+        """The sequence number of the last change that is included."""
+        ...
+
+    @property
+    def frequencies(self) -> "Frequencies":
+        """How many passages use each term. They stay as they were counted, until there are twice or half as many."""
+        ...
+
+    @property
+    def n_profiles(self) -> int: ...
+
+    @property
+    def n_pending(self) -> int:
+        """Passages whose vectors are still to come."""
+        ...
+
+    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> CandidatePassages:
+        """The passages worth a closer look, of profiles that pass the filters.
+
+        With ``filters.candidates``: all passages of these profiles. Otherwise the union of
+
+        - the passages with the best word scores,
+        - the passages with the best cosines,
+        - for each topic, all passages of the profiles with the best word scores among passages that prove the topic: a
+          profile with a must-have comes before all that lack it, and is not judged by that passage alone.
+
+        "The best" are the ``k`` best positive scores and all that tie with the last of them, where ``k`` is the least
+        of n, 4n, 16n, ... that reaches n // 2 different profiles, or all there are. Otherwise a few profiles with
+        hundreds of works each would take all places.
+        """
+        ...
+
+    def topic_evidence(self, query: IndexQuery, profiles: Handles) -> TopicEvidence:
+        """All passages of these different profiles; the query's terms are not looked at."""
+        ...
+
+    def facts_of(self, profiles: Handles) -> list[ProfileFacts]:
+        """In the order of ``profiles``."""
+        ...
+
+    def apply(self, changes: Iterable[Document | Removal], *, as_of: int) -> Self:
+        """The index after the changes, the last one per profile counting; this one stays as it is."""
+        ...
+
+    def with_vectors(self, vectors: Mapping[int, FloatArray | None]) -> Self:
+        """The index after awaited vectors came, by key; None for a text that has none. This one stays as it is."""
+        ...

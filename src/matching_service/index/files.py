@@ -1,4 +1,4 @@
-"""Arrays in one file, mapped into memory, so that processes share its pages. Written whole or not at all."""
+"""Arrays in one file, which processes map into memory and share. A file is written completely or not at all."""
 
 import json
 import mmap
@@ -18,11 +18,11 @@ _NUMBER_BYTES = 8
 
 
 class DamagedFile(Exception):
-    """The file is not what was written."""
+    """The file does not hold the bytes that were written."""
 
 
 def write_whole(path: Path, *chunks: bytes | memoryview) -> None:
-    """Write beside and rename: whoever reads, and whatever crashes, finds the old file or the new one."""
+    """Write a file beside it and rename: readers see the old file or the new one, also after a crash."""
     part = path.with_name(f".{path.name}-{new_id()}")
     with part.open("wb") as file:
         for chunk in chunks:
@@ -35,8 +35,8 @@ def write_whole(path: Path, *chunks: bytes | memoryview) -> None:
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> int:
     """Write named arrays; returns the file's checksum.
 
-    Layout: the checksum of what follows in 8 bytes, the length of the header in 8 bytes, the header (JSON: name, dtype,
-    shape, offset), the arrays, each at a multiple of 64 bytes.
+    Layout: the checksum of all that follows (8 bytes), the length of the header (8 bytes), the header (JSON: name,
+    dtype, shape, offset), the arrays, each at a multiple of 64 bytes.
     """
     described, offset = [], 0
     for name, array in arrays.items():
@@ -55,13 +55,13 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> int:
 
 
 def checksum_of(path: Path) -> int:
-    """The checksum with which the file was written; raises FileNotFoundError."""
+    """The checksum stored in the file; raises FileNotFoundError."""
     with path.open("rb") as file:
         return int.from_bytes(file.read(_NUMBER_BYTES), "little")
 
 
 def map_arrays(path: Path, checksum: int) -> dict[str, NDArray[Any]]:
-    """The arrays of a file, read-only, in its pages; raises DamagedFile or OSError."""
+    """The arrays of a file, read-only, mapped from it; raises DamagedFile or OSError."""
     with path.open("rb") as file:
         try:
             pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,7 +1,7 @@
 """The inner loops, compiled. Arrays in, arrays out; each releases the interpreter's lock while it runs.
 
-Every sum is taken in the order of its terms, and products of vectors are integers, so that a passage has the same
-bits whichever segment holds it, alone or among many, on any processor.
+Sums are taken in the order of the terms' keys, and products of vectors are integers. So a passage scores the same bits
+in any segment, alone or among many, on any processor.
 """
 
 import logging
@@ -31,10 +31,10 @@ _INFINITY = np.int32(0x7F800000)
 
 
 def _kernel(function: Function) -> Function:
-    """Compiled at first use and kept beside the source; compiled anew by each process where nothing can be written."""
+    """Compile at first use and cache the result beside the source, or in no cache where the folder is read-only."""
     try:
         return cast(Function, njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # numba found no folder for its cache
+    except RuntimeError:  # numba has no folder for its cache
         logger.info("kernels_not_cached", extra={"kernel": function.__name__})
         return cast(Function, njit(nogil=True)(function))
 
@@ -43,7 +43,7 @@ def _kernel(function: Function) -> Function:
 def first_place(terms: NDArray[np.uint64], key: np.uint64) -> int:
     """The first place in rising ``terms`` whose term is not below the key.
 
-    Terms are hashes and lie evenly, so the place of a key is near what its size says; the search widens from there.
+    Terms are hashes, evenly distributed, so the size of a key predicts its place; the search widens from there.
     """
     n = len(terms)
     low = min(int(np.float64(key) * (n / 2.0**64)), max(n - 1, 0))
@@ -66,7 +66,10 @@ def first_place(terms: NDArray[np.uint64], key: np.uint64) -> int:
 
 @_kernel
 def locate(terms: NDArray[np.uint64], keys: NDArray[np.uint64], firsts: IntArray, lasts: IntArray) -> None:
-    """terms[firsts[i]:lasts[i]] are those that equal keys[i]. terms : rising, may repeat. keys : shape (n_keys,)."""
+    """Set firsts and lasts so that terms[firsts[i]:lasts[i]] equal keys[i].
+
+    terms : rising, with repetitions. keys : shape (n_keys,).
+    """
     for i in range(len(keys)):
         place = first_place(terms, keys[i])
         firsts[i] = place
@@ -87,13 +90,13 @@ def add_lists(
     scales: FloatArray,
     out: FloatArray,
 ) -> None:
-    """out[row] = min(1, scales[row] * sum of weight * impact of the query's lists that hold the row), list by list.
+    """out[row] = min(1, scales[row] * sum of weight * impact over the query's lists that hold the row).
 
-    keys, weights : shape (n_terms,), of the query, rising. terms, counts : shape (n_lists,), starts : one more.
-    rows : a multiple of four in all, so that four are read at a time. impacts : shape (256,), by count.
-    scales, out : shape (n_rows,).
-    The lists of a query lie anywhere in memory: the beginning of each is fetched while the two before it are added,
-    and the rest while it is added itself.
+    keys, weights : shape (n_terms,), the query's, keys rising. terms, counts : shape (n_lists,). starts : shape
+    (n_lists + 1,). rows : its length is a multiple of four, because four are read at a time. impacts : shape (256,), by
+    count. scales, out : shape (n_rows,).
+    The lists of a query are scattered in memory. The start of each is prefetched while the two before it are added, and
+    its rest while it is added itself.
     """
     out[:] = 0.0
     fours = rows.view(np.uint64)
@@ -142,9 +145,9 @@ def add_lists_of(
     wanted: IntArray,
     out: FloatArray,
 ) -> None:
-    """``add_lists`` for the ``wanted`` rows alone, by binary search in each list; the same bits.
+    """``add_lists`` for the ``wanted`` rows alone, by binary search in each list. Gives the same bits.
 
-    weights, starts, ends : shape (n_lists,), of the query's lists alone, a list's weight with its impact.
+    weights, starts, ends : shape (n_lists,), of the query's lists; a weight is already multiplied by the impact.
     """
     for i in range(len(wanted)):
         row = wanted[i]
@@ -164,7 +167,7 @@ def add_lists_of(
 
 @_kernel
 def count_rows(starts: IntArray, ends: IntArray, rows: NDArray[np.uint16], out: NDArray[np.uint16]) -> None:
-    """out[row] += 1 for each of the posting lists that holds the row."""
+    """Add 1 to out[row] for each posting list that holds the row."""
     for t in range(len(starts)):
         for j in range(starts[t], ends[t]):
             out[rows[j]] += 1
@@ -183,7 +186,7 @@ def cosines(
     n_rows, n_dimensions = vectors.shape
     coordinates = vectors.reshape(-1)
     for row in range(n_rows):
-        if row + _VECTORS_AHEAD < n_rows:  # the processor reads ahead by itself, but stops at each page's end
+        if row + _VECTORS_AHEAD < n_rows:  # the processor's own prefetching stops at the end of each page
             begin = (row + _VECTORS_AHEAD) * n_dimensions
             for j in range(begin, begin + n_dimensions, _CACHE_LINE):
                 fetch(coordinates, j)
@@ -199,9 +202,9 @@ def cosines(
 def best(scores: FloatArray, allowed: BoolArray, k: int) -> IntArray:
     """Rows of the k largest positive scores that are allowed, and all that tie with the last of them; rising.
 
-    Row i is in strip i modulo the number of strips. The k-th largest of the strips' maxima cannot be above the k-th
-    largest score, and few are above it. As whole numbers, positive floats keep their order, and are compared many at a
-    time.
+    Row i belongs to strip i modulo the number of strips. The k-th largest of the strips' maxima is at most the k-th
+    largest score, and few scores are above it. Read as integers, positive floats keep their order, and the processor
+    compares many at a time.
     """
     n, bits = len(scores), scores.view(np.int32)
     n_strips = min(n, max(_STRIPS_PER_RANK * k, n // _MOST_IN_STRIP))
@@ -210,32 +213,32 @@ def best(scores: FloatArray, allowed: BoolArray, k: int) -> IntArray:
         some, may = bits[start : start + n_strips], allowed[start : start + n_strips]
         for i in range(len(some)):
             value = np.int32(some[i] * np.int32(may[i]))
-            value = value if value <= _INFINITY else np.int32(0)  # above it is what is not a number
+            value = value if value <= _INFINITY else np.int32(0)  # NaN lies above infinity
             maxima[i] = max(maxima[i], value)
     bound = np.int32(1)
     if n_strips > k:
         bound = max(bound, np.partition(maxima, n_strips - k)[n_strips - k])
     is_high = maxima >= bound
-    found = np.empty((n // max(1, n_strips) + 1) * is_high.sum(), dtype=np.int64)
-    n_found = 0
+    rows = np.empty((n // max(1, n_strips) + 1) * is_high.sum(), dtype=np.int64)
+    n_rows = 0
     for strip in np.flatnonzero(is_high):
         for row in range(strip, n, n_strips):
             if bound <= bits[row] <= _INFINITY and allowed[row]:
-                found[n_found] = row
-                n_found += 1
-    found = found[:n_found]
-    if n_found > k:
-        values = bits[found]
-        found = found[values >= np.partition(values, n_found - k)[n_found - k]]
-    return np.sort(found)
+                rows[n_rows] = row
+                n_rows += 1
+    rows = rows[:n_rows]
+    if n_rows > k:
+        values = bits[rows]
+        rows = rows[values >= np.partition(values, n_rows - k)[n_rows - k]]
+    return np.sort(rows)
 
 
 @_kernel
 def number_pairs(terms: NDArray[np.uint64], counts: NDArray[np.uint8], numbers: NDArray[np.int32]) -> IntArray:
-    """Number the different pairs of term and count in the order in which they are first seen; the hash table grows.
+    """Number the different pairs of term and count by their first occurrence, with a hash table that grows.
 
     numbers : shape (n_entries,), filled with the number of each entry's pair.
-    Returns the entry in which each pair was first seen, rising, shape (n_different,).
+    Returns the entry of each pair's first occurrence, rising, shape (n_different,).
     """
     size = 1 << 12
     slots = np.full(size, EMPTY_SLOT, dtype=np.int32)
@@ -269,13 +272,16 @@ def number_pairs(terms: NDArray[np.uint64], counts: NDArray[np.uint8], numbers: 
 
 @_kernel
 def _slot(term: np.uint64, count: np.uint8, size: int) -> np.int64:
-    """Where in the table a pair is looked for first; the term is a hash already."""
+    """The home slot of a pair; the term is a hash already."""
     return np.int64(((term >> np.uint64(3)) + np.uint64(count) * np.uint64(0x9E3779B97F4A7C15)) & np.uint64(size - 1))
 
 
 @_kernel
 def gather(numbers: NDArray[np.int32], rows: NDArray[np.uint16], starts: IntArray, out: NDArray[np.uint16]) -> None:
-    """A stable counting sort of rows by number. starts : shape (n_numbers,), where each begins; it is used up."""
+    """A stable counting sort of rows by number.
+
+    starts : shape (n_numbers,), the first place of each number; overwritten.
+    """
     for i in range(len(numbers)):
         place = starts[numbers[i]]
         starts[numbers[i]] = place + 1

@@ -1,8 +1,8 @@
-"""Which passages of a segment use which terms, how often, and what a query scores with them. Exact.
+"""The inverted lists of a segment and the word scores of a query. Exact.
 
-A passage's impact of a term is sqrt(family weight) * (1 + ln count), divided by the Euclidean length of all its
-impacts. It holds no document frequency, so a new passage changes no stored number; frequencies enter through the
-query's weights. Nothing is rounded.
+The impact of a term in a passage is sqrt(family weight) * (1 + ln count), divided by the Euclidean length of all the
+passage's impacts. It contains no document frequency, so a new passage changes no stored number; frequencies enter
+through the query's weights. Nothing is rounded.
 """
 
 import hashlib
@@ -21,18 +21,18 @@ from matching_service.index.contract import BoolArray, FloatArray, IntArray, Ter
 from matching_service.text.terms import NGRAM_MARK, SYNONYM_MARK, is_ngram
 
 MAX_ROWS = 1 << 16
-"""Rows of a segment, so that a row takes two bytes and a query's scores of a segment stay in the processor's cache."""
+"""The most rows of a segment: a row number takes two bytes, and a segment's scores fit in the processor's cache."""
 MAX_COUNT = 255
-"""More occurrences of a term in one passage count as this many."""
+"""A term that occurs more often in one passage counts as this often."""
 
 CHARACTER_WEIGHT = 1.0
 BIGRAM_WEIGHT = 0.5
 WORD_WEIGHT = 0.3
-"""Shares of the families of terms in a product, chosen on labelled demands: docs/quality.md."""
+"""Weights of the families of terms in a score, chosen on labelled demands: docs/quality.md."""
 LATIN_WEIGHT = 2.0
-"""A word without Chinese characters (PLC, HPLC) has no n-grams; it weighs what a Chinese word has with its own."""
+"""A word without Chinese characters (PLC, HPLC) has no n-grams, so it weighs as much as a Chinese word with its own."""
 SYNONYM_WEIGHT = 1.0
-"""Synonyms share no characters; their one common term stands for those, too."""
+"""Synonyms share no characters, so their common term also stands for the n-grams that they do not share."""
 
 _FAMILIES = (CHARACTER_WEIGHT, BIGRAM_WEIGHT, WORD_WEIGHT, LATIN_WEIGHT, SYNONYM_WEIGHT, 0.0, 0.0, 0.0)
 _CHARACTER, _BIGRAM, _WORD, _LATIN, _SYNONYM = range(5)
@@ -46,16 +46,16 @@ _HAN = re.compile("[\u3400-\u9fff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _ROWS_AT_ONCE = 4
 _SEARCH_COST = 32
-"""Looking up one row in a posting list costs as much as walking over so many postings."""
+"""The cost of one binary search in a posting list, in postings read one after the other."""
 
 Keys = NDArray[np.uint64]
 
 
 @lru_cache(maxsize=1 << 18)  # some 50 MB
 def term_key(term: str) -> int:
-    """A term as 64 bits: 61 of its BLAKE2b digest, and its family in the lowest three.
+    """A term as 64 bits: 61 bits of its BLAKE2b digest, and its family in the lowest three.
 
-    Among two million terms, two share a key with a probability of one in a million; they would count as one.
+    Two terms with one key count as one. The probability of such a pair among two million terms is one in a million.
     """
     digest = hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") & ~7 | _family(term)
@@ -72,7 +72,7 @@ def family_factors(keys: Keys) -> NDArray[np.float64]:
 
 
 def count_factor(count: int) -> float:
-    """1 + ln count, the count being 1 at least."""
+    """1 + ln count; the count is at least 1."""
     return _COUNT_FACTOR_OF[min(count, MAX_COUNT)]
 
 
@@ -87,17 +87,16 @@ def _family(term: str) -> int:
 
 
 def located(terms: Keys, keys: Keys) -> tuple[IntArray, IntArray]:
-    """Where each key begins and ends in rising terms; both int64, shape (len(keys),)."""
+    """The first place of each key in rising terms and the place after its last; both int64, shape (len(keys),)."""
     firsts, lasts = np.empty(len(keys), dtype=np.int64), np.empty(len(keys), dtype=np.int64)
     kernels.locate(terms, keys, firsts, lasts)
     return firsts, lasts
 
 
 def ranges(firsts: IntArray, lasts: IntArray) -> IntArray:
-    """The numbers from ``firsts[i]`` to before ``lasts[i]``, for each i, one after the other."""
+    """The concatenated ranges from ``firsts[i]`` to ``lasts[i] - 1``."""
     sizes = lasts - firsts
-    numbers = np.arange(sizes.sum()) + np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes)
-    return np.asarray(numbers, dtype=np.int64)
+    return np.asarray(np.arange(sizes.sum()) + np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes), dtype=np.int64)
 
 
 def impacts(counts: TermCounts) -> dict[str, float]:
@@ -115,9 +114,9 @@ def unit(weights: TermWeights) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms of a text in the order of their keys, which is the order of every sum.
+    """The terms of a text in the order of their keys, in which all sums are taken.
 
-    keys : uint64, shape (n_terms,), rising. counts : float64, 1 at least.
+    keys : uint64, shape (n_terms,), rising. counts : float64, at least 1.
     """
 
     names: tuple[str, ...]
@@ -135,7 +134,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class TermQuery:
-    """What a query asks of a segment: weight * sqrt(family weight) of each term.
+    """A query's terms, each weighing weight * sqrt(family weight).
 
     keys : uint64, shape (n_terms,), rising. weights : float32, shape (n_terms,).
     """
@@ -156,12 +155,12 @@ class TermQuery:
 
 @dataclass(frozen=True, slots=True)
 class Postings:
-    """The inverted lists of one segment: one list for each term and number of times that it stands in a passage, so
-    that a posting is a row and no more, and a whole list has one weight.
+    """The inverted lists of one segment. There is a list for each term and each count of it in a passage, so that a
+    posting is a bare row and a whole list has one impact.
 
     terms : uint64, shape (n_lists,), rising. counts : uint8, shape (n_lists,), rising within a term.
     starts : int64, shape (n_lists + 1,); list l is ``rows[starts[l]:starts[l + 1]]``.
-    rows : uint16, rising within a list, filled up with zeros to a multiple of four.
+    rows : uint16, rising within a list, padded with zeros to a multiple of four.
     scales : float32, shape (n_rows,): 1 / Euclidean length of a passage's impacts, 0 for an empty passage.
     """
 
@@ -184,7 +183,7 @@ class Postings:
 
     @classmethod
     def from_entries(cls, terms: Keys, rows: NDArray[np.uint16], counts: NDArray[np.uint8], n_rows: int) -> Self:
-        """From entries in any order, each a term, a row and a count, shape (n_entries,); no pair occurs twice."""
+        """From entries in any order, each a term, a row and a count, shape (n_entries,). No row has a term twice."""
         if n_rows > MAX_ROWS:
             raise ValueError(f"{n_rows} rows in a segment of at most {MAX_ROWS}")
         if np.any(rows[1:] < rows[:-1]):
@@ -209,19 +208,19 @@ class Postings:
         return np.repeat(self.terms, sizes), self.rows[: self.starts[-1]], np.repeat(self.counts, sizes)
 
     def document_counts(self, alive: BoolArray) -> IntArray:
-        """int64, shape (n_lists,): how many of the rows that ``alive`` marks, shape (n_rows,), each list holds."""
+        """int64, shape (n_lists,): the number of rows in each list that ``alive``, shape (n_rows,), marks."""
         if alive.all():
             return np.diff(self.starts)
         sums = np.concatenate([[0], np.cumsum(alive[self.rows[: self.starts[-1]]])])
         return np.asarray(np.diff(sums[self.starts]), dtype=np.int64)
 
     def scores(self, query: TermQuery, out: FloatArray) -> None:
-        """Fill ``out``, shape (n_rows,), with scores in [0, 1]: the product of two vectors of unit length."""
+        """Fill ``out``, shape (n_rows,), with scores in [0, 1]: the dot products of the query with each passage."""
         lists = self.terms, self.counts, self.starts, self.rows
         kernels.add_lists(query.keys, query.weights, *lists, _IMPACTS, self.scales, out)
 
     def scores_of(self, query: TermQuery, wanted: IntArray) -> FloatArray:
-        """float32, shape (len(wanted),): the same scores of some rows, in the cheaper of two ways."""
+        """float32, shape (len(wanted),): the scores of some rows, in the cheaper of two ways. Gives the same bits."""
         weights, starts, ends = self._lists(query)
         if len(wanted) * len(weights) * _SEARCH_COST < int((ends - starts).sum()):
             out = np.empty(len(wanted), dtype=np.float32)
@@ -232,7 +231,7 @@ class Postings:
         return every[wanted]
 
     def containing(self, keys: Keys) -> BoolArray:
-        """bool, shape (n_rows,): which passages use every one of the different terms."""
+        """bool, shape (n_rows,): which passages use all of these different terms."""
         lists, owners = self._places(keys)
         if len(np.unique(owners)) < len(keys):
             return np.zeros(len(self.scales), dtype=np.bool_)
@@ -241,18 +240,18 @@ class Postings:
         return np.asarray(n_present == len(keys), dtype=np.bool_)
 
     def _lists(self, query: TermQuery) -> tuple[FloatArray, IntArray, IntArray]:
-        """Weights, starts and ends of the lists of the query's terms."""
+        """Weights, starts and ends of the lists of a query's terms."""
         lists, owners = self._places(query.keys)
         return query.weights[owners] * _IMPACTS[self.counts[lists]], self.starts[lists], self.starts[lists + 1]
 
     def _places(self, keys: Keys) -> tuple[IntArray, IntArray]:
-        """The lists of these terms, term by term, and for each the place of its term in ``keys``."""
+        """The lists of these terms, term by term, and for each list the place of its term in ``keys``."""
         firsts, lasts = located(self.terms, keys)
         return ranges(firsts, lasts), np.repeat(np.arange(len(keys)), lasts - firsts)
 
 
 def _scales(terms: Keys, rows: NDArray[np.uint16], counts: NDArray[np.uint8], n_rows: int) -> FloatArray:
-    """1 / length per row. Squares are whole numbers of 2^-30, so that equal passages have equal bits in any order."""
+    """1 / length per row. Squares are whole multiples of 2^-30, so their sum is exact in any order."""
     squares = _SQUARES[(terms & _FAMILY_BITS).astype(np.intp), counts]
     sums = np.bincount(rows, weights=squares, minlength=n_rows) * 2.0**-30
     return np.asarray(np.divide(1.0, np.sqrt(sums), out=np.zeros(n_rows), where=sums > 0), dtype=np.float32)

@@ -1,7 +1,7 @@
-"""A segment is up to 65,536 passages of whole profiles, in arrays that are never changed and may lie in a file.
+"""A segment of the index: up to 65,536 passages of whole profiles, in immutable arrays that may be mapped from a file.
 
-Profiles stand in the order of their ids, and a profile's passages together in the order of their works' ids.
-Texts and names are not kept, only ids, keys and what filters and signals ask for.
+Profiles are sorted by their ids. A profile's passages are adjacent and sorted by their works' ids. A segment holds no
+texts and no names, only ids, keys and the facts that filters and signals read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from matching_service.foundation.clock import new_id
 from matching_service.index.contract import BoolArray, Document, Facts, FloatArray, IntArray, Passage
+from matching_service.index.filters import Filters
 from matching_service.index.postings import MAX_ROWS, Keys, Postings, ranges, term_key
 from matching_service.index.vectors import Vectors
 
 _NO_KEY = 0
 _NO_REGION = -1
+_REGION_DIGITS = 6
 _ID_BYTES = 36
 _ID = f"S{_ID_BYTES}"
 _LANGUAGE = "S8"
@@ -29,12 +31,12 @@ _LISTS = ("clusters", "fields", "honours")
 
 
 def text_key(text: str | None) -> int:
-    """A kind, cluster or organization as 64 bits, for comparing whole columns; 0 for None."""
+    """The 64-bit key of a kind, cluster or organization, for comparing whole columns; 0 for None."""
     return _NO_KEY if text is None else term_key(text)
 
 
 def id_column(ids: Iterable[str]) -> NDArray[np.bytes_]:
-    """Ids as bytes, by which they are sorted; raises ValueError for one of more than 36, which would be cut."""
+    """Ids as bytes, which is their order. Raises ValueError for an id of more than 36 bytes, which would be cut."""
     column = np.array([name.encode() for name in ids], dtype=np.bytes_)
     if column.itemsize > _ID_BYTES:
         raise ValueError(f"an id has {column.itemsize} bytes, at most {_ID_BYTES} are kept")
@@ -57,6 +59,11 @@ class Ragged:
     def __getitem__(self, row: int) -> NDArray[Any]:
         return self.values[self.starts[row] : self.starts[row + 1]]
 
+    def any_in_row(self, marked: BoolArray) -> BoolArray:
+        """bool, shape (n_rows,): which rows hold a value that ``marked`` marks, shape (n_values,)."""
+        counts = np.concatenate([[0], np.cumsum(marked)])
+        return np.asarray(counts[self.starts[1:]] > counts[self.starts[:-1]], dtype=np.bool_)
+
     def take(self, rows: IntArray) -> Self:
         firsts, lasts = self.starts[rows], self.starts[rows + 1]
         starts = np.concatenate([[0], np.cumsum(lasts - firsts)]).astype(np.int64)
@@ -65,9 +72,9 @@ class Ragged:
 
 @dataclass(frozen=True, slots=True)
 class ProfileColumns:
-    """ids : bytes, rising; the others by row. kinds, organizations, clusters : ``text_key``.
-    regions : int32, the code as a number, -1 where it is not known. available_from, available_until : days, or not a
-    time. facts : JSON of ``Facts``.
+    """Columns of shape (n_profiles,). ids : bytes, rising. kinds, organizations, clusters : ``text_key``.
+    regions : int32, the code as a number, -1 = not known. available_from, available_until : days, or NaT.
+    facts : JSON of ``Facts``.
     """
 
     ids: NDArray[np.bytes_]
@@ -99,11 +106,37 @@ class ProfileColumns:
         dates = {name: values[name] and date.fromisoformat(values[name]) for name in _DATES}
         return Facts(**{**values, **lists, **dates})
 
+    def passing(self, filters: Filters) -> BoolArray:
+        """bool, shape (n_profiles,): which profiles pass the filters on facts. The snapshot applies ``candidates`` and
+        ``exclude``, because it finds ids faster than a column comparison.
+        """
+        passing = np.ones(len(self.ids), dtype=np.bool_)
+        if filters.available_on is not None:
+            day = np.datetime64(filters.available_on)
+            passing &= ~((self.available_from > day) | (self.available_until < day))  # NaT compares as False
+        if filters.kinds:
+            passing &= np.isin(self.kinds, [text_key(kind) for kind in filters.kinds])
+        if filters.region_prefixes:
+            passing &= np.logical_or.reduce([self._in_region(prefix) for prefix in filters.region_prefixes])
+        if filters.clusters:
+            wanted = np.array([text_key(cluster) for cluster in filters.clusters], dtype=np.uint64)
+            passing &= self.clusters.any_in_row(np.isin(self.clusters.values, wanted))
+        for organization_id in filters.excluded_organizations:
+            passing &= self.organizations != text_key(organization_id)
+        return passing
+
+    def _in_region(self, prefix: str) -> BoolArray:
+        """Codes with this prefix are a range of numbers."""
+        width = 10 ** (_REGION_DIGITS - len(prefix))
+        first = int(prefix) * width
+        return np.asarray((self.regions >= first) & (self.regions < first + width), dtype=np.bool_)
+
 
 @dataclass(frozen=True, slots=True)
 class PassageColumns:
-    """profile_rows : int32, rising, the profile in this segment. work_ids : bytes, empty for the profile's own text.
-    years : int16, 0 is not known. awaits : int64, key of the vector that is still to come, 0 for none.
+    """Columns of shape (n_passages,). profile_rows : int32, rising, the row of the profile in this segment.
+    work_ids : bytes, empty for the profile's own text. years : int16, 0 = not known.
+    awaits : int64, key of the vector that is still to come, 0 for none.
     """
 
     profile_rows: NDArray[np.int32]
@@ -114,7 +147,7 @@ class PassageColumns:
 
     @classmethod
     def build(cls, passages: Sequence[tuple[int, Passage]]) -> Self:
-        """From each passage and the row of its profile."""
+        """From pairs of a profile's row and a passage."""
         return cls(
             profile_rows=np.array([row for row, _ in passages], dtype=np.int32),
             work_ids=id_column(passage.work_id or "" for _, passage in passages),
@@ -126,7 +159,7 @@ class PassageColumns:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """``name`` is its own alone: a segment with other contents has another."""
+    """``name`` is unique: a segment with other contents has another name."""
 
     profiles: ProfileColumns
     passages: PassageColumns
@@ -164,7 +197,7 @@ class Segment:
 
     @classmethod
     def merge(cls, segments: Sequence["Segment"], alive: Sequence[BoolArray]) -> Self:
-        """One segment of the profiles that ``alive`` marks in each, shape (n_profiles,); no profile is alive twice."""
+        """One segment of the profiles that ``alive`` marks in each, shape (n_profiles,). No id is alive twice."""
         kept = [np.flatnonzero(mask) for mask in alive]
         ids = np.concatenate([segment.profiles.ids[rows] for segment, rows in zip(segments, kept, strict=True)])
         order = np.argsort(ids, kind="stable")
@@ -197,7 +230,9 @@ class Segment:
         )
 
     def with_vectors(self, vectors: Mapping[int, FloatArray | None]) -> Self:
-        """The segment after vectors came, by key; None for a text that has none. The same one if it awaits none."""
+        """The segment with awaited vectors filled in, by key; None for a text that has no vector. Returns itself where
+        it awaits none of them.
+        """
         awaits = self.passages.awaits
         rows = np.flatnonzero(np.isin(awaits, np.fromiter(vectors, dtype=np.int64, count=len(vectors))) & (awaits != 0))
         if not len(rows):
@@ -210,24 +245,24 @@ class Segment:
 
 
 def fits(n_passages: int) -> bool:
-    """Whether so many passages may stand in one segment."""
+    """Whether a segment may hold this many passages."""
     return n_passages <= MAX_ROWS
 
 
 def arrays_of(columns: Any, prefix: str = "") -> dict[str, NDArray[Any]]:
     """All arrays of a segment or a group of columns, by their path."""
-    found: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for column in fields(columns):
         value = getattr(columns, column.name)
         if is_dataclass(value):
-            found |= arrays_of(value, f"{prefix}{column.name}.")
+            arrays |= arrays_of(value, f"{prefix}{column.name}.")
         elif isinstance(value, np.ndarray):
-            found[prefix + column.name] = value
-    return found
+            arrays[prefix + column.name] = value
+    return arrays
 
 
 def columns_from(kind: type[Any], arrays: dict[str, NDArray[Any]], prefix: str = "", **more: Any) -> Any:
-    """The reverse of ``arrays_of``; raises KeyError for a missing array. ``more`` are fields that are no arrays."""
+    """The inverse of ``arrays_of``; raises KeyError for a missing array. ``more`` holds all other fields."""
     hints = get_type_hints(kind)
     values = {
         column.name: columns_from(hints[column.name], arrays, f"{prefix}{column.name}.")
@@ -243,7 +278,7 @@ Columns = Any
 
 
 def _taken(groups: Sequence[Columns], rows: IntArray) -> Columns:
-    """Rows of several groups of the same columns, counted through, as one group."""
+    """Some rows of several groups of the same columns, as one group. Rows are numbered through all groups."""
     kind = type(groups[0])
     taken: dict[str, Any] = {}
     for column in fields(kind):

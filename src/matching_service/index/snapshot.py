@@ -1,9 +1,10 @@
-"""A snapshot is all that ranking reads: segments of passages, who in them is still there, and the terms' frequencies.
+"""The index of one process: segments of passages, marks for the profiles that are gone, and document frequencies.
 
-It is immutable. A process keeps one and swaps it by reference, so a reader never sees half a change. A change makes a
-new small segment and marks what it replaces as gone; small segments are merged into larger ones as they gather.
+A snapshot is immutable. A process keeps one and swaps it by reference, so a reader never sees half a change. A change
+makes a new small segment and marks the profiles it replaces as gone. Small segments are merged as they gather.
 
-Rows and profiles are counted through all segments, with those that are gone. Ties are broken by ids, never by rows.
+Rows and profiles are numbered through all segments, including those that are gone. Profile numbers are the handles of
+the contract; they decide no tie.
 """
 
 import base64
@@ -25,16 +26,22 @@ from numpy.typing import NDArray
 
 from matching_service.index import kernels
 from matching_service.index.contract import (
+    Alternatives,
     BoolArray,
+    CandidatePassages,
     Document,
-    Facts,
     FloatArray,
+    Handles,
+    IndexQuery,
     IntArray,
+    ProfileFacts,
     Removal,
     TermWeights,
+    TopicEvidence,
     Versions,
 )
 from matching_service.index.files import DamagedFile, checksum_of, map_arrays, write_arrays, write_whole
+from matching_service.index.filters import Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.postings import TermQuery, ranges, term_keys
 from matching_service.index.segment import Segment, arrays_of, columns_from, fits, id_column
@@ -45,18 +52,18 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 3
 _CURRENT = "CURRENT"
 _KEPT_S = 3600
-"""Older files are kept this long: another process may be about to load them."""
+"""Unused files are kept this long, because another process may be about to load them."""
 _GROWTH = 2
-"""Frequencies are counted anew when there are so many times more passages, or fewer, than when they were counted."""
+"""Frequencies are recounted when the number of passages has grown or shrunk by this factor since the last count."""
 _MERGE_RATIO = 2
 _MERGE_AT_ONCE = 256
-"""Neighbouring segments are merged when the older has at most twice as many passages as the newer, or this many."""
+"""Neighbouring segments merge where the older has at most twice the passages of the newer, or at most this many."""
 _GONE_SHARE = 0.25
-"""A segment is written anew when more than this share of its profiles is gone."""
+"""A segment is rebuilt when more than this share of its profiles is gone."""
 
 
 class SnapshotMismatch(Exception):
-    """The files cannot be used by this program: missing, damaged, or made by another version of something."""
+    """The files are of no use to this process: missing, damaged, or made with another format, lexicon or encoder."""
 
     def __init__(self, reason: str, *, is_damage: bool = True) -> None:
         super().__init__(reason)
@@ -65,7 +72,9 @@ class SnapshotMismatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A segment and what of it is still there. alive : shape (n_profiles,); alive_rows : shape (n_passages,)."""
+    """A segment with marks for those that are not gone. alive : bool, shape (n_profiles,). alive_rows : bool, shape
+    (n_passages,).
+    """
 
     segment: Segment
     alive: BoolArray
@@ -78,19 +87,17 @@ class Part:
         return cls(segment, alive, alive[segment.passages.profile_rows])
 
     def find(self, ids: NDArray[np.bytes_]) -> tuple[IntArray, IntArray]:
-        """Where the ids are that are alive here: their places in ``ids``, and the rows of the profiles."""
+        """The ids that are alive here: their places in ``ids``, and the rows of their profiles."""
         rows = np.searchsorted(self.segment.profiles.ids, ids)
         places = np.flatnonzero(rows < self.segment.n_profiles)
-        found = places[self.segment.profiles.ids[rows[places]] == ids[places]]
-        found = found[self.alive[rows[found]]]
-        return found, rows[found]
+        places = places[self.segment.profiles.ids[rows[places]] == ids[places]]
+        places = places[self.alive[rows[places]]]
+        return places, rows[places]
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``as_of`` is the sequence number of the last change that is included. ``version`` is a digest of all that scores
-    depend on beside the passages themselves: equal versions, equal scores.
-    """
+    """``contract.Index`` over segments in this process."""
 
     versions: Versions
     as_of: int
@@ -100,19 +107,19 @@ class Snapshot:
 
     @classmethod
     def empty(cls, versions: Versions) -> Self:
-        """A snapshot without profiles, from which every other one grows by ``apply``."""
+        """A snapshot without profiles, to grow by ``apply``."""
         return cls.of_parts((), versions, as_of=0)
 
     @classmethod
     def build(cls, documents: Iterable[Document], versions: Versions, *, as_of: int = 0) -> Self:
-        """A snapshot of different profiles, with their frequencies."""
+        """A snapshot of different profiles, with frequencies counted from them."""
         builder = SnapshotBuilder(versions)
         builder.add(documents)
         return cls.of_parts(builder.finish(), versions, as_of=as_of)
 
     @classmethod
     def of_parts(cls, parts: tuple["Part", ...], versions: Versions, *, as_of: int) -> Self:
-        """A snapshot with the frequencies of these parts."""
+        """A snapshot of these parts, with frequencies counted from them."""
         lists = [
             (part.segment.postings.terms, part.segment.postings.document_counts(part.alive_rows)) for part in parts
         ]
@@ -122,7 +129,7 @@ class Snapshot:
             digest.update(array.data)
         return cls(versions, as_of, parts, frequencies, digest.hexdigest()[:16])
 
-    # What is in it
+    # Contents
 
     @cached_property
     def n_profiles(self) -> int:
@@ -139,7 +146,7 @@ class Snapshot:
 
     @cached_property
     def row_offsets(self) -> Sequence[int]:
-        """Where each segment's rows begin, and after the last one where they end."""
+        """The first row of each segment, and after the last one the number of all rows."""
         return list(accumulate((part.segment.n_passages for part in self.parts), initial=0))
 
     @cached_property
@@ -162,19 +169,27 @@ class Snapshot:
         return bytes(self.parts[number].segment.profiles.ids[row]).decode()
 
     def profile_ids(self, profiles: IntArray) -> NDArray[np.bytes_]:
-        """Ids as bytes, by which ties are broken; shape (len(profiles),)."""
+        """Ids as bytes; shape (len(profiles),)."""
         ids = np.empty(len(profiles), dtype="S36")
         for number, inside, rows in self._split(profiles, self.profile_offsets):
             ids[inside] = self.parts[number].segment.profiles.ids[rows]
         return ids
 
-    def facts(self, profile: int) -> Facts:
-        number, row = self._place(profile, self.profile_offsets)
-        return self.parts[number].segment.profiles.facts_of(row)
+    def facts_of(self, profiles: Handles) -> list[ProfileFacts]:
+        """In the order of ``profiles``."""
+        ids = self.profile_ids(profiles).tolist()
+        places = [self._place(profile, self.profile_offsets) for profile in profiles.tolist()]
+        return [
+            ProfileFacts(profile_id.decode(), self.parts[number].segment.profiles.facts_of(row))
+            for profile_id, (number, row) in zip(ids, places, strict=True)
+        ]
 
-    def work_id(self, row: int) -> str | None:
-        number, local = self._place(row, self.row_offsets)
-        return bytes(self.parts[number].segment.passages.work_ids[local]).decode() or None
+    def work_ids(self, rows: IntArray) -> NDArray[np.bytes_]:
+        """Of the passages, empty for a profile's own text; shape (len(rows),)."""
+        ids = np.empty(len(rows), dtype="S36")
+        for number, inside, local in self._split(rows, self.row_offsets):
+            ids[inside] = self.parts[number].segment.passages.work_ids[local]
+        return ids
 
     def languages(self, rows: IntArray) -> NDArray[np.str_]:
         """Of the passages; shape (len(rows),)."""
@@ -184,14 +199,14 @@ class Snapshot:
         return languages.astype(np.str_)
 
     def years(self, rows: IntArray) -> NDArray[np.int16]:
-        """Years of works, 0 where not known; shape (len(rows),)."""
+        """Years of works, 0 = not known; shape (len(rows),)."""
         years = np.zeros(len(rows), dtype=np.int16)
         for number, inside, local in self._split(rows, self.row_offsets):
             years[inside] = self.parts[number].segment.passages.years[local]
         return years
 
     def find(self, profile_ids: Iterable[str]) -> IntArray:
-        """The profiles with these ids, rising; an id that is not there gives none."""
+        """The profiles with these ids, rising; unknown ids are left out."""
         ids = np.array([profile_id.encode("utf-8", "replace")[:37] for profile_id in profile_ids], dtype="S37")
         places = zip(self.parts, self.profile_offsets, strict=False)
         return np.sort(_joined([part.find(ids)[1] + n for part, n in places], np.int64))
@@ -223,14 +238,95 @@ class Snapshot:
             ids += [profile_id.decode() for profile_id in part.segment.profiles.ids[profiles].tolist()]
         return ids
 
-    # What a query scores
+    # Answers to a question
+
+    def candidates(self, query: IndexQuery, filters: Filters, n: int) -> CandidatePassages:
+        """``contract.Index.candidates``; profiles are in the order of their rows."""
+        allowed = self.allowed(filters)
+        if filters.candidates is not None:
+            rows = self.passages_of(np.flatnonzero(allowed))
+            words, cosines = self.word_scores_of(query.terms, rows), self._known_cosines_of(query, rows)
+            return self._candidates(rows, words, cosines, self._topics_of(query, rows))
+        return self._search(query, allowed[self.profile_rows], n)
+
+    def topic_evidence(self, query: IndexQuery, profiles: Handles) -> TopicEvidence:
+        """``contract.Index.topic_evidence``."""
+        rows = self.passages_of(profiles)
+        cosines, topics = self._known_cosines_of(query, rows), self._topics_of(query, rows)
+        return TopicEvidence(self.profile_rows[rows], cosines, self.languages(rows), topics)
+
+    def allowed(self, filters: Filters) -> BoolArray:
+        """bool, shape (n_profiles including those that are gone,): which profiles are there and pass the filters."""
+        allowed = _joined([part.alive & part.segment.profiles.passing(filters) for part in self.parts], np.bool_)
+        if filters.candidates is not None:
+            wanted = np.zeros_like(allowed)
+            wanted[self.find(filters.candidates)] = True
+            allowed &= wanted
+        if filters.exclude:
+            allowed[self.find(filters.exclude)] = False
+        return allowed
+
+    def _search(self, query: IndexQuery, allowed: BoolArray, n: int) -> CandidatePassages:
+        """``candidates`` among the rows that ``allowed`` marks, shape (n_rows,)."""
+        words, cosines = self.word_scores(query.terms, allowed), None
+        best = [self._deep_enough(words, allowed, n)]
+        if query.vector is not None:
+            cosines = self.cosines(query.vector, allowed)
+            best.append(self._deep_enough(cosines, allowed, n))
+        proving = [self._proving(topic) for topic in query.topics]
+        for with_topic in proving:
+            owners = self.profile_rows[self._deep_enough(words, allowed & with_topic, n)]
+            best.append(self.passages_of(np.unique(owners)))
+        rows = np.unique(np.concatenate(best))
+        topics = np.array([column[rows] for column in proving], dtype=np.bool_).reshape(len(proving), len(rows))
+        return self._candidates(rows, words[rows], _unknown(rows) if cosines is None else cosines[rows], topics)
+
+    def _deep_enough(self, scores: FloatArray, allowed: BoolArray, n_profiles: int) -> IntArray:
+        """Rows of the best passages, of ``n_profiles // 2`` different profiles where there are so many."""
+        k = n_profiles
+        while True:
+            rows = best_rows(scores, k=k, allowed=allowed)
+            if len(rows) < k or len(np.unique(self.profile_rows[rows])) >= n_profiles // 2:
+                return rows
+            k *= 4
+
+    def _candidates(
+        self, rows: IntArray, words: FloatArray, cosines: FloatArray, topics: BoolArray
+    ) -> CandidatePassages:
+        profiles, work_ids = self.profile_rows[rows], self.work_ids(rows)
+        return CandidatePassages(profiles, work_ids, words, cosines, self.languages(rows), self.years(rows), topics)
+
+    def _proving(self, topic: Alternatives) -> BoolArray:
+        """bool, shape (n_rows,): which passages use the words of the topic."""
+        rows = np.zeros(self.row_offsets[-1], dtype=np.bool_)
+        for terms in topic:
+            rows |= self.containing(terms)
+        return rows
+
+    def _topics_of(self, query: IndexQuery, rows: IntArray) -> BoolArray:
+        """bool, shape (n_topics, len(rows)): ``_proving`` of each topic for some rows."""
+        topics = np.zeros((len(query.topics), len(rows)), dtype=np.bool_)
+        if not query.topics:
+            return topics
+        keys = [[np.unique(term_keys(terms)) for terms in topic] for topic in query.topics]
+        for number, inside, local in self._split(rows, self.row_offsets):
+            postings = self.parts[number].segment.postings
+            for topic, alternatives in enumerate(keys):
+                for terms in alternatives:
+                    topics[topic, inside] |= postings.containing(terms)[local]
+        return topics
+
+    def _known_cosines_of(self, query: IndexQuery, rows: IntArray) -> FloatArray:
+        return self.cosines_of(query.vector, rows) if query.vector is not None else _unknown(rows)
+
+    # Scores
 
     def word_scores(self, weights: TermWeights, allowed: BoolArray) -> FloatArray:
-        """float32, shape (n_rows,), in [0, 1]; a segment in which nothing is allowed is passed over and has 0."""
+        """float32, shape (n_rows,), in [0, 1]; 0 in segments without an allowed row, which are skipped."""
         return self.scores(TermQuery.of(weights), allowed)
 
     def scores(self, query: TermQuery, allowed: BoolArray) -> FloatArray:
-        """``word_scores`` of a query that is ready."""
+        """``word_scores`` of prepared terms."""
         scores = np.empty(self.row_offsets[-1], dtype=np.float32)
         for part, (first, last) in zip(self.parts, pairwise(self.row_offsets), strict=True):
             if allowed[first:last].any():
@@ -240,7 +336,7 @@ class Snapshot:
         return scores
 
     def word_scores_of(self, weights: TermWeights, rows: IntArray) -> FloatArray:
-        """float32, shape (len(rows),): the same bits for some rows."""
+        """float32, shape (len(rows),): ``word_scores`` of some rows. Gives the same bits."""
         query = TermQuery.of(weights)
         scores = np.zeros(len(rows), dtype=np.float32)
         for number, inside, local in self._split(rows, self.row_offsets):
@@ -248,7 +344,9 @@ class Snapshot:
         return scores
 
     def cosines(self, vector: FloatArray, allowed: BoolArray) -> FloatArray:
-        """float32, shape (n_rows,), in [0, 1], negative ones as 0; NaN where there is no vector."""
+        """float32, shape (n_rows,), in [0, 1], negative ones as 0. NaN where there is no vector, and in segments
+        without an allowed row.
+        """
         query = VectorQuery.of(vector)
         cosines = np.full(self.row_offsets[-1], np.nan, dtype=np.float32)
         for part, (first, last) in zip(self.parts, pairwise(self.row_offsets), strict=True):
@@ -257,7 +355,7 @@ class Snapshot:
         return cosines
 
     def cosines_of(self, vector: FloatArray, rows: IntArray) -> FloatArray:
-        """float32, shape (len(rows),): the same bits for some rows."""
+        """float32, shape (len(rows),): ``cosines`` of some rows. Gives the same bits."""
         query = VectorQuery.of(vector)
         cosines = np.empty(len(rows), dtype=np.float32)
         for number, inside, local in self._split(rows, self.row_offsets):
@@ -265,16 +363,15 @@ class Snapshot:
         return cosines
 
     def containing(self, terms: Iterable[str]) -> BoolArray:
-        """bool, shape (n_rows,): which passages use every one of the terms."""
+        """bool, shape (n_rows,): which passages use all of the terms."""
         keys = np.unique(term_keys(terms))
         return _joined([part.segment.postings.containing(keys) for part in self.parts], np.bool_)
 
-    # How it becomes the next one
+    # Changes
 
     def apply(self, changes: Iterable[Document | Removal], *, as_of: int) -> Self:
-        """The snapshot after the changes, the last one per profile counting; this one stays as it is.
-
-        The work is that of the changes, not of the snapshot, but for merges that pay for themselves.
+        """``contract.Index.apply``. The cost grows with the changes, not with the snapshot; that of merges is spread
+        over many changes.
         """
         latest = {change.profile_id: change for change in changes}
         ids = id_column(latest)
@@ -288,26 +385,26 @@ class Snapshot:
         return changed.recounted() if changed.has_outgrown_frequencies else changed
 
     def with_vectors(self, vectors: Mapping[int, FloatArray | None]) -> Self:
-        """The snapshot after vectors came, by key; None for a text that has none."""
+        """``contract.Index.with_vectors``."""
         parts = tuple(replace(part, segment=part.segment.with_vectors(vectors)) for part in self.parts)
         return type(self)(self.versions, self.as_of, parts, self.frequencies, self.version)
 
     @property
     def has_outgrown_frequencies(self) -> bool:
-        """True when there are twice as many passages as were counted, or half as many."""
+        """Whether there are more than twice as many passages as were counted, or fewer than half."""
         counted = len(self.frequencies)
         return self.n_passages > _GROWTH * counted or _GROWTH * self.n_passages < counted
 
     def recounted(self) -> Self:
-        """The same passages with fresh frequencies, and so another version where they have changed."""
+        """The same passages with frequencies counted anew; another version where these differ."""
         return self.of_parts(self.parts, self.versions, as_of=self.as_of)
 
     # Files
 
     def save(self, folder: Path) -> None:
-        """Write what is not there yet, then point to it: a crash leaves the old snapshot.
+        """Write the files that are missing, then point to them. A crash before that leaves the old snapshot in force.
 
-        Several processes may save at once: none touches what another may be writing or reading.
+        Several processes may save at once: none touches a file that another may be writing or reading.
         """
         folder.mkdir(parents=True, exist_ok=True)
         segments = []
@@ -315,7 +412,7 @@ class Snapshot:
             checksum = _write_once(folder / f"{part.segment.name}.segment", part.segment)
             gone = None if part.alive.all() else base64.b64encode(np.packbits(~part.alive).tobytes()).decode()
             segments.append({"name": part.segment.name, "checksum": checksum, "gone": gone})
-        # Always anew: it has the same name after a rebuild, which may be because this very file is damaged.
+        # Always written: after a rebuild it has the same name, and this very file may be the damaged one.
         frequencies = write_arrays(folder / f"{self.version}.frequencies", arrays_of(self.frequencies))
         manifest = json.dumps(
             {
@@ -333,7 +430,7 @@ class Snapshot:
 
     @classmethod
     def load(cls, folder: Path, versions: Versions) -> Self:
-        """The snapshot that was saved last, mapped into memory; raises SnapshotMismatch when it is not usable."""
+        """The snapshot that was saved last, mapped into memory. Raises SnapshotMismatch where it cannot be used."""
         try:
             manifest = _read_manifest(folder)
             _check_manifest(manifest, versions)
@@ -350,20 +447,20 @@ class Snapshot:
     # Inside
 
     def _split(self, numbers: IntArray, offsets: Sequence[int]) -> Iterable[tuple[int, IntArray, IntArray]]:
-        """Per segment that has any of them: its number, their places in ``numbers``, their local numbers."""
+        """Rows or profiles by segment: its number, their places in ``numbers``, their numbers in the segment."""
         owners = np.searchsorted(offsets, numbers, side="right") - 1
         for number in np.unique(owners):
             inside = np.flatnonzero(owners == number)
             yield int(number), inside, numbers[inside] - offsets[number]
 
     def _place(self, number: int, offsets: Sequence[int]) -> tuple[int, int]:
-        """The segment of a row or profile, and its local number there."""
+        """The segment of a row or profile, and its number in that segment."""
         segment = bisect_right(offsets, number) - 1
         return segment, number - offsets[segment]
 
 
 class SnapshotBuilder:
-    """Takes documents in any portions, and keeps no more of them than a segment holds."""
+    """Takes documents in portions of any size, and holds at most the documents of one segment."""
 
     def __init__(self, versions: Versions) -> None:
         self._n_dimensions = versions.n_dimensions
@@ -389,7 +486,7 @@ class SnapshotBuilder:
 
 
 def stamp(folder: Path) -> int | None:
-    """Changes when another snapshot is saved; None when there is none."""
+    """A number that changes whenever a snapshot is saved; None where there is none."""
     try:
         return (folder / _CURRENT).stat().st_mtime_ns
     except FileNotFoundError:
@@ -397,11 +494,15 @@ def stamp(folder: Path) -> int | None:
 
 
 def best_rows(scores: FloatArray, *, k: int, allowed: BoolArray) -> IntArray:
-    """The rows of the ``k`` best positive scores that are allowed, and all that tie with the last of them; rising.
+    """Rows of the ``k`` best positive scores that are allowed, and all that tie with the last of them; rising.
 
     scores, allowed : shape (n_rows,).
     """
     return kernels.best(scores, allowed, k)
+
+
+def _unknown(rows: IntArray) -> FloatArray:
+    return np.full(len(rows), np.nan, dtype=np.float32)
 
 
 def _joined(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
@@ -417,9 +518,9 @@ def _without(part: Part, rows: IntArray) -> Part:
 
 
 def _merged(parts: list[Part]) -> list[Part]:
-    """Fewer segments: neighbours of like size together, and any in which many are gone.
+    """Merge neighbours of like size, and rebuild segments in which many profiles are gone.
 
-    All neighbours, not the newest alone: what was large shrinks as its profiles are changed.
+    All neighbours are compared, not only the newest: a large segment shrinks as its profiles change.
     """
     parts = [
         Part.of(Segment.merge([part.segment], [part.alive])) if 1 - part.alive.mean() > _GONE_SHARE else part
@@ -435,23 +536,23 @@ def _merged(parts: list[Part]) -> list[Part]:
 
 
 def _write_once(path: Path, segment: Segment) -> int:
-    """Write the file of a segment, which nobody ever changes, unless it is there; returns its checksum."""
+    """Write the file of a segment, which never changes, unless it exists; returns its checksum."""
     try:
         checksum = checksum_of(path)
     except FileNotFoundError:
         return write_arrays(path, arrays_of(segment))
-    path.touch()  # not old yet
+    path.touch()  # so that it does not count as old
     return checksum
 
 
 def _remove_old(folder: Path, used: set[str]) -> None:
-    """Remove what saving leaves behind, also where it was stopped; locks stay, which may be held for hours."""
+    """Remove old snapshot files and remains of interrupted saves. Locks stay, because they may be held for hours."""
     # Compared with what was written just now: the file system may have another clock than this machine.
     long_ago = (folder / _CURRENT).stat().st_mtime - _KEPT_S
     for path in folder.iterdir():
         is_left = path.suffix in {".segment", ".frequencies"} or path.name.startswith(".")
         if is_left and path.name not in used:
-            with suppress(FileNotFoundError):  # another process may be at it
+            with suppress(FileNotFoundError):  # another process may be removing it
                 if path.stat().st_mtime < long_ago:
                     path.unlink()
 

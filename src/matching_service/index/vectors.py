@@ -1,7 +1,7 @@
-"""The vectors of a segment's passages, in one byte a dimension, compared by cosine in whole numbers.
+"""The vectors of a segment's passages, one byte per dimension, compared by cosine in whole numbers.
 
-What is kept of a vector is its direction, rounded: 127 steps for its largest coordinate. The scale of a row makes the
-rounded vector of unit length again. docs/quality.md says what the rounding costs; after it, nothing is approximate.
+A vector is stored as its rounded direction: the largest coordinate has 127 steps. The scale of a row brings the rounded
+vector back to unit length. docs/quality.md says what the rounding costs; after it, nothing is approximate.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class Vectors:
         return int(self.directions.shape[1])
 
     def with_rows(self, vectors: dict[int, FloatArray]) -> Self:
-        """A copy with the vectors of some rows. Raises ValueError for one of another length or without a direction."""
+        """A copy with new vectors of some rows. Raises ValueError for one of another length or without a direction."""
         directions, scales = self.directions.copy(), self.scales.copy()
         for row, vector in vectors.items():
             self._check_length(len(vector))
@@ -85,7 +85,7 @@ class Vectors:
         kernels.cosines(query.direction, query.scale, self.directions, self.scales, out)
 
     def cosines_of(self, query: VectorQuery, rows: IntArray) -> FloatArray:
-        """float32, shape (len(rows),): the same for some rows."""
+        """float32, shape (len(rows),): the cosines of some rows. Gives the same bits."""
         out = np.empty(len(rows), dtype=np.float32)
         type(self)(np.ascontiguousarray(self.directions[rows]), self.scales[rows]).cosines(query, out)
         return out

@@ -116,7 +116,7 @@ def _attempt(function: Any, *arguments: Any) -> Any:
 
 
 def _rank_one(question: Question, view: View, encoder: Encoder) -> _Ranking:
-    prepared = prepare(question.query, encoder, asked=view.demand_frequencies)
+    prepared = prepare(question.query, encoder, demand_frequencies=view.demand_frequencies)
 
     def ranked(top_k: int, filters: Filters) -> list[RankedProfile]:
         return rank(

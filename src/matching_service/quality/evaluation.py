@@ -206,7 +206,7 @@ class _Corpus:
             key: prepare(
                 rewrite(self.queries[key]),
                 self._encoder,
-                asked=demand_frequencies if with_rarity else None,
+                demand_frequencies=demand_frequencies if with_rarity else None,
                 analyzer=analyzer,
             )
             for key in self.judgements

@@ -56,7 +56,7 @@ async def fit(engine: Engine, labels: Path) -> FitReport:
         demands = await get_by_ids(session, DemandRow, demand_ids.values())
     by_id = _by_id(judgements, demand_ids, profile_ids, labels)
     prepared = {
-        demand_id: prepare(demand_query(demands[demand_id]), engine.encoder, asked=view.demand_frequencies)
+        demand_id: prepare(demand_query(demands[demand_id]), engine.encoder, demand_frequencies=view.demand_frequencies)
         for demand_id in by_id
     }
     # No standings: later decisions of people depend on the same judgements and would leak the labels.

@@ -118,7 +118,7 @@ def fuse(
     share_missing: Float64Array,
     weights: Weights,
     *,
-    listed: Float64Array | None = None,
+    former_scores: Float64Array | None = None,
     stability: float = 0.0,
 ) -> Fused:
     """Scores of candidates.
@@ -126,7 +126,7 @@ def fuse(
     topic : float32, shape (n_candidates, n_topic_signals), in [0, 1]; NaN = not known, neither helps nor harms.
     adjusting : float64, shape (n_candidates, n_adjusting_signals), in [0, 1]; 0.5 and NaN move nothing.
     share_missing : float64, shape (n_candidates,), in [0, 1]: share of the must-haves without evidence.
-    listed : float64, shape (n_candidates,): the score on the list before, NaN for who was not on it.
+    former_scores : float64, shape (n_candidates,): the score on the list before, NaN for a profile that was not on it.
     stability : a smaller loss against that score is noise and made up, a larger one stands; for the widest room, in
         proportion for others. Ranking again from the result changes nothing.
     """
@@ -140,7 +140,7 @@ def fuse(
     deducted = -_DEDUCTION * before * share_missing
     scores = before + deducted
     allowances = stability * room / _widest_room(weights)
-    former = np.full_like(scores, np.nan) if listed is None else listed
+    former = np.full_like(scores, np.nan) if former_scores is None else former_scores
     is_noise = (former > scores) & (former - scores <= allowances)  # NaN compares as False
     steadied = np.where(is_noise, former - scores, 0.0)
     scores = np.where(is_noise, former, scores)  # not a sum: the same bits night after night

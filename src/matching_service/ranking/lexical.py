@@ -48,15 +48,16 @@ def query_weights(
     return unit(weights)
 
 
-def rarity_among(terms: Collection[str], asked: Frequencies) -> dict[str, float]:
-    """How rare terms are among the demands, each 1 or more: their idf ** (n / (n + 50)).
+def rarity_among(terms: Collection[str], demand_frequencies: Frequencies) -> dict[str, float]:
+    """How rare terms are among the demands, each at least 1: their idf ** (n / (n + 50)), where n is the number of
+    demands.
 
-    asked : the frequencies of all demands. What every demand says (降低成本, 提高效率) says little of this one. A few
-    demands cannot tell; the power lets their word count as far as there are many.
+    A phrase that every demand uses (降低成本, 提高效率) says little about this one. A few demands are a poor
+    sample, so the power grows from 0 to 1 with their number.
     """
-    n = len(asked)
+    n = len(demand_frequencies)
     power = n / (n + _ENOUGH_DEMANDS)
-    return dict(zip(terms, (asked.idfs(terms) ** power).tolist(), strict=True))
+    return dict(zip(terms, (demand_frequencies.idfs(terms) ** power).tolist(), strict=True))
 
 
 def lexical_value(raw: FloatArray) -> FloatArray:

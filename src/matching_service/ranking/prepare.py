@@ -37,10 +37,10 @@ def prepare(
     query: Query,
     encoder: Encoder,
     *,
-    asked: Frequencies | None = None,
+    demand_frequencies: Frequencies | None = None,
     analyzer: Analyzer | None = None,
 ) -> PreparedQuery:
-    """``asked`` are the frequencies of all demands; without them all terms are taken to be equally rare there."""
+    """Without ``demand_frequencies``, all terms are taken to be equally rare among the demands."""
     analyzer = analyzer or default_analyzer()
     topical = query.topical()
     terms = query_terms(topical, analyzer)
@@ -49,7 +49,7 @@ def prepare(
         query=query,
         terms=terms,
         title_terms=analyzer.count_terms(query.title),
-        rarity=rarity_among(terms, asked) if asked is not None else {},
+        rarity=rarity_among(terms, demand_frequencies) if demand_frequencies is not None else {},
         vector=query_vector(topical, language, encoder),
         language=language,
         must_have=prepare_topics(query.must_have, analyzer),

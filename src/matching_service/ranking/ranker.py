@@ -1,17 +1,27 @@
-"""Ranking: a prepared query against a snapshot. The API, the command line and the night run all call ``rank``."""
+"""Ranking: a prepared query against an index. The API, the command line and the night run all call ``rank``."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import Text
-from matching_service.index.contract import BoolArray, FloatArray, IntArray, TermWeights
-from matching_service.index.filters import NO_FILTERS, Filters, allowed_profiles
-from matching_service.index.snapshot import Snapshot, best_rows
+from matching_service.index.contract import (
+    Alternatives,
+    BoolArray,
+    CandidatePassages,
+    FloatArray,
+    Handles,
+    Index,
+    IndexQuery,
+    IntArray,
+    TopicEvidence,
+)
+from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.ranking.calibrate import Level
 from matching_service.ranking.fusion import (
     ADJUSTING_SIGNALS,
@@ -37,7 +47,7 @@ from matching_service.ranking.structured import (
     Standing,
     value_ranges,
 )
-from matching_service.ranking.topics import Topic, passages_with, profiles_with
+from matching_service.ranking.topics import Topic, proving_passages
 
 _N_CANDIDATES = 500
 """Passages taken from each index; many more than are shown, so that one strong signal is enough to be seen."""
@@ -84,47 +94,77 @@ class RankedProfile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Best:
-    """The best passages of each profile that has any, as positions in ``rows``.
+class _Question:
+    """What every step reads."""
 
-    profile_rows, leaders, topic : shape (n_profiles,): the profile, its best passage and what that scores.
+    prepared: PreparedQuery
+    index: Index
+    weights: Weights
+    circumstances: Circumstances
+
+    def semantic(self, cosines: FloatArray, languages: NDArray[np.str_]) -> FloatArray:
+        """float32, shape (n_passages,), in [0, 1]; NaN = not known."""
+        return semantic_value(cosines, self.prepared.language, languages, self.prepared.calibration)
+
+
+@dataclass(frozen=True, slots=True)
+class _Topical:
+    """The candidates by profile, with what their texts say.
+
+    signals : float32, shape (n_passages, n_topic_signals). passage_scores : float64, shape (n_passages,).
+    profiles, leaders, scores : shape (n_profiles,): the profile, its best passage and what that scores.
     order, firsts, ends : a profile's passages, best first, are ``order[firsts[i]:ends[i]]``.
+    has_must_have : bool, shape (n_must_have, n_profiles): who has evidence for which must-have, in any passage.
+    n_missing : int64, shape (n_profiles,): the number of must-haves for which a profile has no evidence.
     """
 
-    profile_rows: IntArray
+    candidates: CandidatePassages
+    signals: FloatArray
+    passage_scores: Float64Array
+    profiles: Handles
     leaders: IntArray
+    scores: Float64Array
     order: IntArray
     firsts: IntArray
     ends: IntArray
-    topic: Float64Array
+    has_must_have: BoolArray
+    n_missing: IntArray
+
+    def share_missing(self, places: IntArray | int) -> Float64Array:
+        """float64, one per place: the share of the must-haves for which a profile has no evidence."""
+        return np.asarray(self.n_missing[places] / max(1, len(self.has_must_have)), dtype=np.float64)
 
     def passages(self, place: int) -> IntArray:
         return self.order[self.firsts[place] : self.ends[place]]
 
 
-class _Seen(NamedTuple):
-    """Profiles whose facts were looked at. places : shape (n_seen,), of the profiles among the best passages'.
-    findings : per profile, of each structured signal. nice : per nice-to-have, who has it.
-    values : shape (n_seen, n_adjusting_signals), NaN = not known.
+@dataclass(frozen=True, slots=True)
+class _Shortlist:
+    """Profiles whose facts were read. places : int64, shape (n_profiles,), in the arrays of ``_Topical``.
+
+    findings : per profile, of each structured signal. has_nice : bool, shape (n_nice_to_have, n_profiles).
+    values : float64, shape (n_profiles, n_adjusting_signals), NaN = not known.
     """
 
     places: IntArray
+    profile_ids: list[str]
     findings: list[dict[str, Finding | None]]
-    nice: list[BoolArray]
+    has_nice: BoolArray
     values: Float64Array
 
-    def and_(self, other: "_Seen") -> "_Seen":
-        return _Seen(
+    def extended_by(self, other: Self) -> Self:
+        return type(self)(
             np.concatenate([self.places, other.places]),
+            self.profile_ids + other.profile_ids,
             self.findings + other.findings,
-            [np.concatenate(both) for both in zip(self.nice, other.nice, strict=True)],
+            np.concatenate([self.has_nice, other.has_nice], axis=1),
             np.concatenate([self.values, other.values]),
         )
 
 
 def rank(
     prepared: PreparedQuery,
-    snapshot: Snapshot,
+    index: Index,
     *,
     top_k: int,
     filters: Filters = NO_FILTERS,
@@ -138,162 +178,118 @@ def rank(
     """
     if prepared.vector is None and not prepared.terms and filters.candidates is None:
         return []
-    weights = weights or default_weights(prepared.calibration)
-    circumstances = circumstances or Circumstances(today())
-    query = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, snapshot.frequencies)
-    allowed = allowed_profiles(snapshot, filters)
-    with_must_have = [passages_with(topic, snapshot) for topic in prepared.must_have]
-    if filters.candidates is not None:
-        rows = snapshot.passages_of(np.flatnonzero(allowed))
-        words, cosines = snapshot.word_scores_of(query, rows), _cosines_of(prepared, snapshot, rows)
-    else:
-        n_candidates = max(_N_CANDIDATES, 2 * top_k)
-        rows, words, cosines = _candidates(
-            query, prepared, snapshot, allowed, with_must_have, n_candidates=n_candidates
-        )
-    if not len(rows):
+    weights, circumstances = weights or default_weights(prepared.calibration), circumstances or Circumstances(today())
+    question = _Question(prepared, index, weights, circumstances)
+    terms = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, index.frequencies)
+    query = IndexQuery(terms, prepared.vector, _words_of(prepared.must_have))
+    candidates = index.candidates(query, filters, max(_N_CANDIDATES, 2 * top_k))
+    if not len(candidates):
         return []
-    signals = np.stack([lexical_value(words), _semantic(prepared, snapshot, rows, cosines)], axis=1)
-    if weights.topic()[1] > 0:
+    topical = _topical(question, candidates, are_named=filters.candidates is not None)
+    shortlist = _shortlist(question, topical, top_k)
+    fused = _fused(question, topical, shortlist)
+    ids = np.array(shortlist.profile_ids, dtype=np.str_)
+    order = np.lexsort((ids, -fused.scores, topical.n_missing[shortlist.places]))
+    return [_ranked(question, topical, shortlist, fused, int(place)) for place in order[:top_k]]
+
+
+# The topic: what the texts say
+
+
+def _topical(question: _Question, candidates: CandidatePassages, *, are_named: bool) -> _Topical:
+    """The candidates by profile. Of named ones, those that score 0 are kept, and all passages are there."""
+    signals = _topic_signals(question, candidates)
+    scores = (known_weights(signals, question.weights.topic()) * np.nan_to_num(signals)).sum(axis=1)
+    is_first = np.append(True, candidates.profiles[1:] != candidates.profiles[:-1])
+    owners = np.cumsum(is_first) - 1
+    order = np.lexsort((-scores, owners))  # stable: equal passages of a profile stay in the order of their works' ids
+    firsts = np.flatnonzero(is_first)
+    leaders, ends = order[firsts], np.append(firsts[1:], len(order))
+    kept = np.flatnonzero(np.full(len(leaders), are_named) | (scores[leaders] > 0))
+    leaders = leaders[kept]
+    profiles = candidates.profiles[leaders]
+    must_have = question.prepared.must_have
+    proving = _proving(question, must_have, candidates, semantic=signals[:, 1])
+    has = _any_of_profile(proving, owners, len(firsts))[:, kept]
+    unproven = np.flatnonzero(~has.all(axis=0))
+    if len(unproven) and not are_named:  # a passage that is no candidate may be evidence
+        has[:, unproven] = _has_topics(question, must_have, profiles[unproven])
+    return _Topical(
+        candidates=candidates,
+        signals=signals,
+        passage_scores=scores,
+        profiles=profiles,
+        leaders=leaders,
+        scores=scores[leaders],
+        order=order,
+        firsts=firsts[kept],
+        ends=ends[kept],
+        has_must_have=has,
+        n_missing=np.asarray((~has).sum(axis=0), dtype=np.int64),
+    )
+
+
+def _topic_signals(question: _Question, candidates: CandidatePassages) -> FloatArray:
+    """float32, shape (n_passages, n_topic_signals), in [0, 1]; NaN = not known."""
+    semantic = question.semantic(candidates.cosines, candidates.languages)
+    signals = np.stack([lexical_value(candidates.words), semantic], axis=1)
+    if question.weights.topic()[1] > 0:
         # Between two languages the words say little: a shared "PLC" may help, their absence must not harm.
         lexical, semantic = signals.T
-        is_foreign = snapshot.languages(rows) != prepared.language
+        is_foreign = candidates.languages != question.prepared.language
         lexical[is_foreign & (lexical <= semantic)] = np.nan  # False where semantic is not known
-    topic_scores = (known_weights(signals, weights.topic()) * np.nan_to_num(signals)).sum(axis=1)
-    best = _best_passages(topic_scores, snapshot.profile_rows[rows], keep_zero=filters.candidates is not None)
-
-    has = _has_topics(prepared.must_have, with_must_have, prepared, snapshot, best.profile_rows)
-    n_missing = np.zeros_like(best.profile_rows)
-    for column in has:
-        n_missing += ~column
-    ranges: dict[str, tuple[float, float]] = {"nice_to_have": (0.0, 1.0), **value_ranges(prepared.query, circumstances)}
-    least, greatest = np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]).T
-    lowest, highest = (extreme_scores(best.topic, values, weights) for values in (least, greatest))
-    with_nice = [passages_with(topic, snapshot) for topic in prepared.nice_to_have]
-
-    def look_closer(places: IntArray) -> _Seen:
-        nice = _has_topics(prepared.nice_to_have, with_nice, prepared, snapshot, best.profile_rows[places])
-        findings = _findings(prepared, snapshot, circumstances, rows[best.leaders[places]])
-        return _Seen(places, findings, nice, _adjusting_values(findings, nice))
-
-    # What the likeliest ones score in truth rules out most of those that might come before them.
-    likely = look_closer(np.lexsort((-highest, n_missing))[: 2 * top_k])
-    lowest[likely.places] = extreme_scores(best.topic[likely.places], likely.values, weights)
-    others = _within_reach(lowest, highest, n_missing, top_k, stability=circumstances.stability)
-    near, findings, nice, values = likely.and_(look_closer(np.setdiff1d(others, likely.places)))
-    leaders = best.leaders[near]
-    signals = signals[leaders]
-    share_missing = n_missing[near] / max(1, len(has))
-    ids = [profile_id.decode() for profile_id in snapshot.profile_ids(best.profile_rows[near]).tolist()]
-    listed = np.array([circumstances.listed.get(profile_id, np.nan) for profile_id in ids], dtype=np.float64)
-    fused = fuse(signals, values, share_missing, weights, listed=listed, stability=circumstances.stability)
-
-    ranked = []
-    for j in np.lexsort((ids, -fused.scores, n_missing[near]))[:top_k]:
-        passages = best.passages(int(near[j]))[:_N_EVIDENCE]
-        enough = _EVIDENCE_SHARE * topic_scores[passages[0]]
-        ranked.append(
-            RankedProfile(
-                profile_id=ids[j],
-                score=float(fused.scores[j]),
-                level=weights.floors.level_of(float(fused.scores[j])),
-                parts=_parts(
-                    int(j),
-                    signals=signals,
-                    values=values,
-                    share_missing=share_missing if has else None,
-                    findings=findings[j],
-                    fused=fused,
-                ),
-                work_ids=tuple(snapshot.work_id(int(rows[p])) for p in passages if topic_scores[p] >= enough),
-                missing_must_have=_missing(prepared.must_have, has, int(near[j])),
-                missing_nice_to_have=_missing(prepared.nice_to_have, nice, int(j)),
-            )
-        )
-    return ranked
+    return signals
 
 
-def _candidates(
-    query: TermWeights,
-    prepared: PreparedQuery,
-    snapshot: Snapshot,
-    allowed_profiles_: BoolArray,
-    with_must_have: Sequence[BoolArray],
-    *,
-    n_candidates: int,
-) -> tuple[IntArray, FloatArray, FloatArray]:
-    """The passages worth a closer look: their rows, rising, their word scores and their cosines."""
-    allowed = allowed_profiles_[snapshot.profile_rows]
-    words = snapshot.word_scores(query, allowed)
-    found = [_deep_enough(words, allowed, snapshot, n_candidates)]
-    cosines = None
-    if prepared.vector is not None:
-        cosines = snapshot.cosines(prepared.vector, allowed)
-        found.append(_deep_enough(cosines, allowed, snapshot, n_candidates))
-    for having in with_must_have:
-        # Who has a must-have comes before all who lack it, so must not be overlooked, nor judged by that passage alone.
-        best = _deep_enough(words, allowed & having, snapshot, n_candidates)
-        found.append(snapshot.passages_of(np.unique(snapshot.profile_rows[best])))
-    rows = np.unique(np.concatenate(found))
-    return rows, words[rows], cosines[rows] if cosines is not None else _unknown(rows)
+def _has_topics(question: _Question, topics: Sequence[Topic], profiles: Handles) -> BoolArray:
+    """bool, shape (n_topics, n_profiles): who has evidence for which topic in any passage."""
+    if not topics:
+        return np.zeros((0, len(profiles)), dtype=np.bool_)
+    query = IndexQuery(vector=question.prepared.vector, topics=_words_of(topics))
+    evidence = question.index.topic_evidence(query, profiles)
+    proving = _proving(question, topics, evidence, semantic=question.semantic(evidence.cosines, evidence.languages))
+    order = np.argsort(profiles)
+    owners = order[np.searchsorted(profiles, evidence.profiles, sorter=order)]
+    return _any_of_profile(proving, owners, len(profiles))
 
 
-def _deep_enough(scores: FloatArray, allowed: BoolArray, snapshot: Snapshot, n_profiles: int) -> IntArray:
-    """Rows of the best passages, of as many different profiles as asked for where there are so many.
+def _proving(
+    question: _Question, topics: Sequence[Topic], passages: CandidatePassages | TopicEvidence, *, semantic: FloatArray
+) -> BoolArray:
+    """bool, shape (n_topics, n_passages): which passages are evidence for which topic."""
+    language = question.prepared.language
+    return proving_passages(topics, passages.topics, semantic, passages.languages, language=language)
 
-    Without this, a few profiles with hundreds of works each would take all places.
+
+def _any_of_profile(marked: BoolArray, owners: IntArray, n_profiles: int) -> BoolArray:
+    """bool, shape (n_topics, n_profiles): whose passages ``marked`` marks, shape (n_topics, n_passages).
+
+    owners : int64, shape (n_passages,), the profile of each passage.
     """
-    k = n_profiles
-    while True:
-        rows = best_rows(scores, k=k, allowed=allowed)
-        if len(rows) < k or len(np.unique(snapshot.profile_rows[rows])) >= n_profiles // 2:
-            return rows
-        k *= 4
+    any_marked = np.zeros((len(marked), n_profiles), dtype=np.bool_)
+    for topic, passages in enumerate(marked):
+        any_marked[topic, owners[passages]] = True
+    return any_marked
 
 
-def _cosines_of(prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray) -> FloatArray:
-    """float32, shape (n_rows,), in [0, 1], NaN = not known."""
-    return snapshot.cosines_of(prepared.vector, rows) if prepared.vector is not None else _unknown(rows)
+def _words_of(topics: Sequence[Topic]) -> tuple[Alternatives, ...]:
+    return tuple(topic.alternatives for topic in topics)
 
 
-def _semantic(prepared: PreparedQuery, snapshot: Snapshot, rows: IntArray, cosines: FloatArray) -> FloatArray:
-    """float32, shape (n_rows,), in [0, 1], NaN = not known."""
-    return semantic_value(cosines, prepared.language, snapshot.languages(rows), prepared.calibration)
+# The shortlist: whose facts are read
 
 
-def _unknown(rows: IntArray) -> FloatArray:
-    return np.full(len(rows), np.nan, dtype=np.float32)
-
-
-def _best_passages(scores: Float64Array, profile_rows: IntArray, *, keep_zero: bool) -> _Best:
-    """Group passages by profile, best first; scores and profile_rows have shape (n_rows,)."""
-    order = np.lexsort((np.arange(len(scores)), -scores, profile_rows))
-    firsts = np.flatnonzero(np.diff(profile_rows[order], prepend=-1))
-    ends = np.append(firsts[1:], len(order))
-    leaders = order[firsts]
-    kept = np.full(len(leaders), keep_zero) | (scores[leaders] > 0)
-    leaders = leaders[kept]
-    return _Best(profile_rows[leaders], leaders, order, firsts[kept], ends[kept], scores[leaders])
-
-
-def _has_topics(
-    topics: Sequence[Topic],
-    passages_with_topic: Sequence[BoolArray],
-    prepared: PreparedQuery,
-    snapshot: Snapshot,
-    profile_rows: IntArray,
-) -> list[BoolArray]:
-    """Per topic bool, shape (len(profile_rows),): which profiles have evidence for it in any passage."""
-    if not topics or not len(profile_rows):
-        return [np.zeros(0, dtype=np.bool_)] * len(topics)
-    rows = snapshot.passages_of(profile_rows)
-    semantic = _semantic(prepared, snapshot, rows, _cosines_of(prepared, snapshot, rows))
-    return [
-        profiles_with(topic, snapshot, rows, proven=having[rows], semantic=semantic, language=prepared.language)[
-            profile_rows
-        ]
-        for topic, having in zip(topics, passages_with_topic, strict=True)
-    ]
+def _shortlist(question: _Question, topical: _Topical, top_k: int) -> _Shortlist:
+    """All profiles that could come among the first ``top_k``, whatever their facts are, and few others."""
+    ranges = {"nice_to_have": (0.0, 1.0), **value_ranges(question.prepared.query, question.circumstances)}
+    least, greatest = np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]).T
+    lowest, highest = (extreme_scores(topical.scores, values, question.weights) for values in (least, greatest))
+    # The true scores of the likeliest rule out most of those that might come before them.
+    likely = _read_facts(question, topical, np.lexsort((-highest, topical.n_missing))[: 2 * top_k])
+    lowest[likely.places] = extreme_scores(topical.scores[likely.places], likely.values, question.weights)
+    within = _within_reach(lowest, highest, topical.n_missing, top_k, stability=question.circumstances.stability)
+    others = np.setdiff1d(within, likely.places)
+    return likely.extended_by(_read_facts(question, topical, others)) if len(others) else likely
 
 
 def _within_reach(
@@ -304,79 +300,106 @@ def _within_reach(
     if len(order) <= top_k:
         return order
     last = order[top_k - 1]
-    # What is deducted for must-haves, at most a half, is the same share where the same number is missing.
+    # Profiles that lack the same number of must-haves lose the same share of their scores, at most a half.
     close = (n_missing == n_missing[last]) & (highest + 2 * stability >= lowest[last] - _ROUNDING)
     return np.flatnonzero((n_missing < n_missing[last]) | close)
 
 
-def _findings(
-    prepared: PreparedQuery, snapshot: Snapshot, circumstances: Circumstances, rows: IntArray
-) -> list[dict[str, Finding | None]]:
-    """What each structured signal finds for the profiles of these passages."""
-    profiles = snapshot.profile_rows[rows]
-    ids = snapshot.profile_ids(profiles)
-    found = []
-    for profile, profile_id, year in zip(profiles, ids, snapshot.years(rows), strict=True):
-        standing = circumstances.standings.get(profile_id.decode(), _NO_STANDING)
-        candidate = Candidate(snapshot.facts(int(profile)), standing, int(year) or None)
-        found.append(
-            {
-                signal: function(prepared.query, candidate, circumstances.today)
-                for signal, function in SIGNAL_FUNCTIONS.items()
-            }
+def _read_facts(question: _Question, topical: _Topical, places: IntArray) -> _Shortlist:
+    """The profiles at these places with all that is known of them beside their texts."""
+    query, circumstances = question.prepared.query, question.circumstances
+    known = question.index.facts_of(topical.profiles[places])
+    years = topical.candidates.years[topical.leaders[places]].tolist()
+    findings = []
+    for profile, year in zip(known, years, strict=True):
+        standing = circumstances.standings.get(profile.profile_id, _NO_STANDING)
+        candidate = Candidate(profile.facts, standing, year or None)
+        findings.append(
+            {signal: function(query, candidate, circumstances.today) for signal, function in SIGNAL_FUNCTIONS.items()}
         )
-    return found
+    has_nice = _has_topics(question, question.prepared.nice_to_have, topical.profiles[places])
+    values = _adjusting_values(findings, has_nice)
+    return _Shortlist(places, [profile.profile_id for profile in known], findings, has_nice, values)
 
 
-def _adjusting_values(findings: Sequence[dict[str, Finding | None]], nice: Sequence[BoolArray]) -> Float64Array:
+def _adjusting_values(findings: Sequence[dict[str, Finding | None]], has_nice: BoolArray) -> Float64Array:
     """float64, shape (n_profiles, n_adjusting_signals), NaN = not known; in the order of ADJUSTING_SIGNALS."""
     values = np.full((len(findings), len(ADJUSTING_SIGNALS)), np.nan)
-    for j, found in enumerate(findings):
+    for j, of_profile in enumerate(findings):
         for s, signal in enumerate(SIGNAL_FUNCTIONS):
-            if (finding := found[signal]) is not None:
+            if (finding := of_profile[signal]) is not None:
                 values[j, s] = finding.value
-    if nice:
-        values[:, -1] = np.mean(nice, axis=0)
+    if len(has_nice):
+        values[:, -1] = np.mean(has_nice, axis=0)
     return values
 
 
-def _parts(
-    place: int,
-    *,
-    signals: FloatArray,
-    values: Float64Array,
-    share_missing: Float64Array | None,
-    findings: dict[str, Finding | None],
-    fused: Fused,
-) -> tuple[Part, ...]:
-    """The parts of the candidate at ``place`` of the arrays; what is not known is no part."""
+# The answer
+
+
+def _fused(question: _Question, topical: _Topical, shortlist: _Shortlist) -> Fused:
+    former = question.circumstances.former_scores
+    former_scores = np.array([former.get(profile_id, np.nan) for profile_id in shortlist.profile_ids], dtype=np.float64)
+    return fuse(
+        topical.signals[topical.leaders[shortlist.places]],
+        shortlist.values,
+        topical.share_missing(shortlist.places),
+        question.weights,
+        former_scores=former_scores,
+        stability=question.circumstances.stability,
+    )
+
+
+def _ranked(question: _Question, topical: _Topical, shortlist: _Shortlist, fused: Fused, j: int) -> RankedProfile:
+    """The shortlisted profile at place ``j``."""
+    prepared, place = question.prepared, int(shortlist.places[j])
+    score = float(fused.scores[j])
+    passages = topical.passages(place)[:_N_EVIDENCE]
+    enough = _EVIDENCE_SHARE * topical.passage_scores[passages[0]]
+    shown = passages[topical.passage_scores[passages] >= enough]
+    return RankedProfile(
+        profile_id=shortlist.profile_ids[j],
+        score=score,
+        level=question.weights.floors.level_of(score),
+        parts=_parts(topical, shortlist, fused, j),
+        work_ids=tuple(work_id.decode() or None for work_id in topical.candidates.work_ids[shown].tolist()),
+        missing_must_have=_missing(prepared.must_have, topical.has_must_have[:, place]),
+        missing_nice_to_have=_missing(prepared.nice_to_have, shortlist.has_nice[:, j]),
+    )
+
+
+def _parts(topical: _Topical, shortlist: _Shortlist, fused: Fused, j: int) -> tuple[Part, ...]:
+    """The parts of the shortlisted profile at place ``j``; what is not known is no part."""
+    place = int(shortlist.places[j])
+    signals, values, findings = topical.signals[topical.leaders[place]], shortlist.values[j], shortlist.findings[j]
     parts = [
         Part(
             signal,
-            float(signals[place, s]),
-            float(fused.topic_weights[place, s]),
-            float(fused.topic_parts[place, s]),
-            float(signals[place, s]),
+            float(signals[s]),
+            float(fused.topic_weights[j, s]),
+            float(fused.topic_parts[j, s]),
+            float(signals[s]),
         )
         for s, signal in enumerate(TOPIC_SIGNALS)
-        if not np.isnan(signals[place, s])
+        if not np.isnan(signals[s])
     ]
     for s, signal in enumerate(ADJUSTING_SIGNALS):
-        if not np.isnan(values[place, s]):
+        if not np.isnan(values[s]):
             finding = findings.get(signal)
-            distance = 2.0 * float(values[place, s]) - 1.0
-            weight = math.copysign(float(fused.adjusting_weights[place, s]), distance)
-            contribution = float(fused.adjusting_parts[place, s])
+            distance = 2.0 * float(values[s]) - 1.0
+            weight = math.copysign(float(fused.adjusting_weights[j, s]), distance)
+            contribution = float(fused.adjusting_parts[j, s])
             reason = finding.reason if finding is not None else None
-            parts.append(Part(signal, abs(distance), weight, contribution, float(values[place, s]), reason))
-    if share_missing is not None:
-        taken, missing = float(fused.deducted[place]), float(share_missing[place])
+            parts.append(Part(signal, abs(distance), weight, contribution, float(values[s]), reason))
+    if len(topical.has_must_have):
+        taken, missing = float(fused.deducted[j]), float(topical.share_missing(place))
         parts.append(Part(MUST_HAVE, missing, taken / missing if missing else 0.0, taken, missing))
-    if (made_up := float(fused.steadied[place])) > 0:
-        share = made_up / float(fused.allowances[place])
-        parts.append(Part(STABILITY, share, float(fused.allowances[place]), made_up, share, _STEADIED))
+    if (made_up := float(fused.steadied[j])) > 0:
+        share = made_up / float(fused.allowances[j])
+        parts.append(Part(STABILITY, share, float(fused.allowances[j]), made_up, share, _STEADIED))
     return tuple(parts)
 
 
-def _missing(topics: Sequence[Topic], has: Sequence[BoolArray], place: int) -> tuple[str, ...]:
-    return tuple(topic.name for topic, column in zip(topics, has, strict=True) if not column[place])
+def _missing(topics: Sequence[Topic], has: BoolArray) -> tuple[str, ...]:
+    """Names of the topics that are missing. has : bool, shape (n_topics,)."""
+    return tuple(topic.name for topic, is_there in zip(topics, has, strict=True) if not is_there)

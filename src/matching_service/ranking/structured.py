@@ -48,13 +48,13 @@ class Standing:
 class Circumstances:
     """What a ranking depends on beside texts and facts. ``standings`` by profile id; who is not there has none.
 
-    listed : scores on the list before, by profile id. stability : a smaller loss than this is not followed
+    former_scores : scores on the list before, by profile id. stability : a smaller loss than this is not followed
         (``fusion.fuse``). Only the lists of runs have them.
     """
 
     today: date
     standings: Mapping[str, Standing] = field(default_factory=dict)
-    listed: Mapping[str, float] = field(default_factory=dict)
+    former_scores: Mapping[str, float] = field(default_factory=dict)
     stability: float = 0.0
 
 
@@ -119,15 +119,15 @@ def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | No
 
 def honours_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
     """Only where a demand asks for an honour or title, as for an academician workstation: 1 with it, 0 without."""
-    asked = _honours_asked(query)
+    demanded = _honours_demanded(query)
     held = "；".join((*candidate.facts.honours, candidate.facts.title or ""))
-    if not asked or _HAN.search(held) is None:  # "Professor" may be anything that is asked for
+    if not demanded or _HAN.search(held) is None:  # "Professor" may be anything that is asked for
         return None
     full = held.replace("副教授", "").replace("副研究员", "")
-    found = [honour for honour in asked if honour in full]
-    wanted = "、".join(asked)
-    if found:
-        return Finding(1.0, Text(f"需求要求{wanted}，其为{'、'.join(found)}", f"has what is asked for: {wanted}"))
+    held_too = [honour for honour in demanded if honour in full]
+    wanted = "、".join(demanded)
+    if held_too:
+        return Finding(1.0, Text(f"需求要求{wanted}，其为{'、'.join(held_too)}", f"has what is asked for: {wanted}"))
     return Finding(0.0, Text(f"需求要求{wanted}，其职称荣誉中没有", f"asked for: {wanted}; not among its honours"))
 
 
@@ -175,7 +175,7 @@ def _folded_text(query: Query) -> str:
 
 
 @lru_cache(maxsize=64)
-def _honours_asked(query: Query) -> tuple[str, ...]:
+def _honours_demanded(query: Query) -> tuple[str, ...]:
     """The honours that a demand names; of 正高级工程师 and the 高级工程师 in it, the longer one."""
     named = [honour for honour in _HONOURS if honour in query.text]
     return tuple(honour for honour in named if not any(honour in other for other in named if other != honour))
@@ -201,7 +201,7 @@ def value_ranges(query: Query, circumstances: Circumstances) -> Mapping[str, tup
         "cluster": _ANY if query.cluster is not None else _SILENT,
         "field": (0.5, 1.0),
         "region": (0.5, 1.0) if query.region is not None else _SILENT,
-        "honours": _ANY if _honours_asked(query) else _SILENT,
+        "honours": _ANY if _honours_demanded(query) else _SILENT,
         "recency": _ANY,
         "availability": (0.0, 0.5),
         "track_record": _ANY if circumstances.standings else _SILENT,

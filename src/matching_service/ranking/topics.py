@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from matching_service.index.contract import BoolArray, FloatArray, IntArray
-from matching_service.index.snapshot import Snapshot
+from matching_service.index.contract import Alternatives, BoolArray, FloatArray
 from matching_service.text.terms import NGRAM_MARK, Analyzer, is_ngram
 
 _OTHER_LETTER = re.compile(r"[^\W_\u3007\u3400-\u4dbf\u4e00-\u9fff]")
@@ -20,42 +20,31 @@ class Topic:
     """``alternatives`` are sets of terms, any one of which proves the topic; none for a topic without words."""
 
     name: str
-    alternatives: tuple[tuple[str, ...], ...]
+    alternatives: Alternatives
 
 
 def prepare_topics(names: Sequence[str], analyzer: Analyzer) -> tuple[Topic, ...]:
     return tuple(Topic(name, _alternatives(name, analyzer)) for name in names)
 
 
-def passages_with(topic: Topic, snapshot: Snapshot) -> BoolArray:
-    """bool, shape (n_rows,): which passages use the words of the topic."""
-    found = np.zeros(len(snapshot.profile_rows), dtype=np.bool_)
-    for terms in topic.alternatives:
-        found |= snapshot.containing(terms)
-    return found
-
-
-def profiles_with(
-    topic: Topic, snapshot: Snapshot, rows: IntArray, *, proven: BoolArray, semantic: FloatArray, language: str
+def proving_passages(
+    topics: Sequence[Topic], by_words: BoolArray, semantic: FloatArray, languages: NDArray[np.str_], *, language: str
 ) -> BoolArray:
-    """bool, shape (n_profiles,): which profiles have evidence for the topic in the passages of ``rows``.
+    """bool, shape (n_topics, n_passages): which passages are evidence for each topic.
 
-    proven : ``passages_with`` for these rows. semantic : the semantic signal of the whole demand for them. Both are of
-    shape (len(rows),).
-    Evidence is words. In another language than the demand's, a passage that means something near the whole demand
-    has the benefit of the doubt: a word of two characters says too little for the encoder to find it in a
-    foreign text (docs/quality.md). A topic without words is had by everyone.
+    by_words : bool, shape (n_topics, n_passages): whether a passage uses the words of a topic.
+    semantic : float32, shape (n_passages,), the semantic signal of the whole demand; NaN = not known.
+    languages : str, shape (n_passages,). language : of the demand.
+    In another language than the demand's, a passage that means something near the whole demand has the benefit of the
+    doubt: a word of two characters says too little for the encoder to find it in a foreign text (docs/quality.md).
+    Every passage is evidence for a topic without words.
     """
-    has = np.zeros(snapshot.profile_offsets[-1], dtype=np.bool_)
-    if not topic.alternatives:
-        has[:] = True
-        return has
-    near = (snapshot.languages(rows) != language) & (semantic >= _NEAR_IN_MEANING)  # NaN compares as False
-    has[snapshot.profile_rows[rows[proven | near]]] = True
-    return has
+    is_near = (languages != language) & (semantic >= _NEAR_IN_MEANING)  # NaN compares as False
+    has_no_words = np.array([not topic.alternatives for topic in topics], dtype=np.bool_)
+    return np.asarray(by_words | is_near | has_no_words[:, None], dtype=np.bool_)
 
 
-def _alternatives(topic: str, analyzer: Analyzer) -> tuple[tuple[str, ...], ...]:
+def _alternatives(topic: str, analyzer: Analyzer) -> Alternatives:
     """Every longest word of the topic, or all its character bigrams; the character itself for one of a character."""
     occurrences = analyzer.find_terms(topic)
     words = [o for o in occurrences if not is_ngram(o.term)]

@@ -158,7 +158,7 @@ async def _with_stability(
         previous = comparable.get(each.demand.id)
         if previous is None or is_demand_changed(events.get(each.demand.id, ()), after=previous.run.events_as_of):
             return each
-        circumstances = replace(each.question.circumstances, listed=previous.scores, stability=run.stability or 0.0)
-        return replace(each, question=replace(each.question, circumstances=circumstances))
+        steady = replace(each.question.circumstances, former_scores=previous.scores, stability=run.stability or 0.0)
+        return replace(each, question=replace(each.question, circumstances=steady))
 
     return [with_stability(each) for each in demands]
