@@ -1,1 +1,1 @@
-"""From a query and a snapshot to ranked, explained profiles. Pure: the same input gives the same output."""
+"""From a query and an index to ranked, explained profiles. Pure: the same input gives the same output."""

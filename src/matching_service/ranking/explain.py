@@ -1,6 +1,6 @@
-"""Why a profile stands where it stands: the terms that carried it, the sentences that show it, one plain reason.
+"""Explanations of a rank: the terms that contributed most, the sentences that show them, one plain reason.
 
-Works on the few profiles that are shown, from their texts, with the same analysis that built the index.
+They are made from the texts of the few profiles that are shown, with the analysis that built the index.
 """
 
 import re
@@ -38,7 +38,7 @@ _WORK_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class PassageText:
-    """The stored texts of one passage, by field, as people wrote them. ``work_id`` None: the profile's own."""
+    """The stored texts of one passage, by field, unchanged. ``work_id`` is None for the profile's own text."""
 
     work_id: str | None
     fields: Mapping[str, str]
@@ -48,7 +48,7 @@ class PassageText:
 
 
 class TermContribution(NamedTuple):
-    """``term`` as the query's author would write it; ``contribution`` is its share of the score."""
+    """``term`` in the spelling of the query; ``contribution`` is its share of the score."""
 
     term: str
     contribution: float
@@ -82,17 +82,17 @@ class Explanation(NamedTuple):
 
 
 class Explainer:
-    """Explains any number of profiles for one query; what depends on the query alone is computed once."""
+    """Explains any number of profiles for one query. The query's own part is computed once."""
 
     def __init__(self, prepared: PreparedQuery, frequencies: Frequencies) -> None:
         self._weights = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, frequencies)
-        asked = replace(prepared.query.topical(), nice_to_have=()).text  # what the weights were made of
-        occurrences = find_terms(asked)
-        self._lone = _lone_characters(asked, occurrences)
-        surfaces = _surfaces(asked, occurrences)
+        text = replace(prepared.query.topical(), nice_to_have=()).text  # the text of the weighted terms
+        occurrences = find_terms(text)
+        self._lone = _lone_characters(text, occurrences)
+        surfaces = _surfaces(text, occurrences)
         folded = {term: (fold(surface), surface) for term, surface in surfaces.items()}
         self._surfaces = {term: pair for term, pair in folded.items() if len(pair[1]) > 1 or pair[0] in self._lone}
-        self._asked, self._folded_query = asked, fold_with_spans(asked)
+        self._query_text, self._folded_query = text, fold_with_spans(text)
         factors = family_factors(term_keys(self._weights)).tolist()
         self._factors = {t: w * f for (t, w), f in zip(self._weights.items(), factors, strict=True)}
         self._terms = frozenset(self._weights)
@@ -101,13 +101,13 @@ class Explainer:
     def explain(self, ranked: RankedProfile, passages: Sequence[PassageText]) -> Explanation:
         """Explain one ranked profile from the texts of ``ranked.work_ids``, in that order."""
         lexical = next((part.contribution for part in ranked.parts if part.signal == "lexical"), 0.0)
-        shared = self._terms if lexical > 0 else frozenset[str]()  # where words carried nothing, none are shown
-        found = [
-            _Found(passage, {field: _read(text).places_of(shared) for field, text in passage.fields.items()})
+        shared = self._terms if lexical > 0 else frozenset[str]()  # no term is shown where words contributed nothing
+        located = [
+            _LocatedTerms(passage, {field: _read(text).places_of(shared) for field, text in passage.fields.items()})
             for passage in passages
         ]
-        terms = self._term_contributions(found[0], lexical) if found and lexical > 0 else []
-        evidence = _evidence(found, self._weights, self._lone)
+        terms = self._term_contributions(located[0], lexical) if located and lexical > 0 else []
+        evidence = _evidence(located, self._weights, self._lone)
         reason = _reason(terms, passages, evidence, ranked.missing_must_have) if ranked.score > 0 else _NOTHING
         return Explanation(
             ranked.parts,
@@ -118,15 +118,15 @@ class Explainer:
             reason,
         )
 
-    def _term_contributions(self, best: "_Found", lexical: float) -> list[TermContribution]:
+    def _term_contributions(self, best: "_LocatedTerms", lexical: float) -> list[TermContribution]:
         """The lexical part split over words, largest first.
 
-        What character n-grams and inner words earned is credited to the longest shared word that holds them:
-        people write 谐波减速器, not 谐波, 波减 and 减速. A character is a term only where the demand uses it as a
-        word (泵, 水); what no shared word holds is part of the lexical signal but no term of the demand.
+        The share of character n-grams and inner words goes to the longest shared word that contains them: people write
+        谐波减速器, not 谐波, 波减 and 减速. A character is a term only where the demand uses it as a word (泵, 水).
+        Pieces in no shared word belong to the lexical signal but to no term.
         """
         counts = Counter([term for places in best.places.values() for term, _, _ in places])
-        # Up to the passage's length, by which all are divided alike.
+        # Not divided by the passage's length, which is one factor of all of them.
         products = {t: self._factors[t] * count_factor(counts[t]) for t in sorted(counts)}
         total = sum(products.values())
         holders = _Holders(self._shared_words(best.passage, products))
@@ -135,14 +135,14 @@ class Explainer:
             holder = holders.find(self._pieces[term])
             if holder is not None:
                 shares[holder] = shares.get(holder, 0.0) + lexical * product / total
-        found = [TermContribution(term, share) for term, share in shares.items()]
-        return sorted(found, key=lambda share: (-share.contribution, share.term))
+        contributions = [TermContribution(term, share) for term, share in shares.items()]
+        return sorted(contributions, key=lambda share: (-share.contribution, share.term))
 
     def _shared_words(self, passage: PassageText, products: Mapping[str, float]) -> list[tuple[str, str]]:
-        """Words that both texts use, longest first, each folded and as the query writes it.
+        """Words that both texts use, longest first, each folded and in the spelling of the query.
 
-        Words of either side count that the other holds only as a piece of a longer word, because the two texts may
-        be cut differently; such a word has two characters at least.
+        A word of one text also counts where the other contains it only inside a longer word, because word segmentation
+        may cut the two texts differently. Such a word has at least two characters.
         """
         folded_text = fold("\n".join(passage.fields.values()))
         words = {
@@ -154,15 +154,15 @@ class Explainer:
         for term in set[str]().union(*(_read(text).words for text in passage.fields.values())):
             if term not in words and (place := self._folded_query.text.find(term)) >= 0:
                 start, end = self._folded_query.original_span(place, place + len(term))
-                words[term] = self._asked[start:end]
+                words[term] = self._query_text[start:end]
         return sorted(words.items(), key=lambda word: (-len(word[0]), word[0]))
 
 
 class _Holders:
-    """The longest word that holds a piece. Pieces of one and two characters, which most are, are looked up."""
+    """Finds the longest word that contains a piece, by a table for pieces of one and two characters, which most are."""
 
     def __init__(self, words: Sequence[tuple[str, str]]) -> None:
-        """Words : folded and as written, longest first."""
+        """``words`` are pairs of the folded word and its spelling, longest first."""
         self._words = words
         self._of_short: dict[str, str] = {}
         for folded, word in words:
@@ -176,7 +176,7 @@ class _Holders:
         return next((word for folded, word in self._words if piece in folded), None)
 
 
-class _Found(NamedTuple):
+class _LocatedTerms(NamedTuple):
     """A passage with the places of the query's terms in each of its fields."""
 
     passage: PassageText
@@ -185,12 +185,12 @@ class _Found(NamedTuple):
 
 @lru_cache(maxsize=1 << 14)  # some 50 MB for texts of usual length
 def _read(text: str) -> ReadText:
-    """A night run meets the same passages in the lists of many demands."""
+    """Cached, because a night run shows the same passages in the lists of many demands."""
     return read_text(text)
 
 
 def _lone_characters(text: str, occurrences: Sequence[Occurrence]) -> dict[str, str]:
-    """Characters that are words by themselves in the query, folded, and as written: 泵 in 泵的选型, not 漏 in 漏液."""
+    """Characters that are words of their own in the query (泵 in 泵的选型, not 漏 in 漏液): folded to spelling."""
     joined = {
         place
         for o in occurrences
@@ -202,7 +202,7 @@ def _lone_characters(text: str, occurrences: Sequence[Occurrence]) -> dict[str, 
 
 
 def _surfaces(text: str, occurrences: Sequence[Occurrence]) -> dict[str, str]:
-    """How the query writes each of its words: first occurrence, original spelling."""
+    """The query's spelling of each of its words, at its first occurrence."""
     surfaces: dict[str, str] = {}
     for occurrence in occurrences:
         if not is_ngram(occurrence.term):
@@ -220,15 +220,17 @@ class _Sentence(NamedTuple):
     places: Sequence[Place]
 
 
-def _evidence(found: Sequence[_Found], query_weights: Mapping[str, float], lone: Mapping[str, str]) -> list[Evidence]:
-    """Up to three sentences: the best one of each passage, then the next best that still say half as much."""
-    ranked = [_sentences(one, query_weights) for one in found]
+def _evidence(
+    located: Sequence[_LocatedTerms], query_weights: Mapping[str, float], lone: Mapping[str, str]
+) -> list[Evidence]:
+    """Up to three sentences: the best one of each passage, then further ones with at least half the best weight."""
+    ranked = [_sentences(one, query_weights) for one in located]
     firsts = [sentences[0] for sentences in ranked if sentences]
     if not firsts:
         return []
     enough = max(_ENOUGH_OF_BEST * max(sentence.weight for sentence in firsts), 1e-9)
     others = [sentence for sentences in ranked for sentence in sentences[1:] if sentence.weight >= enough]
-    others.sort(key=lambda sentence: -sentence.weight)  # stable: equal ones in the order of the passages
+    others.sort(key=lambda sentence: -sentence.weight)  # stable: equal sentences stay in the order of the passages
     shown = [_cut(sentence, _highlights(sentence.places, lone)) for sentence in firsts[:_MAX_EVIDENCE]]
     for sentence in others:
         if len(shown) == _MAX_EVIDENCE:
@@ -238,9 +240,9 @@ def _evidence(found: Sequence[_Found], query_weights: Mapping[str, float], lone:
     return shown
 
 
-def _sentences(one: _Found, query_weights: Mapping[str, float]) -> list[_Sentence]:
-    """The passage's sentences, heaviest first, equal ones in the order of the text."""
-    passage, found = one.passage, list[_Sentence]()
+def _sentences(one: _LocatedTerms, query_weights: Mapping[str, float]) -> list[_Sentence]:
+    """The passage's sentences by falling weight, equal ones in the order of the text."""
+    passage, sentences = one.passage, list[_Sentence]()
     for field, text in passage.fields.items():
         places = one.places[field]
         starts = [start for _, start, _ in places]
@@ -252,12 +254,12 @@ def _sentences(one: _Found, query_weights: Mapping[str, float]) -> list[_Sentenc
                 place for place in places[bisect_left(starts, start) : bisect_left(starts, end)] if place[2] <= end
             ]
             weight = sum({term: query_weights[term] for term, _, _ in inside}.values())
-            found.append(_Sentence(weight, passage, field, (start, end), inside))
-    return sorted(found, key=lambda sentence: -sentence.weight)
+            sentences.append(_Sentence(weight, passage, field, (start, end), inside))
+    return sorted(sentences, key=lambda sentence: -sentence.weight)
 
 
 def _highlights(places: Sequence[Place], lone: Mapping[str, str]) -> list[tuple[int, int]]:
-    """Spans of shared words and bigrams, merged; a character is shown only where the demand uses it as a word."""
+    """Merged spans of shared words and bigrams, and of characters that are words of their own in the demand."""
     spans = [(start, end) for term, start, end in places if len(t := term.removeprefix(NGRAM_MARK)) > 1 or t in lone]
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
@@ -269,7 +271,7 @@ def _highlights(places: Sequence[Place], lone: Mapping[str, str]) -> list[tuple[
 
 
 def _cut(sentence: _Sentence, highlights: Sequence[tuple[int, int]]) -> Evidence:
-    """The sentence without surrounding blanks; a very long one is cut to a window around its first highlight."""
+    """The sentence without surrounding blanks. A very long one is cut to a window around its first highlight."""
     _, passage, field, (start, end), _ = sentence
     text = passage.fields[field]
     start += len(text[start:end]) - len(text[start:end].lstrip())
@@ -294,7 +296,7 @@ def _reason(
     evidence: Sequence[Evidence],
     missing: Sequence[str],
 ) -> Text:
-    """One sentence for people. Without shared words it says so and invents none, but quotes the closest text."""
+    """One sentence for people. Where no words are shared, it says so and quotes the closest text."""
     source = _source(passages[0]) if passages else Text("其资料", "its record")
     lacking = Text("", "")
     if missing:

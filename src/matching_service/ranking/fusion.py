@@ -1,9 +1,9 @@
 """Signals become one score. This is the only place where weights are applied.
 
-score = topic + adjustments - deduction. The topic is the weighted mean of what the texts say. Everything else moves it
-only within the room between "weak" and certain, (topic - floor) * (1 - topic): nothing can lift a profile
-that does not fit the topic, and no score leaves [0, 1]. Last, a profile that was listed before keeps its former score
-where it has lost no more than noise.
+score = topic + adjustments - deduction. The topic score is the weighted mean of the text signals. All other signals
+move it only within the room (topic - floor) * (1 - topic), which is 0 below "weak" and at 1: nothing lifts a profile
+off the topic, and no score leaves [0, 1]. At the end, a profile of the former list keeps its former score where it lost
+no more than noise.
 """
 
 import math
@@ -28,7 +28,7 @@ MUST_HAVE = "must_have"
 STABILITY = "stability"
 DEFAULT_VERSION = "default-2"
 _DEDUCTION = 0.5
-"""Share of its score that a profile loses when it has evidence for none of the must-haves."""
+"""The share of its score that a profile without evidence for any must-have loses."""
 
 _ADJUSTING = {
     "cluster": 0.10,
@@ -44,10 +44,10 @@ _ADJUSTING = {
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A non-negative weight per signal, and the scores from which the levels begin.
+    """A non-negative weight per signal, and the floors of the levels.
 
-    Of the topic signals, one at least is positive and only their ratio matters; the others are shares of the room in
-    which they may move a score, scaled down where they exceed 1 together.
+    At least one topic signal has a positive weight, and only their ratio matters. The other weights are shares of the
+    room in which a score may move, scaled down where their sum exceeds 1.
     """
 
     version: str
@@ -74,17 +74,17 @@ class Weights:
 
 
 def default_weights(calibration: Calibration) -> Weights:
-    """The weights that come with the service, for the encoder of this calibration."""
+    """The built-in weights for the encoder of this calibration."""
     topic = {"lexical": 1 - calibration.weight, "semantic": calibration.weight}
     return Weights(f"{DEFAULT_VERSION}-{calibration.name}", MappingProxyType(topic | _ADJUSTING))
 
 
 def known_weights(signals: FloatArray, weights: Float64Array) -> Float64Array:
-    """Each candidate's weights after what is not known is left out and the rest rescaled to sum 1.
+    """Each candidate's weights without those of unknown signals, rescaled to sum 1.
 
     signals : float32, shape (n_candidates, n_signals), in [0, 1]; NaN = not known.
     weights : float64, shape (n_signals,), non-negative, sum 1.
-    Returns float64, shape (n_candidates, n_signals); rows of zeros where nothing weighty is known.
+    Returns float64, shape (n_candidates, n_signals); a row of zeros where no signal with a weight is known.
     """
     known = np.where(np.isnan(signals), 0.0, weights)
     total = known.sum(axis=1, keepdims=True)
@@ -93,12 +93,12 @@ def known_weights(signals: FloatArray, weights: Float64Array) -> Float64Array:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """Scores and all that they are made of, float64; the parts of a candidate sum to its score.
+    """Scores and their parts, float64; the parts of a candidate sum to its score.
 
     topic_weights, topic_parts : shape (n_candidates, n_topic_signals).
     adjusting_weights, adjusting_parts : shape (n_candidates, n_adjusting_signals).
-    deducted : shape (n_candidates,), negative or 0. allowances, steadied : shape (n_candidates,): up to which loss a
-        score would be kept for stability, and the loss that is made up, 0 at least.
+    deducted : shape (n_candidates,), at most 0. allowances : shape (n_candidates,), the largest loss that stability
+        makes up. steadied : shape (n_candidates,), the loss that it did make up, at least 0.
     scores : shape (n_candidates,), in [0, 1].
     """
 
@@ -121,14 +121,14 @@ def fuse(
     former_scores: Float64Array | None = None,
     stability: float = 0.0,
 ) -> Fused:
-    """Scores of candidates.
+    """Fuse the signals of candidates.
 
     topic : float32, shape (n_candidates, n_topic_signals), in [0, 1]; NaN = not known, neither helps nor harms.
     adjusting : float64, shape (n_candidates, n_adjusting_signals), in [0, 1]; 0.5 and NaN move nothing.
     share_missing : float64, shape (n_candidates,), in [0, 1]: share of the must-haves without evidence.
     former_scores : float64, shape (n_candidates,): the score on the list before, NaN for a profile that was not on it.
-    stability : a smaller loss against that score is noise and made up, a larger one stands; for the widest room, in
-        proportion for others. Ranking again from the result changes nothing.
+    stability : the largest loss against the former score that counts as noise and is made up, where the room is
+        widest; elsewhere less, in proportion to the room. Ranking again from the result changes nothing.
     """
     topic_weights = known_weights(topic, weights.topic())
     topic_parts = topic_weights * np.nan_to_num(topic)
@@ -143,16 +143,16 @@ def fuse(
     former = np.full_like(scores, np.nan) if former_scores is None else former_scores
     is_noise = (former > scores) & (former - scores <= allowances)  # NaN compares as False
     steadied = np.where(is_noise, former - scores, 0.0)
-    scores = np.where(is_noise, former, scores)  # not a sum: the same bits night after night
+    scores = np.where(is_noise, former, scores)  # a copy, not a sum: the same bits night after night
     return Fused(topic_weights, topic_parts, adjusting_weights, adjusting_parts, deducted, allowances, steadied, scores)
 
 
 def extreme_scores(topic: Float64Array, values: Float64Array, weights: Weights) -> Float64Array:
-    """float64, shape (n_candidates,): what adjustments make of topic scores, before must-haves and stability.
+    """float64, shape (n_candidates,): topic scores with adjustments, before must-haves and stability.
 
-    topic : float64, shape (n_candidates,), in [0, 1]. values : float64, in [0, 1], NaN = not known, shape
-    (n_adjusting_signals,) for the least or the greatest that any candidate can have, or (n_candidates,
-    n_adjusting_signals) for their own.
+    topic : float64, shape (n_candidates,), in [0, 1].
+    values : float64, in [0, 1], NaN = not known. Shape (n_candidates, n_adjusting_signals), or (n_adjusting_signals,)
+        for the least or the greatest values that any candidate can have.
     """
     moves = np.nan_to_num(2.0 * values - 1.0) @ weights.adjusting()
     return np.asarray(topic + moves * _room(topic, weights), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The lexical signal: how much of a demand's weighted vocabulary a passage uses."""
+"""The lexical signal: the share of a demand's weighted vocabulary that a passage uses."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -15,15 +15,15 @@ _TITLE_COUNTS = 4
 _MUST_HAVE_COUNTS = 3
 _KEYWORD_COUNTS = 2
 _TITLE_SHARE = 0.5
-"""A demand's title names its topic, so its words count more often, and once more by themselves, whatever the length
-of the body: docs/quality.md."""
+"""A demand's title names its topic. Its words count more often, and once more by themselves, so that a long body does
+not drown them: docs/quality.md."""
 _ENOUGH_DEMANDS = 50
 _HALF = 0.2
-"""Raw score that counts as 0.5: between the medians of 'related' and 'strong' pairs (docs/quality.md)."""
+"""The word score that becomes 0.5: between the medians of 'related' and 'strong' pairs (docs/quality.md)."""
 
 
 def query_terms(query: Query, analyzer: Analyzer) -> Counter[str]:
-    """Term counts of a query, each field counted as often as it weighs. Nice-to-haves are no part of the topic."""
+    """Term counts of a query; each field counts several times, according to its weight. Nice-to-haves do not count."""
     counts: Counter[str] = Counter()
     for text, times in (
         (query.title, _TITLE_COUNTS),
@@ -41,7 +41,7 @@ def query_terms(query: Query, analyzer: Analyzer) -> Counter[str]:
 def query_weights(
     terms: TermCounts, title_terms: TermCounts, rarity: TermCounts, frequencies: Frequencies
 ) -> TermWeights:
-    """The weights of a query's terms by these frequencies, of unit length: the whole and half as much of the title."""
+    """The weights of a query's terms by these frequencies, of unit length: the whole text plus half of the title."""
     weights = Counter(frequencies.weigh(terms, rarity))
     for term, weight in frequencies.weigh(title_terms, rarity).items():
         weights[term] += _TITLE_SHARE * weight  # type: ignore[assignment]  # typeshed: Counter counts are int
@@ -61,12 +61,12 @@ def rarity_among(terms: Collection[str], demand_frequencies: Frequencies) -> dic
 
 
 def lexical_value(raw: FloatArray) -> FloatArray:
-    """Raw : float32 in [0, 1], any shape; returns raw / (raw + 0.2), in [0, 0.84]: saturating, order kept."""
+    """``raw / (raw + 0.2)``, in [0, 0.84]: saturates and keeps the order. raw : float32 in [0, 1], any shape."""
     return (raw / (raw + np.float32(_HALF))).astype(np.float32)
 
 
 def passage_terms(texts: Iterable[str], analyzer: Analyzer) -> Counter[str]:
-    """Term counts of a passage: all its fields together."""
+    """Term counts of all fields of a passage together."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(analyzer.count_terms(text))

@@ -1,4 +1,4 @@
-"""What a query becomes before any profile is looked at: terms, a vector, its language, its topics."""
+"""Preparation of a query, which needs no profile: terms, vector, language, topics."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from matching_service.text.terms import Analyzer, default_analyzer
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
-    """A query after segmentation and encoding, which cost more than ranking and do not depend on the profiles.
+    """A query after word segmentation and encoding, which cost more than ranking and do not depend on the profiles.
 
-    ``rarity`` is that of each term among all demands; terms that are not there count as 1.
+    ``rarity`` is the rarity of terms among all demands, 1 for a term that is not in it.
     """
 
     query: Query

@@ -1,4 +1,4 @@
-"""What is asked: the texts of a demand, or of an ad hoc question in the same form."""
+"""A query: the texts of a demand, or of an ad hoc question in the same form."""
 
 import re
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ _HAS_WORD = re.compile(r"[^\W_]")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Only the title must hold something; real demands are short and uneven. None: not known."""
+    """Only the title is required, because real demands are short and uneven. None = not known."""
 
     title: str
     problem: str = ""
@@ -24,14 +24,14 @@ class Query:
 
     @property
     def text(self) -> str:
-        """All of it, in the order of a form."""
+        """All texts, in the order of the form."""
         lists = ("；".join(terms) for terms in (self.keywords, self.must_have, self.nice_to_have))
         parts = (self.title, self.problem, self.key_technology, self.expected_goal, *lists)
         return "\n".join(part for part in parts if part)
 
     def topical(self) -> "Query":
-        """The query without the sentences that introduce the company or hope for income; as it is when it has
-        nothing else.
+        """The query without sentences that introduce the company or estimate income; unchanged where nothing else would
+        be left.
         """
         kept = replace(
             self,
@@ -42,7 +42,9 @@ class Query:
         return kept if _HAS_WORD.search(kept.text) else self
 
     def topic_alone(self) -> "Query":
-        """The query as a plain text, for finding what is like it: nothing is a condition, and no place matters."""
+        """The query without conditions, cluster and region, for finding similar demands. Must-haves and nice-to-haves
+        become keywords.
+        """
         return replace(
             self,
             keywords=(*self.keywords, *self.must_have, *self.nice_to_have),

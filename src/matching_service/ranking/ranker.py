@@ -50,24 +50,24 @@ from matching_service.ranking.structured import (
 from matching_service.ranking.topics import Topic, proving_passages
 
 _N_CANDIDATES = 500
-"""Passages taken from each index; many more than are shown, so that one strong signal is enough to be seen."""
+"""How many passages each search of the index brings: many more than are shown, so that one strong signal is enough."""
 _N_EVIDENCE = 3
 _ROUNDING = 1e-9
-"""Much more than a score can differ by the order of its sums."""
+"""Tolerance for scores whose sums were taken in another order; far above their differences."""
 _EVIDENCE_SHARE = 0.6
-"""A further passage is evidence when it scores at least this share of the profile's best one."""
+"""A further passage is shown where it scores at least this share of the profile's best one."""
 _NO_STANDING = Standing()
 _STEADIED = Text("比上次名单略低，在波动范围内，保持原得分", "lost no more than noise: keeps its former score")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one signal adds to a score: contribution = value * weight, and the contributions of all parts sum to it.
+    """The contribution of one signal, value * weight. The contributions of all parts sum to the score.
 
-    value : in [0, 1]. Of a topic signal the signal itself; of an adjusting one how far it is from neutral; of the
-        must-haves the share that is missing; of stability the share of the loss that would be made up.
+    value : in [0, 1]. A topic signal itself; the distance of an adjusting signal from neutral; the share of must-haves
+        that is missing; the share of the allowance that stability used.
     weight : negative where the signal speaks against the profile.
-    signal_value : what ``fusion.fuse`` was given: the adjusting signal itself, the share missing.
+    signal_value : the input of ``fusion.fuse``: the signal itself, or the share of must-haves that is missing.
     """
 
     signal: str
@@ -80,9 +80,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class RankedProfile:
-    """``parts`` sum to ``score``. ``work_ids`` are the passages that earned it, best first; None is the profile's
-    own text.
-    """
+    """``parts`` sum to ``score``. ``work_ids`` name the best passages, best first; None is the profile's own text."""
 
     profile_id: str
     score: float
@@ -95,7 +93,7 @@ class RankedProfile:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What every step reads."""
+    """The input of every step."""
 
     prepared: PreparedQuery
     index: Index
@@ -109,7 +107,7 @@ class _Question:
 
 @dataclass(frozen=True, slots=True)
 class _Topical:
-    """The candidates by profile, with what their texts say.
+    """The candidates by profile, with their topic scores.
 
     signals : float32, shape (n_passages, n_topic_signals). passage_scores : float64, shape (n_passages,).
     profiles, leaders, scores : shape (n_profiles,): the profile, its best passage and what that scores.
@@ -171,10 +169,10 @@ def rank(
     weights: Weights | None = None,
     circumstances: Circumstances | None = None,
 ) -> list[RankedProfile]:
-    """The best ``top_k`` profiles: those with evidence for every must-have first, then by falling score, then by id.
+    """The best ``top_k`` profiles: by the number of missing must-haves, then by falling score, then by id.
 
-    A profile is as good as its best passage, so that one perfect work beats fifty vague ones. Profiles
-    with score 0 are left out unless ``filters.candidates`` names them.
+    A profile is as good as its best passage, so one perfect work beats fifty vague ones. Profiles with score 0 are left
+    out unless ``filters.candidates`` names them.
     """
     if prepared.vector is None and not prepared.terms and filters.candidates is None:
         return []
@@ -193,7 +191,7 @@ def rank(
     return [_ranked(question, topical, shortlist, fused, int(place)) for place in order[:top_k]]
 
 
-# The topic: what the texts say
+# The topic: scores of texts
 
 
 def _topical(question: _Question, candidates: CandidatePassages, *, are_named: bool) -> _Topical:
@@ -234,7 +232,7 @@ def _topic_signals(question: _Question, candidates: CandidatePassages) -> FloatA
     semantic = question.semantic(candidates.cosines, candidates.languages)
     signals = np.stack([lexical_value(candidates.words), semantic], axis=1)
     if question.weights.topic()[1] > 0:
-        # Between two languages the words say little: a shared "PLC" may help, their absence must not harm.
+        # Between two languages words say little: a shared "PLC" may help, but missing words must not harm.
         lexical, semantic = signals.T
         is_foreign = candidates.languages != question.prepared.language
         lexical[is_foreign & (lexical <= semantic)] = np.nan  # False where semantic is not known
@@ -276,15 +274,15 @@ def _words_of(topics: Sequence[Topic]) -> tuple[Alternatives, ...]:
     return tuple(topic.alternatives for topic in topics)
 
 
-# The shortlist: whose facts are read
+# The shortlist: profiles whose facts are read
 
 
 def _shortlist(question: _Question, topical: _Topical, top_k: int) -> _Shortlist:
-    """All profiles that could come among the first ``top_k``, whatever their facts are, and few others."""
+    """All profiles whose facts could bring them among the first ``top_k``, and few others."""
     ranges = {"nice_to_have": (0.0, 1.0), **value_ranges(question.prepared.query, question.circumstances)}
     least, greatest = np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]).T
     lowest, highest = (extreme_scores(topical.scores, values, question.weights) for values in (least, greatest))
-    # The true scores of the likeliest rule out most of those that might come before them.
+    # The true scores of the likeliest profiles rule out most of the others.
     likely = _read_facts(question, topical, np.lexsort((-highest, topical.n_missing))[: 2 * top_k])
     lowest[likely.places] = extreme_scores(topical.scores[likely.places], likely.values, question.weights)
     within = _within_reach(lowest, highest, topical.n_missing, top_k, stability=question.circumstances.stability)
@@ -306,7 +304,7 @@ def _within_reach(
 
 
 def _read_facts(question: _Question, topical: _Topical, places: IntArray) -> _Shortlist:
-    """The profiles at these places with all that is known of them beside their texts."""
+    """The profiles at these places, with their structured signals and nice-to-haves."""
     query, circumstances = question.prepared.query, question.circumstances
     known = question.index.facts_of(topical.profiles[places])
     years = topical.candidates.years[topical.leaders[places]].tolist()

@@ -1,4 +1,4 @@
-"""The semantic signal: nearness in meaning, which also crosses languages."""
+"""The semantic signal: similarity in meaning, also across languages."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,15 @@ from matching_service.ranking.query import Query
 
 
 def query_texts(query: Query, language: str) -> tuple[EncodableText, EncodableText]:
-    """What of a query is encoded: the title, and the title with problem and key technology."""
+    """The texts of a query that are encoded: the title, and the title with problem and key technology."""
     whole = "。".join(part for part in (query.title, query.problem, query.key_technology) if part)
     return EncodableText(query.title, language, is_query=True), EncodableText(whole, language, is_query=True)
 
 
 def query_vector(query: Query, language: str, encoder: Encoder) -> FloatArray | None:
-    """Mean of the title's vector and the whole text's, of unit length; None where there is no text.
+    """The mean of the title's vector and the whole text's, of unit length; None where there is no text.
 
-    A title is clear but short, a body is full but wanders: the mean beat both (docs/quality.md).
+    A title is clear but short, a body is complete but digresses; the mean beats both (docs/quality.md).
     """
     texts = query_texts(query, language)
     encoded = encoder.encode([text.text for text in texts], [language] * len(texts), is_query=True)
@@ -28,17 +28,17 @@ def query_vector(query: Query, language: str, encoder: Encoder) -> FloatArray | 
 def semantic_value(
     cosines: FloatArray, query_language: str, languages: NDArray[np.str_], calibration: Calibration
 ) -> FloatArray:
-    """A signal in [0, 1], float32, NaN where the cosine is: the same for the same likeness in any language.
+    """A signal in [0, 1], float32, NaN where the cosine is. Equally similar texts have equal signals in any language.
 
     cosines : float32 in [0, 1] or NaN, shape (n,). languages : of the passages, shape (n,).
-    A cosine is brought to the scale of Chinese with Chinese by the line of the foreign side, and from there by a
-    logistic curve to the signal; the curve is moved so that 0 gives 0.
+    The line of the foreign language maps a cosine to the scale of Chinese with Chinese, and a logistic curve maps that
+    to the signal. The curve is shifted so that 0 gives 0.
     """
     codes, code_of = np.unique(languages, return_inverse=True)
     lines = [_line(query_language, str(code), calibration) for code in codes]
     slopes, offsets = np.array(lines, dtype=np.float32).reshape(-1, 2)[code_of].T
     on_one_scale = np.where(cosines > 0, np.maximum(slopes * cosines + offsets, 0), cosines)
-    floor = _logistic(np.zeros(1, dtype=np.float32), calibration)  # in the same precision, so that 0 is exactly 0
+    floor = _logistic(np.zeros(1, dtype=np.float32), calibration)  # in the same precision, so that 0 gives exactly 0
     return np.asarray((_logistic(on_one_scale, calibration) - floor) / (1.0 - floor), dtype=np.float32)
 
 

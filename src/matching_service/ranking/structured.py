@@ -1,8 +1,7 @@
-"""What is known of a profile beside its texts. One function per signal: a value and the reason for it, or None.
+"""The structured signals, from the facts of a profile. One function per signal gives a value with its reason, or None.
 
-A value is in [0, 1]: 0.5 is neutral, more speaks for the profile, less against it. None is "not known" and moves
-nothing, exactly like 0.5. How far any of this moves a score, and that it moves none off its topic, is decided in
-``fusion``.
+A value is in [0, 1]: 0.5 is neutral, more speaks for the profile, less against it. None means "not known" and moves
+nothing, exactly like 0.5. ``fusion`` decides how far signals move a score.
 """
 
 import re
@@ -20,7 +19,7 @@ _HOME = "CN"
 _HAN = re.compile("[\u4e00-\u9fff]")
 _YEARS_TO_HALF = 5.0
 SOON = timedelta(days=90)
-"""Who will not be available longer than this is no full help."""
+"""A profile that is available for less time than this is of limited help."""
 _HONOURS = (
     "院士",
     "长江学者",
@@ -46,10 +45,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a ranking depends on beside texts and facts. ``standings`` by profile id; who is not there has none.
+    """What a ranking depends on beside texts and facts: the day, and the past of this programme.
 
-    former_scores : scores on the list before, by profile id. stability : a smaller loss than this is not followed
-        (``fusion.fuse``). Only the lists of runs have them.
+    standings : by profile id; a profile that is not in it has no record.
+    former_scores : the scores of the list before, by profile id. stability : the largest loss against them that counts
+        as noise (``fusion.fuse``). Only the lists of runs have these two.
     """
 
     today: date
@@ -60,7 +60,7 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A profile as these functions see it; ``year`` is that of the passage that fits best."""
+    """A profile as these functions see it. ``year`` is the year of its best passage."""
 
     facts: Facts
     standing: Standing
@@ -69,14 +69,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``value`` is in [0, 1]; ``reason`` says in words what was compared."""
+    """``value`` is in [0, 1]; ``reason`` names the facts that were compared."""
 
     value: float
     reason: Text
 
 
 def cluster_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
-    """1 in the demand's industry cluster, 0 in others only."""
+    """1 in the demand's industry cluster, 0 in other clusters alone."""
     clusters = candidate.facts.clusters
     if query.cluster is None or not clusters:
         return None
@@ -87,7 +87,7 @@ def cluster_fit(query: Query, candidate: Candidate, _today: date) -> Finding | N
 
 
 def field_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
-    """1 when a field of the profile is named in the demand. Fields are free text: another wording proves nothing."""
+    """1 where the demand names a field of the profile. Fields are free text, so another wording proves nothing."""
     text = _folded_text(query)
     named = [name for name in candidate.facts.fields if len(name) > 1 and fold(name) in text]
     if not named:
@@ -96,8 +96,8 @@ def field_fit(query: Query, candidate: Candidate, _today: date) -> Finding | Non
 
 
 def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
-    """1 in the same district, 0.9 city, 0.7 province, 0.5 country. Another country is no reason for or against: the
-    programme exists to reach those experts.
+    """1 in the same district, 0.9 city, 0.7 province, 0.5 country. Another country is neutral, because the programme
+    exists to reach those experts.
     """
     facts = candidate.facts
     if query.region is None:
@@ -118,10 +118,10 @@ def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | No
 
 
 def honours_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
-    """Only where a demand asks for an honour or title, as for an academician workstation: 1 with it, 0 without."""
+    """Only where a demand names an honour or title (院士 in 院士工作站): 1 with it, 0 without."""
     demanded = _honours_demanded(query)
     held = "；".join((*candidate.facts.honours, candidate.facts.title or ""))
-    if not demanded or _HAN.search(held) is None:  # "Professor" may be anything that is asked for
+    if not demanded or _HAN.search(held) is None:  # "Professor" may stand for any of these titles
         return None
     full = held.replace("副教授", "").replace("副研究员", "")
     held_too = [honour for honour in demanded if honour in full]
@@ -141,7 +141,7 @@ def recency(_query: Query, candidate: Candidate, today: date) -> Finding | None:
 
 
 def availability(_query: Query, candidate: Candidate, today: date) -> Finding | None:
-    """Neutral with free capacity, down to 0 at the limit; 0.25 when it will not be available for long."""
+    """Neutral with free capacity, down to 0 at the limit; 0.25 where the profile is available for a short time only."""
     facts, load = candidate.facts, candidate.standing.load
     if facts.capacity is not None:
         value = 0.5 * (1 - min(1.0, load / facts.capacity)) if facts.capacity else 0.0
@@ -170,13 +170,13 @@ def track_record(_query: Query, candidate: Candidate, _today: date) -> Finding |
 
 @lru_cache(maxsize=64)
 def _folded_text(query: Query) -> str:
-    """Hundreds of candidates are held against one query."""
+    """Cached, because hundreds of candidates are compared with one query."""
     return fold(query.text)
 
 
 @lru_cache(maxsize=64)
 def _honours_demanded(query: Query) -> tuple[str, ...]:
-    """The honours that a demand names; of 正高级工程师 and the 高级工程师 in it, the longer one."""
+    """The honours that a demand names. An honour inside a longer one does not count: 高级工程师 in 正高级工程师."""
     named = [honour for honour in _HONOURS if honour in query.text]
     return tuple(honour for honour in named if not any(honour in other for other in named if other != honour))
 
@@ -196,7 +196,7 @@ _ANY = (0.0, 1.0)
 
 
 def value_ranges(query: Query, circumstances: Circumstances) -> Mapping[str, tuple[float, float]]:
-    """The least and the greatest value that each signal can have for any profile, with 0.5 for what is not known."""
+    """The least and the greatest value that each signal can have for any profile; an unknown signal counts as 0.5."""
     return {
         "cluster": _ANY if query.cluster is not None else _SILENT,
         "field": (0.5, 1.0),

@@ -12,12 +12,12 @@ from matching_service.text.terms import NGRAM_MARK, Analyzer, is_ngram
 
 _OTHER_LETTER = re.compile(r"[^\W_\u3007\u3400-\u4dbf\u4e00-\u9fff]")
 _NEAR_IN_MEANING = 0.52
-"""Semantic signal of the whole demand from which a passage in another language is taken to know its topics."""
+"""From this semantic signal of the whole demand on, a passage in another language is evidence for its topics."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """``alternatives`` are sets of terms, any one of which proves the topic; none for a topic without words."""
+    """``alternatives`` are sets of terms, any of which proves the topic; empty for a topic without words."""
 
     name: str
     alternatives: Alternatives
@@ -45,7 +45,7 @@ def proving_passages(
 
 
 def _alternatives(topic: str, analyzer: Analyzer) -> Alternatives:
-    """Every longest word of the topic, or all its character bigrams; the character itself for one of a character."""
+    """The longest words of the topic; where it is all Chinese, also its character bigrams, or its single character."""
     occurrences = analyzer.find_terms(topic)
     words = [o for o in occurrences if not is_ngram(o.term)]
     longest = {
