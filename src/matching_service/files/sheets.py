@@ -47,4 +47,4 @@ class Sheet:
 
 
 def is_filled(cell: Any) -> bool:
-    return cell is not None and str(cell).strip() != ""
+    return cell.strip() != "" if isinstance(cell, str) else cell is not None

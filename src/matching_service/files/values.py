@@ -201,6 +201,8 @@ def split_list(text: str, *, are_words: bool) -> list[str]:
 
 def _text(cell: Any) -> str:
     """A cell as the text that a person sees, apart from its format."""
+    if isinstance(cell, str):
+        return cell
     if isinstance(cell, bool):
         return "是" if cell else "否"
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < _EXACT_UP_TO:

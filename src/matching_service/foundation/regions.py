@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 
@@ -51,6 +51,7 @@ def path_of(code: str) -> Sequence[Region]:
     return path
 
 
+@lru_cache(maxsize=4_096)
 def codes_named(name: str) -> Sequence[str]:
     """Codes of the regions that a name may stand for, rising: 南海区, 南海, 佛山市南海区, 广东省佛山市南海区.
 
