@@ -13,9 +13,10 @@ from matching_service.app import create_engine
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
 from matching_service.files.exports import export_file
-from matching_service.files.formats import FORMATS, read_rows
+from matching_service.files.formats import FORMATS
 from matching_service.files.headings import FORMS
 from matching_service.files.imports import ImportReport, import_file
+from matching_service.files.records import read_rows
 from matching_service.foundation.errors import InvalidInput
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
