@@ -321,6 +321,6 @@ async def test_the_visible_lists_are_exported_with_decisions(database: Database,
         assert '"decision": "pinned"' in written
     elif suffix == ".csv":
         rows = (tmp_path / "m.csv").read_text(encoding="utf-8-sig").splitlines()
-        assert rows[0].startswith("demand_id,demand_external_id,demand_title,rank")
+        assert rows[0].startswith("需求系统编号,需求编号,需求名称,名次")
         assert ",'=专家" in rows[1]
         assert ",pinned," in rows[1]

@@ -556,3 +556,47 @@ async def test_refused_rows_go_back_corrected(database: Database, tmp_path: Path
     (row,) = contents.rows()
     assert row.raw[:4] == ["2", "乙", "年底", "y"]
     assert "截止日期" in str(row.raw[5])
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "n_stored", "n_refused"),
+    [
+        ("01_dimension_A1.xlsx", "demands", 2, 0),
+        ("01b_dimension_A1_C2.xlsx", "demands", 2, 0),
+        ("02_x000D.xlsx", "demands", 1, 0),
+        ("03_title_row.xlsx", "demands", 2, 0),
+        ("04_merged_org.xlsx", "demands", 2, 0),
+        ("06_instructions_first.xlsx", "demands", 2, 0),
+        ("08_date_serial.xlsx", "demands", 2, 0),
+        ("10_ids_scientific.csv", "demands", 0, 3),
+        ("11_dates_slash.csv", "demands", 8, 0),
+        ("12_guarded_codes.csv", "demands", 12, 0),
+        ("13_unicode_text.csv", "demands", 1, 0),
+        ("13c_sep_line.csv", "demands", 1, 0),
+        ("14_keyword_separators.csv", "demands", 7, 0),
+        ("15b_error_values.xlsx", "demands", 0, 2),
+        ("16_heading_variants.xlsx", "demands", 1, 0),
+        ("17b_gbk_bom.csv", "demands", 1, 0),
+        ("18_people_values.csv", "demands", 5, 0),
+        ("20_array.json", "demands", 2, 0),
+        ("21_html.jsonl", "demands", 1, 0),
+        ("22_profile_values.csv", "profiles", 5, 0),
+        ("23_demand_form_headings.csv", "demands", 1, 0),
+        ("24_org_kinds.csv", "organizations", 3, 4),  # three repeat the credit code of the first
+        ("26_trailing_commas.csv", "demands", 2, 0),
+        ("27_numeric_id.jsonl", "demands", 3, 0),
+        ("30_notes_below.csv", "demands", 1, 0),
+    ],
+)
+async def test_the_handed_files(  # noqa: PLR0917
+    database: Database, tmp_path: Path, name: str, what: str, n_stored: int, n_refused: int
+) -> None:
+    await load(database, table(tmp_path / "o.csv", ["编号", "名称"], ["ORG-1", "某厂"]), "organizations")
+    report = await load(database, Path(__file__).parent / "field" / name, what)
+    assert (report.created, len(report.bad_rows)) == (n_stored, n_refused)
+    if name == "02_x000D.xlsx":
+        async with database.reading() as session:
+            assert await session.scalar(select(DemandRow.problem)) == "第一行\n第二行"
+    if name == "04_merged_org.xlsx":
+        async with database.reading() as session:
+            assert None not in (await session.scalars(select(DemandRow.organization_id))).all()

@@ -21,6 +21,7 @@ from matching_service.files.affiliations import NamedOrganizations
 from matching_service.files.findings import Finding, shown
 from matching_service.files.headings import FORMS, ORGANIZATION_NAME
 from matching_service.files.records import Contents, FileRow, Layout, open_contents
+from matching_service.files.workbooks import MAX_ROWS
 from matching_service.foundation.errors import FieldError, IllegalTransition, InvalidInput, Text
 from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.service import upsert_profiles
@@ -29,7 +30,6 @@ from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
 
-MAX_ROWS = 200_000
 _ROWS_PER_TRANSACTION = 500
 
 
