@@ -28,6 +28,7 @@ NAMES = (
     "segmentation",
     "memory",
     "bulk_upsert",
+    "imports",
     "growth",
 )
 

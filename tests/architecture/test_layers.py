@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "claims": {"foundation", "eligibility"} | RECORDS | ROOMS,
     "reports": {"foundation", "text", "shortlists"} | RECORDS | ROOMS,
     # in and out
-    "files": {"foundation", "eligibility", "shortlists"} | RECORDS | ROOMS,
+    "files": {"foundation", "eligibility", "shortlists", "text"} | RECORDS | ROOMS,  # text: headings are simplified
     "disclosure": {"foundation", "eligibility", "shortlists"} | RECORDS | ROOMS,
     "webhooks": {"foundation", "disclosure"} | RECORDS | ROOMS,
     "feeds": {"foundation", "disclosure"} | RECORDS | ROOMS,

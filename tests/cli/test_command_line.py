@@ -129,9 +129,15 @@ def test_bad_rows_are_reported_and_good_ones_stored_exported_and_unchanged(cli: 
     path = demands_file(tmp_path / "a.jsonl", good[0], {"title": "", "region": "x"}, "{[red]", *good[1:])
     done = cli.run("import", "demands", path, "--source", "s", "--status", "published", "--json")
     assert done.returncode == 1
-    assert json.loads(done.stdout) == {"created": 3, "updated": 0, "unchanged": 0, "bad": 2}
-    assert "第 2 行 line 2, 列 column title" in done.stderr
-    assert "第 2 行 line 2, 列 column region" in done.stderr
+    answer = json.loads(done.stdout)
+    assert {name: answer[name] for name in ("created", "updated", "unchanged", "bad", "passed_over")} == {
+        "created": 3, "updated": 0, "unchanged": 0, "bad": 2, "passed_over": 0,
+    }  # fmt: skip
+    assert {(finding["line"], finding["field"]) for finding in answer["findings"]} == {
+        (2, "title"), (2, "region"), (3, None),
+    }  # fmt: skip
+    assert "第 2 行 line 2 “title”列 column title" in done.stderr
+    assert "第 2 行 line 2 “region”列 column region" in done.stderr
     assert "第 3 行 line 3" in done.stderr
     target = tmp_path / "out" / "a.csv"
     exported = cli.run("export", "demands", str(target))
@@ -139,7 +145,40 @@ def test_bad_rows_are_reported_and_good_ones_stored_exported_and_unchanged(cli: 
     assert "3 demands" in exported.stdout
     again = cli.run("import", "demands", str(target), "--json")
     assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout) == {"created": 0, "updated": 0, "unchanged": 3, "bad": 0}
+    answer = json.loads(again.stdout)
+    assert [answer[name] for name in ("created", "updated", "unchanged", "bad")] == [0, 0, 3, 0]
+    assert answer["findings"] == []
+
+
+@ONLY_SQLITE
+def test_a_workbook_of_an_office_is_tried_stored_and_its_bad_rows_sent_back(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "需求汇总表,,,\n编号,题目,截止日期,备用\n1,甲,2026/12/31,x\n2,乙,年底,y\n,合计2项,,\n", encoding="gb18030"
+    )
+    options = ("import", "demands", str(path), "--map", "题目=需求名称")
+    tried = cli.run(*options, "--dry-run")
+    assert tried.returncode == 1
+    assert "试运行，未保存：新增 1 条，更改 0 条，未变 0 条，拒收 1 行，略过 1 行；未读取的列：备用。" in tried.stdout
+    done = cli.run(*options, "--rejects", str(tmp_path / "r.xlsx"))
+    assert "新增 1 条，更改 0 条，未变 0 条，拒收 1 行，略过 1 行；未读取的列：备用。" in done.stdout
+    assert "第 4 行 line 4 “截止日期”列 column expires_on 内容“年底”" in done.stderr
+    again = cli.run(
+        "import",
+        "demands",
+        str(tmp_path / "r.xlsx"),
+        "--map",
+        "题目=需求名称",
+        "--sheet",
+        "Sheet",
+        "--header-row",
+        "1",
+        "--json",
+    )
+    assert json.loads(again.stdout)["bad"] == 1
+    refused = cli.run(*options, "--strict")
+    assert failed_in_both_languages(refused), refused.stderr
+    assert "备用" in refused.stderr
 
 
 @ONLY_SQLITE

@@ -13,9 +13,10 @@ from matching_service.app import create_engine
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
 from matching_service.files.exports import export_file
-from matching_service.files.formats import FORMATS, read_rows
+from matching_service.files.formats import FORMATS
 from matching_service.files.headings import FORMS
 from matching_service.files.imports import ImportReport, import_file
+from matching_service.files.records import read_rows
 from matching_service.foundation.errors import InvalidInput
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
@@ -320,6 +321,6 @@ async def test_the_visible_lists_are_exported_with_decisions(database: Database,
         assert '"decision": "pinned"' in written
     elif suffix == ".csv":
         rows = (tmp_path / "m.csv").read_text(encoding="utf-8-sig").splitlines()
-        assert rows[0].startswith("demand_id,demand_external_id,demand_title,rank")
+        assert rows[0].startswith("需求系统编号,需求编号,需求名称,名次")
         assert ",'=专家" in rows[1]
         assert ",pinned," in rows[1]

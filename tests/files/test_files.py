@@ -10,10 +10,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook, load_workbook
+from openpyxl.utils.escape import unescape
 
 from matching_service.demands.schemas import DemandImport
-from matching_service.files.formats import FORMATS, FileRow, open_writer, read_rows
-from matching_service.files.headings import FORMS, guard_formula, unguard_formula
+from matching_service.files.formats import FORMATS, open_writer
+from matching_service.files.headings import FORMS
+from matching_service.files.records import FileRow, open_contents, read_rows
+from matching_service.files.texts import guard_formula, unguard_formula
 from matching_service.foundation.errors import InvalidInput
 
 DEMANDS = FORMS["demands"]
@@ -46,7 +49,7 @@ def workbook(path: Path, *rows: list[Any]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a", "a.xls", "a.csv.bak"])
+@pytest.mark.parametrize("name", ["a.pdf", "a", "a.doc", "a.csv.bak"])
 def test_an_unknown_format_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("title\n")
     for use in (lambda path: read_rows(path, DEMANDS), lambda path: open_writer(path, ["title"])):
@@ -178,17 +181,18 @@ def test_a_line_that_is_no_json_object_costs_itself_only(tmp_path: Path, line: s
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
-def test_an_unknown_column_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
+def test_an_unknown_column_is_passed_over_and_named(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     if suffix == ".csv":
         path.write_text("名称,联系电话,tittle\n甲,1,b\n", encoding="utf-8")
     else:
         workbook(path, ["名称", "联系电话", "tittle"], ["甲", 1, "b"])
-    with pytest.raises(InvalidInput) as refused:
-        read(path)
-    assert refused.value.code == "unknown_column"
-    assert "联系电话" in refused.value.detail.zh
-    assert "tittle" in refused.value.detail.en
+    contents = open_contents(path, DEMANDS)
+    assert [row.values for row in contents.rows()] == [{"title": "甲"}]
+    assert [(finding.code, finding.heading) for finding in contents.findings] == [
+        ("column_not_read", "联系电话"),
+        ("column_not_read", "tittle"),
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
@@ -332,7 +336,7 @@ def test_no_xlsx_cell_is_a_formula(tmp_path: Path) -> None:
             writer.write({"title": text})
     cells = [row[0] for row in load_workbook(path).worksheets[0].iter_rows(min_row=2)]
     assert {cell.data_type for cell in cells} <= {"s", "inlineStr"}
-    assert [cell.value for cell in cells] == AWKWARD
+    assert [unescape(str(cell.value)) for cell in cells] == AWKWARD
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,17 @@ async def demands(database: Database) -> dict[str, DemandRow]:
         return {row.title: row for row in await session.scalars(select(DemandRow))}
 
 
-async def test_an_unknown_column_is_refused_before_anything_is_stored(database: Database, tmp_path: Path) -> None:
+async def test_an_unknown_column_is_passed_over_and_named_and_strictly_refused(
+    database: Database, tmp_path: Path
+) -> None:
     path = tmp_path / "a.csv"
     path.write_text("名称,手机\n甲,1\n", encoding="utf-8")
     with pytest.raises(InvalidInput, match="手机"):
-        await load(database, "demands", path)
+        await load(database, "demands", path, strict=True)
     assert await count(database, DemandRow) == 0
+    report = await load(database, "demands", path)
+    assert counts(report) == (1, 0, 0, 0)
+    assert [finding.heading for finding in report.told_of("column_not_read")] == ["手机"]
 
 
 async def test_bad_rows_are_named_by_line_and_column_and_good_ones_stored(database: Database, tmp_path: Path) -> None:

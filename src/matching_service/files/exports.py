@@ -1,6 +1,6 @@
 """Export records to files. Importing such a file again (``imports``) changes nothing."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.schemas import DemandImport
 from matching_service.files.formats import open_writer
+from matching_service.files.headings import FORMS, Form
 from matching_service.files.labels import export_labels
 from matching_service.organizations.schemas import OrganizationImport
 from matching_service.profiles.queries import WITH_WORKS
@@ -28,6 +29,11 @@ _MATCH_COLUMNS = (
     "demand_id", "demand_external_id", "demand_title", "rank", "profile_id", "profile_external_id", "name", "kind",
     "score", "level", "reason", "decision", "run_id",
 )  # fmt: skip
+_MATCH_LABELS = {
+    "demand_id": "需求系统编号", "demand_external_id": "需求编号", "demand_title": "需求名称", "rank": "名次",
+    "profile_id": "画像系统编号", "profile_external_id": "画像编号", "name": "名称", "kind": "类别", "score": "得分",
+    "level": "等级", "reason": "推荐理由", "decision": "处理意见", "run_id": "匹配批次",
+}  # fmt: skip
 _TABLES: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
     "demands": (DemandRow, DemandImport, ()),
     "profiles": (ProfileRow, ProfileImport, (WITH_WORKS,)),
@@ -46,19 +52,28 @@ async def export_file(
     if what == "labels":
         return await export_labels(database, path)
     if what == "matches":
+        form: Form | None = None
+        labels: Mapping[str, str] = _MATCH_LABELS
         columns, rows = list(_MATCH_COLUMNS), _match_rows(database)
     else:
         table, model, options = _TABLES[what]
-        columns = list(model.model_fields)
+        form, labels = FORMS[what], FORMS[what].labels
+        columns = _in_order(list(model.model_fields), labels)
         rows = _table_rows(database, table, columns, options)
     n_rows = 0
     async with aclosing(rows):  # closes the session even if a row cannot be written
-        with open_writer(path, columns) as writer:
+        with open_writer(path, columns, form=form, labels=labels) as writer:
             async for row in rows:
                 writer.write(row)
                 n_rows += 1
                 on_progress(1)
     return n_rows
+
+
+def _in_order(columns: list[str], labels: Mapping[str, str]) -> list[str]:
+    """The columns in the order of an office's form, those that it has no name for last."""
+    order = list(labels)
+    return sorted(columns, key=lambda column: order.index(column) if column in order else len(order))
 
 
 async def _chunks(session: AsyncSession, table: Any, options: tuple[Any, ...] = ()) -> AsyncIterator[list[Any]]:

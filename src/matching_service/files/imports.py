@@ -1,11 +1,15 @@
-"""Files into the database: the good rows are stored, the bad ones named by line and column."""
+"""Files into the database: the good rows are stored, and of everything else it is told why it was not.
+
+``preview_file`` reads and stores nothing; ``import_file`` stores. Both make the same report.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
@@ -13,9 +17,12 @@ from matching_service.api.bulk import Stored, parse_items
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
 from matching_service.demands.transitions import adopt_status
-from matching_service.files.formats import FileRow, read_rows
-from matching_service.files.headings import FORMS
-from matching_service.foundation.errors import FieldError, IllegalTransition, Text
+from matching_service.files.affiliations import NamedOrganizations
+from matching_service.files.findings import Finding, shown
+from matching_service.files.headings import FORMS, ORGANIZATION_NAME
+from matching_service.files.records import Contents, FileRow, Layout, open_contents
+from matching_service.files.workbooks import MAX_ROWS
+from matching_service.foundation.errors import FieldError, IllegalTransition, InvalidInput, Text
 from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.service import upsert_profiles
 from matching_service.programme.service import upsert_records
@@ -31,17 +38,32 @@ class BadRow:
     """A row that was not stored: its line in the file, and what is wrong with which column."""
 
     line: int
-    errors: tuple[FieldError, ...]
+    findings: tuple[Finding, ...]
+    sheet: str | None = None
+
+    @property
+    def errors(self) -> tuple[FieldError, ...]:
+        return tuple(finding.error for finding in self.findings if finding.refuses)
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """Counts by outcome, and every bad row."""
+    """Counts by outcome, every bad row, and what else there is to tell: what was passed over, not read, or repeated."""
 
     created: int = 0
     updated: int = 0
     unchanged: int = 0
+    passed_over: int = 0
+    organizations_created: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
+    told: list[Finding] = field(default_factory=list)
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [*self.told, *(finding for bad in self.bad_rows for finding in bad.findings)]
+
+    def told_of(self, code: str) -> list[Finding]:
+        return [finding for finding in self.told if finding.code == code]
 
 
 class StrictImportRefused(Exception):
@@ -49,6 +71,35 @@ class StrictImportRefused(Exception):
 
     def __init__(self, report: ImportReport) -> None:
         self.report = report
+
+
+class _OnlyPreviewed(Exception):
+    """Takes back what a preview has written."""
+
+
+async def preview_file(
+    database: Database,
+    what: str,
+    path: Path,
+    actor: Principal,
+    *,
+    defaults: dict[str, Any],
+    strict: bool = False,
+    layout: Layout | None = None,
+    on_progress: Callable[[int], None] = lambda _n: None,
+) -> ImportReport:
+    """What ``import_file`` would do; one transaction that is taken back, so that the counts are those of the database."""  # noqa: E501
+    run = await _Run.open(what, path, actor, defaults, layout)
+    if strict:
+        run.refuse_unknown_columns()
+    try:
+        async with database.transaction() as session:
+            await run.store(session, on_progress)
+            if strict and run.report.bad_rows:
+                raise StrictImportRefused(run.report)
+            raise _OnlyPreviewed  # noqa: TRY301  # leaves the transaction as a failure does
+    except _OnlyPreviewed:
+        return run.report
 
 
 async def import_file(
@@ -59,48 +110,156 @@ async def import_file(
     *,
     defaults: dict[str, Any],
     strict: bool = False,
+    layout: Layout | None = None,
     on_progress: Callable[[int], None] = lambda _n: None,
 ) -> ImportReport:
     """Store the rows of a file. ``defaults`` fill columns that a row leaves out.
 
-    Each 500 rows are one transaction, so a file of any size can be read; a strict import is one transaction
-    and raises StrictImportRefused when any row is bad.
+    Each 500 rows are one transaction, so a file of any size can be read; a strict import is one transaction, refuses
+    columns that are not known, and raises StrictImportRefused when any row is bad.
     """
-    report = ImportReport()
-    rows = read_rows(path, FORMS[what])
+    run = await _Run.open(what, path, actor, defaults, layout)
     if strict:
+        run.refuse_unknown_columns()
         async with database.transaction() as session:
-            for chunk in _chunks(rows):
-                await _store_chunk(session, what, chunk, defaults=defaults, actor=actor, report=report)
-                on_progress(len(chunk))
-            if report.bad_rows:
-                raise StrictImportRefused(report)
-        return report
-    for chunk in _chunks(rows):
+            await run.store(session, on_progress)
+            if run.report.bad_rows:
+                raise StrictImportRefused(run.report)
+        return run.report
+    while chunk := await run.next_chunk():
         async with database.transaction() as session:
-            await _store_chunk(session, what, chunk, defaults=defaults, actor=actor, report=report)
+            await run.store_chunk(session, chunk)
         on_progress(len(chunk))
-    return report
+    return run.report
 
 
-async def _store_chunk(
-    session: AsyncSession,
-    what: str,
-    rows: Sequence[FileRow],
-    *,
-    defaults: dict[str, Any],
-    actor: Principal,
-    report: ImportReport,
-) -> None:
-    report.bad_rows += [BadRow(row.line, (FieldError("unreadable", row.error, ""),)) for row in rows if row.error]
-    readable = [row for row in rows if row.values is not None]
-    parsed = parse_items([defaults | dict(row.values or {}) for row in readable], FORMS[what].model)
-    results = parsed.merge(await _UPSERTS[what](session, parsed.items, actor))
-    for row, result in zip(readable, results, strict=True):
-        if result.status == "invalid":
-            report.bad_rows.append(BadRow(row.line, result.errors))
-        else:
-            setattr(report, result.status, getattr(report, result.status) + 1)
+class _Run:
+    """One reading of a file, and its report."""
+
+    def __init__(self, what: str, contents: Contents, actor: Principal, defaults: dict[str, Any]) -> None:
+        self.report = ImportReport(told=list(contents.findings))
+        self._what = what
+        self._contents = contents
+        self._actor = actor
+        self._defaults = defaults
+        self._rows = contents.rows()
+        self._n_rows = 0
+        self._organizations = NamedOrganizations()
+        self._seen: dict[tuple[Any, Any], tuple[str | None, int]] = {}
+
+    @classmethod
+    async def open(
+        cls, what: str, path: Path, actor: Principal, defaults: dict[str, Any], layout: Layout | None
+    ) -> "_Run":
+        contents = await to_thread.run_sync(open_contents, path, FORMS[what], layout)
+        return cls(what, contents, actor, defaults)
+
+    def refuse_unknown_columns(self) -> None:
+        if unknown := self.report.told_of("column_not_read"):
+            names = "、".join(str(finding.heading) for finding in unknown)
+            message = Text(
+                f"不认识的列：{names}。可用 --map 旧=新 对照列名。", f"Unknown columns: {names}. Use --map OLD=NEW."
+            )
+            raise InvalidInput("unknown_column", message)
+
+    async def next_chunk(self) -> list[FileRow]:
+        chunk = await to_thread.run_sync(lambda: list(islice(self._rows, _ROWS_PER_TRANSACTION)))
+        self._n_rows += len(chunk)
+        if self._n_rows > MAX_ROWS:
+            raise InvalidInput(
+                "too_many_rows",
+                Text(
+                    f"文件超过 {MAX_ROWS:,} 行；前面的行已处理，请把其余的行分成另一个文件。",
+                    f"The file has more than {MAX_ROWS:,} rows; those before are done, put the rest into another file.",
+                ),
+            )
+        return chunk
+
+    async def store(self, session: AsyncSession, on_progress: Callable[[int], None]) -> None:
+        while chunk := await self.next_chunk():
+            await self.store_chunk(session, chunk)
+            on_progress(len(chunk))
+
+    async def store_chunk(self, session: AsyncSession, chunk: Sequence[FileRow]) -> None:
+        refused = {place: findings for place, row in enumerate(chunk) if (findings := self._refusing(row))}
+        places = [place for place, row in enumerate(chunk) if place not in refused and not row.is_note]
+        bodies = {place: self._defaults | dict(chunk[place].values or {}) for place in places}
+        refusals, told = await self._organizations.resolve(session, list(bodies.values()), self._actor)
+        self.report.told += told
+        self.report.organizations_created = self._organizations.n_created
+        for place, refusal in zip(places, refusals, strict=True):
+            if refusal is not None:
+                refused[place] = (_placed(refusal, chunk[place]),)
+        kept = [place for place in places if place not in refused]
+        model = FORMS[self._what].model
+        parsed = await to_thread.run_sync(parse_items, [bodies[place] for place in kept], model)
+        results = parsed.merge(await _UPSERTS[self._what](session, parsed.items, self._actor))
+        for place, result in zip(kept, results, strict=True):
+            if result.status == "invalid":
+                refused[place] = tuple(_of_error(error, chunk[place]) for error in result.errors)
+            else:
+                setattr(self.report, result.status, getattr(self.report, result.status) + 1)
+        for place in sorted(refused):
+            self.report.bad_rows.append(BadRow(chunk[place].line, refused[place], chunk[place].sheet))
+        for row in chunk:
+            self._tell(row)
+
+    def _refusing(self, row: FileRow) -> tuple[Finding, ...]:
+        """What keeps a row from being stored before the database is asked; with it, what else is wrong with the row."""
+        if row.error is not None:
+            return (Finding("unreadable", row.error, sheet=row.sheet, line=row.line),)
+        if not any(finding.refuses for finding in row.findings):
+            return ()
+        body = self._defaults | dict(row.values or {})
+        body.pop(ORGANIZATION_NAME, None)
+        named = {finding.field for finding in row.findings}
+        parsed = parse_items([body], FORMS[self._what].model)
+        others = [error for stored in parsed.invalid.values() for error in stored.errors]
+        return (*row.findings, *(_of_error(error, row) for error in others if error.pointer.split("/")[1] not in named))
+
+    def _tell(self, row: FileRow) -> None:
+        if row.is_note:
+            self.report.passed_over += 1
+        if not any(finding.refuses for finding in row.findings):
+            self.report.told += row.findings
+            if row.error is None and not row.is_note:
+                self._note_repeated_id(row)
+
+    def _note_repeated_id(self, row: FileRow) -> None:
+        values = self._defaults | dict(row.values or {})
+        if (external_id := values.get("external_id")) is None:
+            return
+        key = (str(values.get("source")), str(external_id))
+        first = self._seen.setdefault(key, (row.sheet, row.line))
+        if first != (row.sheet, row.line):
+            place = f"工作表“{first[0]}”第 {first[1]} 行" if first[0] != row.sheet else f"第 {first[1]} 行"
+            message = Text(
+                f"与{place}编号相同，是同一条记录，以后一行为准。", f"The same id as line {first[1]}: one record, and the later row counts."  # noqa: E501
+            )  # fmt: skip
+            self.report.told.append(
+                Finding(
+                    "repeated_id", message, refuses=False, sheet=row.sheet, line=row.line,
+                    heading=row.headings.get("external_id"), field="external_id", value=shown(external_id),
+                )
+            )  # fmt: skip
+
+
+def _placed(finding: Finding, row: FileRow) -> Finding:
+    heading = row.headings.get(finding.field or "")
+    return replace(finding, sheet=row.sheet, line=row.line, heading=shown(heading))
+
+
+def _of_error(error: FieldError, row: FileRow) -> Finding:
+    """A rule of the contract in the words of the file."""
+    name = error.pointer.split("/")[1] if error.pointer.startswith("/") else None
+    value = (row.values or {}).get(name or "")
+    heading = row.headings.get(name or "")
+    if heading is None and name == "organization_id":
+        name, heading = ORGANIZATION_NAME, row.headings.get(ORGANIZATION_NAME)
+    return Finding(
+        error.code, error.message, sheet=row.sheet, line=row.line, heading=shown(heading), field=error.pointer[1:] or None,  # noqa: E501
+        value=shown("；".join(map(str, value)) if isinstance(value, list) else value),
+    )  # fmt: skip
 
 
 async def _upsert_demands(session: AsyncSession, items: Sequence[DemandImport], actor: Principal) -> list[Stored]:
@@ -131,6 +290,9 @@ _UPSERTS: Mapping[str, Any] = {
 }
 
 
-def _chunks(rows: Iterator[FileRow]) -> Iterator[list[FileRow]]:
-    while chunk := list(islice(rows, _ROWS_PER_TRANSACTION)):
-        yield chunk
+def refused_rows(contents: Contents, report: ImportReport) -> Iterator[tuple[FileRow, BadRow]]:
+    """The refused rows as the file has them, in its order."""
+    bad = {(row.sheet, row.line): row for row in report.bad_rows}
+    for row in contents.rows():
+        if (found := bad.get((row.sheet, row.line))) is not None:
+            yield row, found

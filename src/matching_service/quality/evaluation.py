@@ -12,8 +12,8 @@ from matching_service.evaluation.baselines import bm25_scorer, naive_scorer
 from matching_service.evaluation.compare import Difference, Result, Scorer, compare, evaluate, random_scorer
 from matching_service.evaluation.fit import JudgedPairs, cross_validate, pair_scorer
 from matching_service.evaluation.judgements import MIN_DEMANDS, Judgements, read_judgements
-from matching_service.files.formats import read_rows
 from matching_service.files.headings import FORMS
+from matching_service.files.records import read_rows
 from matching_service.foundation.errors import InvalidInput, Text
 from matching_service.index.contract import Versions
 from matching_service.index.filters import Filters
