@@ -255,7 +255,7 @@ class TestFit:
             ("line 5", [*judged[:3], "D-ZB-01 E-ZB-01 3", *judged[3:]]),
             ("line 5", [*judged[:3], "D-ZB-01\tE-ZB-01\t4", *judged[3:]]),
             (f"line {len(judged) + 2}", [*judged, f"{judged[0][:-1]}0"]),
-            ("no positive judgement", []),
+            ("no judgement with a grade above 0", []),
             ("E-ZB-01", judged),  # after the twin came in
         ]
         commands = [
