@@ -161,12 +161,12 @@ def test_webhooks_and_feeds_are_imported_from_above_alone():
     [
         ("ranking.ranker", {"contract", "filters"}),
         ("ranking.topics", {"contract", "filters"}),
-        ("ranking", {"contract", "filters", "frequencies", "postings", "vectors"}),
+        ("ranking", {"contract", "filters", "frequencies", "postings", "rounding"}),
         ("index.filters", set()),
     ],
 )
 def test_ranking_knows_the_contract_of_the_index_and_no_form_of_it(module, allowed):
-    """``frequencies``, ``postings`` and ``vectors`` are read as values, and for keys and rounding; they hold no index."""
+    """``frequencies``, ``postings`` and ``rounding`` are read as values, and for keys and rounding; they hold no index."""
     names = [name for name in MODULES if name == module or name.startswith(f"{module}.")]
     assert names
     used = {other.split(".")[2] for name in names for other, room in uses(name) if room == "index"}
