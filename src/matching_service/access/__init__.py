@@ -1,1 +1,1 @@
-"""Who acts and who may do what: principals and their API keys, roles, and one policy per action."""
+"""Authentication and authorization: principals, their API keys and roles, and one policy per action."""

@@ -1,6 +1,6 @@
-"""The life of a record as one table: which state may follow which, who may take the step, and what it needs.
+"""The life cycle of a record as one transition table: source, target, required permission and required fields.
 
-The checks, the states that an answer offers, ``docs/states.md`` and the tests all read the same table.
+The transition checks, the next states listed in answers, ``docs/states.md`` and the tests all read this table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,11 @@ State = TypeVar("State", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[State]):
-    """One arrow of the drawing. ``needs``: fields that must come with the step; ``note``: what else it asks or does."""
+    """One transition.
+
+    needs : fields that the request must contain.
+    note : further conditions and side effects, for the documentation.
+    """
 
     source: State
     target: State
@@ -26,7 +30,7 @@ class Step(Generic[State]):
 
 
 class Life(Generic[State]):
-    """All steps of one kind of record, in the order of the drawing."""
+    """The transition table of one kind of record. The first step starts in the initial state."""
 
     def __init__(self, what: Text, names: Mapping[State, str], steps: Sequence[Step[State]]) -> None:
         self.what = what
@@ -35,33 +39,34 @@ class Life(Generic[State]):
         self._by_ends = {(step.source, step.target): step for step in self.steps}
 
     def following(self, state: State) -> list[State]:
-        """The states that may come next, in the order of the table; none when the life has ended."""
+        """Return the possible next states, in table order. A final state has none."""
         return [step.target for step in self.steps if step.source is state]
 
     def named(self, state: State) -> str:
-        """The state as a Chinese sentence names it."""
+        """Return the code and Chinese name of a state, for messages."""
         return f"{state}（{self.names[state]}）"
 
     def action(self, target: State) -> Action | None:
-        """What one must be permitted to do to enter a state, None for one that cannot be entered; no step to a state
-        asks for another permission than its other steps, so that it can be checked before a record is read.
+        """Return the permission needed to enter a state; None if no step leads to it.
+
+        All steps to a state need the same permission, so callers can check it before they read the record.
         """
         return next((step.action for step in self.steps if step.target is target), None)
 
     def step(self, current: State, to: State) -> Step[State]:
-        """The step between two states; raises IllegalTransition."""
-        if (found := self._by_ends.get((current, to))) is not None:
-            return found
+        """Return the step between two states. Raises IllegalTransition if the table has none."""
+        if (step := self._by_ends.get((current, to))) is not None:
+            return step
         raise self.illegal(current, to)
 
     def illegal(self, current: State, to: State) -> IllegalTransition:
-        """The error of a step that is not in the table, with the list of what is possible."""
+        """Return the error for a step that is not in the table, with the possible next states."""
         legal = self.following(current)
-        listed = "、".join(map(self.named, legal))
+        legal_names = "、".join(map(self.named, legal))
         return IllegalTransition(
             Text(
                 f"{self.what.zh}现为 {self.named(current)}，不能变为 {self.named(to)}；"
-                f"可变为：{listed or '无，已是终态'}。",
+                f"可变为：{legal_names or '无，已是终态'}。",
                 f"The {self.what.en} is {current} and cannot become {to}; possible: "
                 f"{', '.join(legal) or 'nothing, it has ended'}.",
             ),
@@ -69,7 +74,7 @@ class Life(Generic[State]):
         )
 
     def check_needs(self, step: Step[State], given: Mapping[str, object]) -> None:
-        """Raise InvalidInput naming everything at once that the step needs and ``given`` lacks."""
+        """Raise InvalidInput listing every field that the step needs and ``given`` lacks."""
         errors = [
             FieldError(
                 "needed_for_step",
@@ -86,7 +91,7 @@ class Life(Generic[State]):
             raise InvalidInput("transition_incomplete", errors[0].message, errors=errors)
 
     def path(self, current: State, to: State) -> list[State] | None:
-        """The shortest way from one state to another, without the first; None when there is none."""
+        """Return the shortest path from ``current`` to ``to``, without ``current``; None if there is no path."""
         paths: list[list[State]] = [[current]]
         seen = {current}
         while paths:
@@ -100,16 +105,16 @@ class Life(Generic[State]):
         return None
 
     def at_or_beyond(self, state: State) -> frozenset[State]:
-        """The state, and every state to which no way leads that does not pass it: who is there has been in it."""
+        """Return the states dominated by ``state``, itself included: a record in any of them has passed through it."""
         reached, waiting = {state}, [self.steps[0].source]
         while waiting:
-            if (found := waiting.pop()) not in reached:
-                reached.add(found)
-                waiting += self.following(found)
+            if (current := waiting.pop()) not in reached:
+                reached.add(current)
+                waiting += self.following(current)
         return frozenset(type(state)) - reached | {state}
 
     def markdown(self) -> str:
-        """The table as a diagram (Mermaid) and a list of its steps, for ``docs/states.md``."""
+        """Return the table as a Mermaid state diagram and a Markdown table of its steps, for ``docs/states.md``."""
         states = list(dict.fromkeys(state for step in self.steps for state in (step.source, step.target)))
         ended = [state for state in states if not self.following(state)]
         lines = [

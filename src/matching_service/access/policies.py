@@ -1,4 +1,4 @@
-"""The policy table: for each action the roles that may do it. Nothing is permitted that is not written here."""
+"""The policy table: the roles that may perform each action. A role that an action does not list is refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking: the id and name of the principal (a row of ``principals``), and the role in which it asks."""
+    """The authenticated caller: id and name from its row in ``principals``, and the role of the key it used."""
 
     id: str
     name: str
@@ -71,7 +71,7 @@ class Principal:
 
 
 COMMAND_LINE = Principal("cli", "command line", Role.ADMIN)
-"""The operator at the machine, who could read the database file anyway."""
+"""The operator on the host. It is an administrator because it can read the database file anyway."""
 
 _EVERYONE = frozenset(Role)
 _OFFICE = frozenset({Role.STAFF, Role.ADMIN})
@@ -122,7 +122,7 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
 
 
 def authorize(principal: Principal, action: Action) -> None:
-    """Return quietly, or raise Forbidden naming the role, the action and the roles that may."""
+    """Raise Forbidden unless the role of the principal permits the action. The message lists the permitted roles."""
     if principal.role in POLICIES[action]:
         return
     allowed = ", ".join(sorted(POLICIES[action]))

@@ -1,7 +1,7 @@
-"""Making, renewing, checking and revoking API keys. Only a key's hash is stored; the key is shown once.
+"""Create, renew, check and revoke API keys. The database stores only the hash of a key; the key is shown once.
 
-A plain SHA-256 is right here, unlike for passwords: a key is 256 random bits, so guessing is hopeless
-without any slowing down, and the hash can be looked up by an index.
+Unlike passwords, keys need no slow hash: a key has 256 random bits and cannot be guessed. Plain SHA-256 also
+allows an index lookup by hash.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ KEY_PREFIX = "mk_"
 async def create_key(
     session: AsyncSession, *, name: str, role: Role, expires_at: datetime | None, actor: Principal
 ) -> tuple[ApiKeyRow, str]:
-    """Make a principal and its key. Only the key's hash is stored; the key that is returned cannot be had again.
+    """Create a principal and its key. Return the row and the key, which cannot be recovered later.
 
-    Raises Conflict when an active key of the role has the name: people could not tell their holders apart.
+    Raises Conflict if an active key of this role has the same name, because the two holders would look alike.
     """
     same_name = select(ApiKeyRow.id).join(ApiKeyRow.principal)
     same_name = same_name.where(PrincipalRow.name == name, ApiKeyRow.role == role, _is_active())
@@ -42,29 +42,29 @@ async def create_key(
 async def renew_key(
     session: AsyncSession, key_id: str, *, expires_at: datetime | None, actor: Principal
 ) -> tuple[ApiKeyRow, str]:
-    """Make another key for the same principal and role, so that its holder can change over without a gap.
+    """Create another key for the same principal and role, so that its holder can switch keys without an interruption.
 
-    The one before stays good until it is revoked or expires. Raises NotFound.
+    The previous key stays valid until it is revoked or expires. Raises NotFound.
     """
     row = await _get_key(session, key_id)
     return await _add_key(session, row.principal, Role(row.role), expires_at, actor=actor, action="renew_key")
 
 
 async def list_keys(session: AsyncSession) -> Sequence[ApiKeyRow]:
-    """All keys with their principals, oldest first."""
+    """Return all keys with their principals, oldest first."""
     statement = select(ApiKeyRow).options(joinedload(ApiKeyRow.principal)).order_by(ApiKeyRow.id)
     return (await session.scalars(statement)).all()
 
 
 async def principal_named(session: AsyncSession, name: str) -> str | None:
-    """The id of the one principal with an active key that has this name; None when there is none, or several."""
+    """Return the id of the only principal with this name and an active key; None if there are none or several."""
     statement = select(PrincipalRow.id).join(ApiKeyRow).where(PrincipalRow.name == name, _is_active()).distinct()
     ids = (await session.scalars(statement.limit(2))).all()
     return ids[0] if len(ids) == 1 else None
 
 
 async def revoke_key(session: AsyncSession, key_id: str, *, actor: Principal) -> ApiKeyRow:
-    """Revoke for good; revoking twice keeps the first time. Raises NotFound."""
+    """Revoke a key permanently. Revoking it again keeps the first revocation time. Raises NotFound."""
     row = await _get_key(session, key_id)
     if row.revoked_at is None:
         row.revoked_at = now()
@@ -73,7 +73,7 @@ async def revoke_key(session: AsyncSession, key_id: str, *, actor: Principal) ->
 
 
 async def authenticate(database: Database, key: str | None) -> Principal:
-    """The principal of a key; raises Unauthenticated saying whether it is missing, unknown, revoked or expired."""
+    """Return the principal of a key. Raises Unauthenticated if the key is missing, unknown, revoked or expired."""
     if not key:
         raise Unauthenticated("key_missing", _MISSING)
     row = await database.glance(_BY_HASH, {"key_hash": hash_key(key)})
@@ -91,7 +91,7 @@ _BY_HASH = (
     .join(ApiKeyRow.principal)
     .where(ApiKeyRow.key_hash == bindparam("key_hash"))
 )
-"""Made once: every request asks it."""
+"""Built once at import, because every request runs it."""
 
 
 async def _add_key(

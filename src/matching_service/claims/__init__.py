@@ -1,1 +1,1 @@
-"""Claims (揭榜): offers to solve a demand on the list, judged on score sheets (评榜), of which one is chosen."""
+"""Claims (揭榜): offers to solve an open demand. Judges score them (评榜) and the office chooses one."""

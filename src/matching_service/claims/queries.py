@@ -1,4 +1,4 @@
-"""Reading claims with what their score sheets say."""
+"""Read claims, their score sheets and the mean scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +15,18 @@ from matching_service.store.lookup import get_page, get_row
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a claim's sheets say: their number, and the mean of their totals, None without any."""
+    """The summary of a claim's score sheets.
+
+    n_sheets : the number of sheets.
+    score : the mean of their totals, in [0, 100]; None without a sheet.
+    """
 
     n_sheets: int = 0
     score: float | None = None
 
 
 async def get_claim(session: AsyncSession, claim_id: str, *, for_update: bool = False) -> ClaimRow:
-    """The row, with ``for_update`` locked to the end of the transaction; raises NotFound."""
+    """Return the row. ``for_update`` locks it until the transaction ends. Raises NotFound."""
     if (row := await get_row(session, ClaimRow, claim_id, for_update=for_update)) is None:
         raise not_found(Text("揭榜", "Claim"), claim_id, code="claim_not_found")
     return row
@@ -40,17 +44,17 @@ async def list_claims(
 
 
 async def judgements(session: AsyncSession, claim_ids: Sequence[str]) -> dict[str, Judgement]:
-    """Per claim what its sheets say."""
+    """Return the judgement of each claim by id, also of claims without a sheet."""
     statement = (
         select(ClaimScoreRow.claim_id, func.count().label("n_sheets"), func.avg(ClaimScoreRow.total).label("score"))
         .where(ClaimScoreRow.claim_id.in_(claim_ids))
         .group_by(ClaimScoreRow.claim_id)
     )
-    found = {row.claim_id: Judgement(row.n_sheets, round(row.score, 2)) for row in await session.execute(statement)}
-    return {claim_id: found.get(claim_id, Judgement()) for claim_id in claim_ids}
+    by_claim = {row.claim_id: Judgement(row.n_sheets, round(row.score, 2)) for row in await session.execute(statement)}
+    return {claim_id: by_claim.get(claim_id, Judgement()) for claim_id in claim_ids}
 
 
 async def list_scores(session: AsyncSession, claim_id: str) -> Sequence[ClaimScoreRow]:
-    """The sheets of a claim, oldest first."""
+    """Return the score sheets of a claim, oldest first."""
     statement = select(ClaimScoreRow).where(ClaimScoreRow.claim_id == claim_id).order_by(ClaimScoreRow.id)
     return (await session.scalars(statement)).all()

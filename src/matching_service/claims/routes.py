@@ -1,4 +1,4 @@
-"""HTTP doors of claims."""
+"""HTTP routes of claims."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -36,7 +36,7 @@ CanJudge = Annotated[Principal, Depends(Permit(Action.CLAIM_JUDGE))]
 
 @router.post("", status_code=201, dependencies=[Idempotent], responses=problem_responses(404, 409))
 async def create_claim(body: ClaimCreate, session: WriteSession, principal: CanWrite, response: Response) -> Claim:
-    """Offer to solve a demand that is on the list."""
+    """Create a claim: an offer to solve an open demand."""
     row = await service.create_claim(session, body, principal)
     response.headers["Location"] = f"/v1/claims/{row.id}"
     return answer_row(response, row, Claim)
@@ -49,16 +49,16 @@ async def list_claims(
     demand_id: Annotated[EntityId | None, Blank] = None,
     status: Annotated[ClaimStatus | None, Blank] = None,
 ) -> ListAnswer[JudgedClaim]:
-    """List claims, newest first, with what their score sheets say."""
-    found = await queries.list_claims(session, page, demand_id=demand_id, status=status)
-    return ListAnswer(items=await _judged(session, found.items), next_cursor=found.next_cursor)
+    """List claims, newest first, each with its mean score and number of score sheets."""
+    claims = await queries.list_claims(session, page, demand_id=demand_id, status=status)
+    return ListAnswer(items=await _judged(session, claims.items), next_cursor=claims.next_cursor)
 
 
 @router.get("/{claim_id}", responses=problem_responses(404))
 async def read_claim(
     claim_id: str, session: ReadSession, principal: CanRead, response: Response
 ) -> JudgedClaim | Claim:
-    """Read one claim: a portal what became of it, the office also what its score sheets say."""
+    """Read one claim. The office also gets its mean score and number of score sheets; a portal does not."""
     row = await queries.get_claim(session, claim_id)
     set_etag(response, row.row_version)
     if principal.role not in POLICIES[Action.CLAIM_READ_OFFICE]:
@@ -75,7 +75,7 @@ async def transition_claim(
     response: Response,
     if_match: IfMatch = None,
 ) -> Claim:
-    """Choose a claim, by which the demand becomes contracted; or not choose it; or withdraw it."""
+    """Choose, decline or withdraw a claim. Choosing a claim moves its demand to `contracted`."""
     authorize(principal, LIFE.action(body.to) or Action.CLAIM_JUDGE)
     row = await queries.get_claim(session, claim_id)
     check_if_match(if_match, row.row_version)
@@ -85,29 +85,29 @@ async def transition_claim(
 
 @router.put("/{claim_id}/scores", responses=problem_responses(404, 409))
 async def judge_claim(claim_id: str, body: ScoreBody, session: WriteSession, principal: CanJudge) -> Score:
-    """Hand in your score sheet, or that of a guest whom `judge` names.
+    """Submit your own score sheet, or the sheet of a guest judge named in `judge`.
 
-    It replaces the one that you handed in for the same judge before, and never that of anybody else.
+    It replaces the sheet that you submitted for the same judge before. It never replaces a sheet from another sender.
     """
-    row = await queries.get_claim(session, claim_id, for_update=True)  # judges come one after the other
+    row = await queries.get_claim(session, claim_id, for_update=True)  # the lock makes concurrent judges take turns
     return Score.model_validate(await service.judge_claim(session, row, body, principal))
 
 
 @router.get("/{claim_id}/scores", dependencies=[CanReadAll], responses=problem_responses(404))
 async def read_scores(claim_id: str, session: ReadSession) -> ListAnswer[Score]:
-    """The score sheets of a claim, oldest first."""
+    """List the score sheets of a claim, oldest first."""
     await queries.get_claim(session, claim_id)
     rows = await queries.list_scores(session, claim_id)
     return answer_all(rows, Score)
 
 
 async def _judged(session: AsyncSession, rows: Sequence[ClaimRow]) -> list[JudgedClaim]:
-    found = await queries.judgements(session, [row.id for row in rows])
+    judgements = await queries.judgements(session, [row.id for row in rows])
     return [
         JudgedClaim(
             **Claim.model_validate(row).model_dump(exclude={"next_statuses"}),
-            score=found[row.id].score,
-            n_sheets=found[row.id].n_sheets,
+            score=judgements[row.id].score,
+            n_sheets=judgements[row.id].n_sheets,
         )
         for row in rows
     ]

@@ -1,4 +1,4 @@
-"""Bodies and answers of claims and score sheets."""
+"""Request and response bodies of claims and score sheets."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -17,14 +17,14 @@ _POINTS = "、".join(f"{criterion}（{words.zh}）0 至 {most}" for criterion, (
 
 
 class Attachment(Body):
-    """A document where the sender keeps it; the service stores no files."""
+    """A reference to a document that the sender keeps. The service stores no files."""
 
     name: Title
     reference: Reference = Field(description="An address or number under which the sender finds it.")
 
 
 class ClaimCreate(Body):
-    """By a profile or by an organization."""
+    """A new claim. The claimant is either a profile or an organization."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -89,7 +89,7 @@ class ClaimStep(Body):
 
 
 class ScoreBody(Body):
-    """A judge's whole sheet; a second one of the same judge from the same sender takes the place of the first."""
+    """A judge's complete score sheet. It replaces the earlier sheet that the same sender entered for the same judge."""
 
     model_config = ConfigDict(
         json_schema_extra={

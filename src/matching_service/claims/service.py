@@ -1,4 +1,4 @@
-"""The rules of claims: who may claim what, how one is judged, and what choosing one brings about."""
+"""The rules of claims: eligibility of claimants, score sheets, decisions and their effects on the demand."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,16 +28,20 @@ from matching_service.store.profiles import ProfileRow
 _AGAINST_A_CLAIM = frozenset(
     {"own_organization", "excluded_by_organization", "excluded_organization", "hidden", "withdrawn"}
 )
-"""Conflicts that bar a claim; whoever claims of itself has time, and was not refused by claiming."""
+"""Eligibility rules that bar a claim.
+
+``unavailable``, ``rejected`` and ``refused`` do not: they limit proposals by the office, and a claimant volunteers.
+"""
 
 
 async def create_claim(session: AsyncSession, body: ClaimCreate, actor: Principal) -> ClaimRow:
-    """Offer to solve an open demand; the first claim moves a published one to ``matching``, so that it does not expire.
+    """Create a claim on an open demand. The first claim moves a published demand to ``matching`` so it cannot expire.
 
-    Raises NotFound, and Conflict when the demand is not open or its last day is past, the claimant has a claim on it
-    already, or belongs to the demanding organization or to its exclusion list.
+    Raises NotFound for the demand or profile and InvalidInput for the organization. Raises Conflict if the demand is
+    not open or its last day has passed, the claimant already has an undecided claim on it, or an eligibility rule
+    bars the claimant.
     """
-    demand = await get_demand(session, body.demand_id, for_update=True)  # two claims at once come one after the other
+    demand = await get_demand(session, body.demand_id, for_update=True)  # the lock serializes concurrent claims
     _check_claimable(demand)
     values = body.model_dump()
     if body.profile_id is not None:
@@ -54,10 +58,10 @@ async def create_claim(session: AsyncSession, body: ClaimCreate, actor: Principa
 
 
 async def transition_claim(session: AsyncSession, row: ClaimRow, body: ClaimStep, actor: Principal) -> ClaimRow:
-    """Choose a claim, or not, or withdraw it.
+    """Choose, decline or withdraw a claim.
 
-    Choosing needs a sheet and a contract number: the demand becomes contracted, which opens its project, and its other
-    claims are not chosen. Raises IllegalTransition, InvalidInput, Conflict.
+    Choosing requires a score sheet and a contract number. It moves the demand to ``contracted``, opens the project and
+    moves the other undecided claims to ``not_chosen``. Raises IllegalTransition, InvalidInput, Conflict.
     """
     step = LIFE.step(ClaimStatus(row.status), body.to)
     LIFE.check_needs(step, {"opinion": body.opinion, "contract_number": body.contract_number})
@@ -74,9 +78,9 @@ async def transition_claim(session: AsyncSession, row: ClaimRow, body: ClaimStep
 
 
 async def judge_claim(session: AsyncSession, row: ClaimRow, body: ScoreBody, actor: Principal) -> ClaimScoreRow:
-    """Keep a judge's sheet, which replaces what the same actor entered for the same judge, and no other.
+    """Store a judge's score sheet, replacing the sheet that the same actor entered for the same judge.
 
-    Raises Conflict when the claim is decided.
+    A sheet from another actor stays, even for the same judge. Raises Conflict if the claim is already decided.
     """
     if row.status != ClaimStatus.OFFERED:
         state = LIFE.named(ClaimStatus(row.status))
@@ -84,14 +88,14 @@ async def judge_claim(session: AsyncSession, row: ClaimRow, body: ScoreBody, act
         raise Conflict("claim_decided", message)
     judge = body.judge or actor.name
     sheets = await list_scores(session, row.id)
-    sheet = next((one for one in sheets if (one.actor_id, one.judge) == (actor.id, judge)), None)
+    sheet = next((stored for stored in sheets if (stored.actor_id, stored.judge) == (actor.id, judge)), None)
     if sheet is None:
         sheet = ClaimScoreRow(claim_id=row.id, actor_id=actor.id, judge=judge)
         session.add(sheet)
     sheet.points = {criterion.value: points for criterion, points in body.points.items()}
     sheet.total = sum(body.points.values())
     sheet.comment, sheet.at = body.comment, now()
-    row.updated_at = now()  # the claim's version covers its sheets: nobody chooses by sheets that he has not seen
+    row.updated_at = now()  # a new version, so that If-Match rejects a choice made without this sheet
     await session.flush()
     record_audit(session, actor, "judge", entity="claim", entity_id=row.id)
     record_event(session, "claim.judged", entity="claim", entity_id=row.id, detail={"demand_id": row.demand_id})
@@ -99,9 +103,9 @@ async def judge_claim(session: AsyncSession, row: ClaimRow, body: ScoreBody, act
 
 
 async def _check_choosable(session: AsyncSession, row: ClaimRow) -> None:
-    """Raise Conflict unless the demand is open, the claim judged, and the claimant still one who may claim.
+    """Raise Conflict unless the demand is open, the claim has a score sheet and the claimant is still eligible.
 
-    The demand stays locked: of two choices at once the second finds it contracted.
+    Locks the demand until the transaction ends: when two choices race, the loser finds it contracted.
     """
     demand = await get_demand(session, row.demand_id, for_update=True)
     if DemandStatus(demand.status) not in OPEN:
@@ -116,7 +120,7 @@ async def _check_choosable(session: AsyncSession, row: ClaimRow) -> None:
 
 
 async def _contract(session: AsyncSession, row: ClaimRow, contract_number: str | None, actor: Principal) -> None:
-    """Contract the demand with the chosen claimant, by which its project is opened and its other claims end."""
+    """Contract the demand and record the claimant and its price in the project that this opens."""
     demand = await get_demand(session, row.demand_id)
     await begin_matching(session, demand, actor=actor)
     await transition_demand(session, demand, DemandStatus.CONTRACTED, contract_number=contract_number, actor=actor)
@@ -125,7 +129,7 @@ async def _contract(session: AsyncSession, row: ClaimRow, contract_number: str |
 
 
 async def _partner(session: AsyncSession, row: ClaimRow) -> Partner:
-    """The claimant as a partner of the project; a person that was deleted since is nobody's partner by name."""
+    """Return the claimant as a project partner, with a placeholder as its name if it has been deleted."""
     named: ProfileRow | OrganizationRow | None = None
     if row.profile_id is not None:
         named = await session.get(ProfileRow, row.profile_id)
@@ -136,7 +140,7 @@ async def _partner(session: AsyncSession, row: ClaimRow) -> Partner:
 
 
 async def _written(session: AsyncSession, row: ClaimRow, actor: Principal) -> None:
-    """Write the state that the claim has now, with its audit row and event."""
+    """Flush the claim and record its current status as an audit row and an event."""
     await session.flush()
     detail = {"demand_id": row.demand_id}
     record_audit(session, actor, row.status, entity="claim", entity_id=row.id, detail=detail)
@@ -161,10 +165,17 @@ def _not_open(demand: DemandRow) -> Conflict:
 
 async def _check_profile(session: AsyncSession, demand: DemandRow, profile_id: str) -> None:
     profile = await get_profile(session, profile_id)
-    found = [one for one in await reasons_against(session, demand, profile, on=today()) if one.code in _AGAINST_A_CLAIM]
-    if found:
-        words = Text("".join(one.detail.zh for one in found), " ".join(one.detail.en for one in found))
-        raise _barred([FieldError(one.code, Text(one.detail.zh, one.detail.en), "/profile_id") for one in found], words)
+    reasons = [
+        reason
+        for reason in await reasons_against(session, demand, profile, on=today())
+        if reason.code in _AGAINST_A_CLAIM
+    ]
+    if reasons:
+        words = Text("".join(reason.detail.zh for reason in reasons), " ".join(reason.detail.en for reason in reasons))
+        raise _barred(
+            [FieldError(reason.code, Text(reason.detail.zh, reason.detail.en), "/profile_id") for reason in reasons],
+            words,
+        )
 
 
 async def _check_organization(session: AsyncSession, demand: DemandRow, organization_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The life of a claim as one table, and the score sheet that it is judged on."""
+"""The transition table of a claim, and the criteria of its score sheets."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -42,7 +42,7 @@ CRITERIA: Mapping[Criterion, tuple[Text, int]] = MappingProxyType(
         Criterion.SCHEDULE: (Text("进度安排", "schedule"), 10),
     }
 )
-"""Per criterion its name and the most points that a judge can give; 100 in all."""
+"""The name and the maximum points of each criterion. The maxima sum to 100."""
 
 
 def _steps() -> list[Step[ClaimStatus]]:

@@ -1,1 +1,1 @@
-"""Engagements: contacts, visits, meetings, trainings and roadshows, and each staff member's calendar of them."""
+"""Engagements (contacts, visits, meetings, trainings and roadshows) and the calendar of each staff member."""

@@ -1,4 +1,4 @@
-"""Reading engagements, as a list and as a calendar."""
+"""Read engagements as a list or a calendar, and the last contact about a demand."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -18,7 +18,7 @@ from matching_service.store.suggestions import SuggestionRow, SuggestionTransiti
 
 
 async def get_engagement(session: AsyncSession, engagement_id: str) -> EngagementRow:
-    """The row; raises NotFound."""
+    """Return the row. Raises NotFound."""
     if (row := await get_row(session, EngagementRow, engagement_id)) is None:
         raise not_found(Text("对接记录", "Engagement"), engagement_id, code="engagement_not_found")
     return row
@@ -36,7 +36,7 @@ async def list_engagements(
     first: date | None = None,
     last: date | None = None,
 ) -> Page[EngagementRow]:
-    """Those held between two days, both included, newest record first."""
+    """Return a page of the matching engagements held from ``first`` to ``last``, both included, newest record first."""
     statement = select(EngagementRow)
     for column, wanted in (
         (EngagementRow.kind, kind),
@@ -55,9 +55,10 @@ async def list_engagements(
 
 
 def whose(staff: str | None, asking: Principal) -> ColumnElement[bool]:
-    """Engagements in the calendar of people of that name; without a name in that of whoever asks, by reference.
+    """Return the SQL condition for the calendar of a staff name, by default the calendar of ``asking``.
 
-    A name that refers to no single principal stands for everybody who has it.
+    The default matches rows by ``staff_id``. It also matches rows without a ``staff_id`` by name: such a name belongs
+    to no single principal, so the row appears in the calendar of everybody with that name.
     """
     if staff is not None:
         return EngagementRow.staff == staff
@@ -68,26 +69,26 @@ def whose(staff: str | None, asking: Principal) -> ColumnElement[bool]:
 async def in_calendar(
     session: AsyncSession, whose: ColumnElement[bool], first: date, last: date
 ) -> Sequence[EngagementRow]:
-    """What a calendar has between two days, both included: held then, or with a next step that is due then."""
+    """Return the engagements held, or with a next step due, from ``first`` to ``last``, both included."""
     is_due = EngagementRow.next_step_on.between(first, last)
     return await _all(session, whose, or_(EngagementRow.held_on.between(first, last), is_due))
 
 
 async def due_until(session: AsyncSession, whose: ColumnElement[bool], last: date) -> Sequence[EngagementRow]:
-    """Next steps in a calendar that are not done and due by that day, however old."""
+    """Return the engagements with a next step that is not done and due on or before ``last``, however old."""
     return await _all(session, whose, EngagementRow.next_step_on <= last, EngagementRow.next_step_done_at.is_(None))
 
 
 async def last_contacts(session: AsyncSession, demand_ids: Sequence[str], *, until: date) -> dict[str, date]:
-    """Per demand the last day, not after ``until``, on which anybody was in touch about it.
+    """Return the day of the last contact about each demand, by id. A demand without any contact has no entry.
 
-    By an engagement, a claim, or a step of a suggestion beyond the suggestion itself.
+    A contact is an engagement held by ``until``, a claim, or a step of a suggestion after its creation.
     """
     held = select(EngagementRow.demand_id, func.max(EngagementRow.held_on)).where(
         EngagementRow.demand_id.in_(demand_ids), EngagementRow.held_on <= until
     )
     rows = await session.execute(held.group_by(EngagementRow.demand_id))
-    found = {demand_id: day for demand_id, day in rows if demand_id is not None}
+    last_days = {demand_id: day for demand_id, day in rows if demand_id is not None}
     steps = (
         select(SuggestionRow.demand_id, func.max(SuggestionTransitionRow.at))
         .join(SuggestionRow, SuggestionTransitionRow.suggestion_id == SuggestionRow.id)
@@ -96,8 +97,8 @@ async def last_contacts(session: AsyncSession, demand_ids: Sequence[str], *, unt
     claims = select(ClaimRow.demand_id, func.max(ClaimRow.created_at)).where(ClaimRow.demand_id.in_(demand_ids))
     for statement in (steps.group_by(SuggestionRow.demand_id), claims.group_by(ClaimRow.demand_id)):
         for demand_id, moment in await session.execute(statement):
-            found[demand_id] = max(day_of(moment), found.get(demand_id, date.min))
-    return found
+            last_days[demand_id] = max(day_of(moment), last_days.get(demand_id, date.min))
+    return last_days
 
 
 async def _all(session: AsyncSession, *conditions: ColumnElement[bool]) -> Sequence[EngagementRow]:

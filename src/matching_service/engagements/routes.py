@@ -1,4 +1,4 @@
-"""HTTP doors of engagements and calendars."""
+"""HTTP routes of engagements and calendars."""
 
 from datetime import date, timedelta
 from typing import Annotated
@@ -40,7 +40,7 @@ To = Annotated[_Day | None, Blank, Query(alias="to", description="Last day, incl
 async def create_engagement(
     body: EngagementCreate, session: WriteSession, principal: CanWrite, response: Response
 ) -> Engagement:
-    """Write down a contact, visit, meeting, training or roadshow, held or planned."""
+    """Record a contact, visit, meeting, training or roadshow that was held or is planned."""
     row = await service.create_engagement(session, body, principal)
     response.headers["Location"] = f"/v1/engagements/{row.id}"
     return answer_row(response, row, Engagement)
@@ -59,7 +59,7 @@ async def list_engagements(
     last: To = None,
 ) -> ListAnswer[Engagement]:
     """List engagements, newest record first."""
-    found = await queries.list_engagements(
+    engagements = await queries.list_engagements(
         session,
         page,
         kind=kind,
@@ -70,7 +70,7 @@ async def list_engagements(
         first=first,
         last=last,
     )
-    return answer_page(found, Engagement)
+    return answer_page(engagements, Engagement)
 
 
 @router.get("/engagements/{engagement_id}", dependencies=[CanRead], responses=problem_responses(404))
@@ -89,7 +89,7 @@ async def update_engagement(
     response: Response,
     if_match: IfMatch = None,
 ) -> Engagement:
-    """Change the fields that are sent: what came of it, what is next, that the next step is done."""
+    """Change the fields that are sent, such as the outcome, the next step, or that the next step is done."""
     row = await queries.get_engagement(session, engagement_id)
     check_if_match(if_match, row.row_version)
     row = await service.update_engagement(session, row, body, principal)
@@ -100,7 +100,7 @@ async def update_engagement(
 async def read_calendar(
     session: ReadSession, principal: Reader, staff: OfStaff = None, first: From = None, last: To = None
 ) -> Calendar:
-    """A person's engagements and next steps by day; by default of this week."""
+    """List a person's engagements and next steps by day, by default for this week."""
     days = _days(first, last)
     rows = await queries.in_calendar(session, queries.whose(staff, principal), *days)
     return Calendar(staff=staff or principal.name, first=days[0], last=days[1], items=entries(rows, *days, on=today()))
@@ -108,7 +108,7 @@ async def read_calendar(
 
 @router.get("/calendar/due")
 async def read_due(session: ReadSession, principal: Reader, staff: OfStaff = None) -> Calendar:
-    """Next steps of a person that are not done and due by the end of this week; older ones are overdue."""
+    """List a person's next steps that are not done and due by the end of this week, including overdue ones."""
     day = today()
     last = week_of(day)[1]
     rows = await queries.due_until(session, queries.whose(staff, principal), last)
@@ -120,7 +120,7 @@ async def read_due(session: ReadSession, principal: Reader, staff: OfStaff = Non
 async def read_icalendar(
     session: ReadSession, principal: Reader, staff: OfStaff = None, first: From = None, last: To = None
 ) -> Response:
-    """The same as iCalendar, to be opened with a calendar program; by default four weeks from this Monday on."""
+    """Export the calendar as iCalendar for a calendar program, by default four weeks from this Monday."""
     start = first or week_of(today())[0]
     days = _days(start, last or start + timedelta(days=27))
     rows = await queries.in_calendar(session, queries.whose(staff, principal), *days)
@@ -128,7 +128,10 @@ async def read_icalendar(
 
 
 def _days(first: date | None, last: date | None) -> tuple[date, date]:
-    """Both days, the other end of the week where one is not given; raises InvalidInput for too many, or none."""
+    """Return both days; a missing one defaults to the start or end of the week.
+
+    Raises InvalidInput unless the range has 1 to MAX_DAYS days.
+    """
     first = first or week_of(last or today())[0]
     last = last or week_of(first)[1]
     if not 0 <= (last - first).days < MAX_DAYS:

@@ -1,4 +1,4 @@
-"""Bodies and answers of engagements."""
+"""Request and response bodies of engagements and calendars."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal
@@ -16,7 +16,7 @@ KIND_NAMES: dict[Kind, str] = {
     "training": "培训",
     "roadshow": "路演",
 }
-Staff = ExternalId  # as long as the name of a key may be
+Staff = ExternalId  # the same maximum length as the name of a key
 People = Annotated[list[Topic], Field(max_length=50)]
 
 _EXAMPLE: JsonDict = {
@@ -50,7 +50,7 @@ class EngagementCreate(EngagementFields):
 
 
 class EngagementPatch(EngagementFields):
-    """Only the fields that are sent are changed; null empties an optional one."""
+    """A partial update. Only the fields that are sent change; null clears an optional field."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"outcome": "约定下周试机", "next_step_done": True}]})
 
@@ -82,7 +82,7 @@ class Engagement(Answer):
 
 
 class CalendarEntry(BaseModel):
-    """An engagement on its day, or its next step on the day by which it is to be done."""
+    """An engagement on the day it is held, or its next step on the day it is due."""
 
     on: date
     what: Literal["engagement", "next_step"]

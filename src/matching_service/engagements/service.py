@@ -1,4 +1,4 @@
-"""The rules of engagements: what they name must exist, and every change is written with its audit row and event."""
+"""Create and change engagements: check their references and record each change as an audit row and an event."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,11 @@ from matching_service.store.profiles import ProfileRow
 
 
 async def create_engagement(session: AsyncSession, body: EngagementCreate, actor: Principal) -> EngagementRow:
-    """Raises InvalidInput for a demand, profile or organization that does not exist, or a date without a next step."""
+    """Create an engagement.
+
+    Raises InvalidInput if a referenced demand, profile or organization does not exist, or if a next step has a date
+    but no text.
+    """
     values = await _checked(session, body.model_dump())
     values |= await _staff(session, body.staff, actor)
     row = EngagementRow(id=new_id(), **values)
@@ -38,7 +42,11 @@ async def create_engagement(session: AsyncSession, body: EngagementCreate, actor
 async def update_engagement(
     session: AsyncSession, row: EngagementRow, patch: EngagementPatch, actor: Principal
 ) -> EngagementRow:
-    """Change the fields that were sent; a next step is done once, and a new one is open again."""
+    """Change the fields that were sent.
+
+    Marking a next step as done again keeps the first time. A new text or date reopens it. Raises InvalidInput as for
+    a new engagement.
+    """
     changes = await _checked(session, patch.model_dump(exclude_unset=True, exclude={"next_step_done"}))
     if "staff" in changes:
         changes |= await _staff(session, changes["staff"], actor)
@@ -58,14 +66,20 @@ async def update_engagement(
 
 
 async def _staff(session: AsyncSession, name: str | None, actor: Principal) -> dict[str, str | None]:
-    """Whose calendar a name means; that of the actor without one. A name that is not one principal's stays a name."""
+    """Return the ``staff`` and ``staff_id`` columns for a name, by default those of the actor.
+
+    ``staff_id`` is None if the name belongs to no active principal, or to several.
+    """
     if name is None or name == actor.name:
         return {"staff": actor.name, "staff_id": actor.id}
     return {"staff": name, "staff_id": await principal_named(session, name)}
 
 
 async def _checked(session: AsyncSession, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, with an organization that was merged replaced; raises InvalidInput for what does not exist."""
+    """Return the values, with a merged organization replaced by the one it was merged into.
+
+    Raises InvalidInput if a referenced row does not exist.
+    """
     checked = dict(values)
     if (organization_id := checked.get("organization_id")) is not None:
         checked["organization_id"] = await present_organization(session, organization_id)
