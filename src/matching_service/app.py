@@ -1,4 +1,4 @@
-"""The roof: builds the application from its rooms. Holds no logic of its own."""
+"""Builds the FastAPI application from the packages of the service. Contains no domain logic."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -51,7 +51,7 @@ achievements, and explains every match. Every path under `/v1` but the public li
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application; database and index are opened when it starts, and closed when it stops."""
+    """Create the application. Database and indexes are opened at startup, and the database is closed at shutdown."""
     chosen = settings or Settings()
     configure_logs(chosen.log_level)
     app: FastAPI = FastAPIOffline(
@@ -81,16 +81,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         reports,
         webhooks,
         feeds,
-    ):  # a path is looked for in this order, most often a match
+    ):  # routes are searched in this order, so the most frequent come first
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
-    app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # asks for no key
+    app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # public: needs no key
     app.include_router(health.router)
     _describe_problems(app)
     return app
 
 
 def create_engine(settings: Settings, database: Database) -> Engine:
-    """Encoder and indexes over a database; the indexes still have to be opened."""
+    """Create the engine for a database. The caller opens its indexes."""
     return Engine.create(
         database,
         load_encoder(settings.encoder),
@@ -122,7 +122,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Put the schema of errors into the description of the API; FastAPI knows only bodies that routes return."""
+    """Add the schemas of errors to the OpenAPI document; FastAPI includes only models that routes return."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The command line. Results go to stdout, progress and logs to stderr; 0 done, 1 failed, 2 wrong use.
+"""The command line. Results go to stdout, progress and logs to stderr. Exit codes: 0 success, 1 failure, 2 usage error.
 
-The module of a command is imported when the command is called. So no command waits for what another one needs, and help
-is there at once. The line of help stands here alone, because it is shown before the module is known.
+The module of a command is imported only when the command is called. Commands start without the imports of other
+commands, and ``--help`` imports none of them. The help lines of the commands are therefore defined here.
 """
 
 import gc
@@ -55,11 +55,11 @@ COMMANDS = {
     "keys": ("keys:keys", "接口密钥。API keys."),
     "weights": ("weights:weights", "融合权重的版本。Versions of the fusion weights."),
 }
-"""By name: the module and the function or group in it, and the line of help."""
+"""Command name -> (``module:attribute``, help line). The attribute is a function or a Typer group."""
 
 
 class _LazyGroup(TyperGroup):
-    """Lists every command by its name and line of help, and imports the one that is called."""
+    """Lists all commands from ``COMMANDS`` and imports only the command that is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
@@ -84,7 +84,7 @@ def _print_version(*, wanted: bool) -> None:
 @app.callback()
 def _options(
     *,
-    version: Annotated[  # its callback does the work
+    version: Annotated[  # handled by its callback
         bool,
         typer.Option("--version", help="显示版本。Show the version.", callback=_print_version, is_eager=True),
     ] = False,
@@ -92,7 +92,7 @@ def _options(
 
 
 def _not_imported() -> None:
-    """Stands for a command in the list of commands."""
+    """Placeholder for a command until it is imported."""
 
 
 for _name, (_, _help) in COMMANDS.items():
@@ -100,10 +100,10 @@ for _name, (_, _help) in COMMANDS.items():
 
 
 def _imported(name: str) -> Any:
-    """The command with its options."""
+    """Import a command and return it with its options."""
     place, line = COMMANDS[name]
     module, attribute = place.split(":")
-    gc.disable()  # modules stay, so a search for garbage among them only costs: an eighth of a command's time
+    gc.disable()  # modules are never garbage; collecting during import takes an eighth of a command's time
     command = getattr(import_module(f"{__name__}.{module}"), attribute)
     gc.freeze()
     gc.enable()
@@ -120,7 +120,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from matching_service.cli.failures import explain  # noqa: PLC0415  # it imports what can fail
+        from matching_service.cli.failures import explain  # noqa: PLC0415  # imports sqlalchemy and pydantic
 
         if (reason := explain(error)) is None:
             raise

@@ -1,4 +1,4 @@
-"""``import``, ``export`` and ``load-societies``: records in and out."""
+"""``import``, ``export`` and ``load-societies``: exchange records with files."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -152,7 +152,7 @@ def _print_findings(report: ImportReport) -> None:
 
 
 def _sentence(report: ImportReport, *, is_stored: bool) -> str:
-    """What came of the file, in one sentence for each language."""
+    """Return the summary of an import, in Chinese and then in English."""
     columns = [str(finding.heading) for finding in report.told_of("column_not_read")]
     sheets = [str(finding.sheet) for finding in report.told_of("sheet_not_read")]
     n_bad, n_notes = len(report.bad_rows), report.passed_over

@@ -1,4 +1,4 @@
-"""``deadlines``: what is due tonight."""
+"""``deadlines``: expire demands, and remind or abandon those without contact."""
 
 from dataclasses import asdict
 

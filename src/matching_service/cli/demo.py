@@ -1,4 +1,4 @@
-"""``demo``: the sample city, printed."""
+"""``demo``: load the sample city, rank its demands and print the lists."""
 
 import sys
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def _table(shown: ShownList) -> Table:
 
 
 def _own_command() -> str:
-    """How this command line was called, so that it can be called again."""
+    """Return the shell command that started this process, for the printed instructions."""
     path = Path(sys.argv[0])
     if path.name == "__main__.py":
         return "python -m matching_service"

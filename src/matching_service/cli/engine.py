@@ -1,4 +1,4 @@
-"""What commands that rank work on: the engine over the database of the settings."""
+"""Opens the ranking engine for a command."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,11 @@ from matching_service.matching.engine import Engine
 async def open_engine(
     settings: Settings | None = None, *, indexed: bool = True, created: bool = True
 ) -> AsyncIterator[Engine]:
-    """The engine over that database; ``indexed`` loads or builds its indexes, with all vectors."""
+    """Open the engine on the database of the settings.
+
+    indexed : load or build the indexes and compute all missing vectors.
+    created : see ``open_database``.
+    """
     chosen = settings or Settings()
     async with open_database(chosen, created=created) as database:
         engine = create_engine(chosen, database)

@@ -1,4 +1,4 @@
-"""``deliver`` and ``import-feed``: events out, another service's records in."""
+"""``deliver`` and ``import-feed``: send webhook events, and import the feed of another service."""
 
 import os
 import re
@@ -77,10 +77,10 @@ def import_feed_(
     if (more := len(report.rejected) - _MAX_SHOWN) > 0:
         err.print(f"……另有 {more} 项。and {more} more items.")
     counts = ("created", "updated", "unchanged", "removed", "skipped")
-    found = {name: getattr(report, name) for name in counts} | {"rejected": len(report.rejected)}
+    n_by_outcome = {name: getattr(report, name) for name in counts} | {"rejected": len(report.rejected)}
     if as_json:
-        print_json(found)
+        print_json(n_by_outcome)
     else:
-        print_rows(list(found), [list(found.values())])
+        print_rows(list(n_by_outcome), [list(n_by_outcome.values())])
     if report.rejected:
         raise typer.Exit(1)

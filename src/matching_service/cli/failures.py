@@ -1,4 +1,4 @@
-"""What a person is told when a command fails as it may. Any other exception is a fault, and shows its traceback."""
+"""Error messages for expected failures of a command. Other exceptions are bugs and show their traceback."""
 
 from pydantic import ValidationError as SettingsError
 from sqlalchemy.exc import SQLAlchemyError
@@ -7,7 +7,7 @@ from matching_service.foundation.errors import MatchingError, Text
 
 
 def explain(error: Exception) -> Text | None:
-    """The reason, or None for a fault."""
+    """Return the message for an expected error, or None for a bug."""
     match error:
         case MatchingError():
             return error.detail

@@ -1,4 +1,4 @@
-"""``keys``: made, renewed, listed, revoked."""
+"""``keys``: create, renew, list and revoke API keys."""
 
 from datetime import UTC, datetime
 from typing import Annotated

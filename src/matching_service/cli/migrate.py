@@ -1,4 +1,4 @@
-"""``migrate``."""
+"""``migrate``: create or upgrade the database."""
 
 from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import stdout

@@ -1,4 +1,4 @@
-"""What most commands work on: the database of the settings, opened and closed around them."""
+"""Opens the database for a command, and runs its coroutine."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -22,7 +22,7 @@ _NO_DATABASE = Text(
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Do a command's work."""
+    """Run the coroutine of a command. Logs are configured first; invalid settings raise a ValidationError."""
     try:
         read_settings()
     except SettingsError:
@@ -35,8 +35,11 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 async def open_database(
     settings: Settings | None = None, *, prepared: bool = True, created: bool = True
 ) -> AsyncIterator[Database]:
-    """The database of the settings. ``prepared`` refuses one of another revision; ``created`` makes a new one where
-    there is none, which a command that only reads or ranks must not do: a mistyped path would look like success.
+    """Open the database of the settings.
+
+    prepared : raise an error if the schema has another revision than the code. Only ``migrate`` passes False.
+    created : create the schema in an empty database; if False, raise NotFound. Commands that only read or rank must
+        pass False: with a mistyped path they would succeed on an empty database. No effect unless ``prepared``.
     """
     database = Database((settings or Settings()).effective_database_url)
     try:

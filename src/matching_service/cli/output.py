@@ -1,4 +1,4 @@
-"""What commands print: tables and JSON on stdout; progress and failures on stderr."""
+"""Output of the commands: tables and JSON on stdout, progress and errors on stderr."""
 
 import json
 import sys
@@ -19,17 +19,17 @@ _WIDTH_OF_A_PIPE = 132
 
 
 def stdout() -> Console:
-    """A pipe is given a fixed width, because it has none."""
+    """Return the console of stdout, with a fixed width if it is not a terminal."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
 
 
 def stderr() -> Console:
-    """Lines are left as long as they are, so that programs can read them."""
+    """Return the console of stderr. It does not wrap lines, so that programs can parse them."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool = False) -> None:
-    """A table, or a list of objects."""
+    """Print rows as a table, or as a JSON list with one object per row."""
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
@@ -42,18 +42,18 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], *, as_j
 
 
 def print_json(value: object) -> None:
-    """One line, so that each result of a script is one line of its log."""
+    """Print a value as one line of JSON, so that a script logs one line per result."""
     print_line(json.dumps(value, ensure_ascii=False, default=_json_value))
 
 
 def print_line(text: str) -> None:
-    """As it is: no markup, no wrapping."""
+    """Print text without markup and without wrapping."""
     print(text)  # noqa: T201
 
 
 @contextmanager
 def progress(what: str, *, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr when that is a terminal; silence otherwise."""
+    """Show a progress bar if stderr is a terminal. Yields a function that advances it by n."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
@@ -62,7 +62,7 @@ def progress(what: str, *, total: int | None) -> Iterator[Callable[[int], None]]
 
 
 def fail(zh: str, en: str) -> NoReturn:
-    """Say why, and end with 1."""
+    """Print the error in both languages and exit with code 1."""
     stderr().print(escape(f"错误：{zh}\nError: {en}"))
     sys.exit(1)
 

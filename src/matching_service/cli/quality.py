@@ -1,4 +1,4 @@
-"""``evaluate`` and ``fit``: how good the ranking is, and weights that make it better."""
+"""``evaluate`` and ``fit``: measure the ranking quality, and fit the fusion weights to judged pairs."""
 
 from collections.abc import Sequence
 from pathlib import Path

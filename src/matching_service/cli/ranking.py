@@ -1,4 +1,4 @@
-"""``rerank`` and ``reindex``: lists and indexes made anew."""
+"""``rerank`` and ``reindex``: rank demands again, and rebuild the indexes."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -47,7 +47,7 @@ def rerank(
             with ExitStack() as stack:
                 rank: RankMany = rank_many
                 if begun.scope == RunScope.OPEN and begun.n_demands >= MIN_DEMANDS:
-                    await engine.save()  # what the other processes map
+                    await engine.save()  # the worker processes map this snapshot
                     rank = stack.enter_context(ranking_processes(Settings(), create_engine)).rank
                 advance = stack.enter_context(progress("rerank", total=begun.n_demands))
                 report = await nightly.rerank(engine, begun, advance, patience_s=patience_s, rank=rank)

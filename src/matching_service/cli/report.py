@@ -1,4 +1,4 @@
-"""``report``: the report of a period as a file."""
+"""``report``: write the report of a period to a file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,8 +23,10 @@ def report(
     file: Annotated[Path, typer.Argument(help="目标文件：.xlsx、.docx 或 .json。File to write.")],
 ) -> None:
     if (chosen := _FORMATS.get(file.suffix.lower())) is None:
-        listed = " ".join(_FORMATS)
-        message = Text(f"不认识的文件格式 {file.name}；可用：{listed}。", f"Unknown format {file.name}; use {listed}.")
+        suffixes = " ".join(_FORMATS)
+        message = Text(
+            f"不认识的文件格式 {file.name}；可用：{suffixes}。", f"Unknown format {file.name}; use {suffixes}."
+        )
         raise InvalidInput("unknown_format", message)
     settings = read_settings()
     plan, templates = load_plan(settings.targets), load_templates(settings.templates_dir)

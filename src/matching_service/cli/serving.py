@@ -1,4 +1,4 @@
-"""``serve``."""
+"""``serve``: run the HTTP server."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="工作进程数。Worker processes.")] = 1,
 ) -> None:
     async def prepare() -> None:
-        settings = Settings()  # a mistake in one of its files is told here, and not by each worker
+        settings = Settings()  # report errors in these files once, and not in each worker
         load_mappings(settings.feed_mapping)
         load_plan(settings.targets)
         load_templates(settings.templates_dir)

@@ -1,4 +1,4 @@
-"""``weights``: the versions of the fusion weights, and which one is in force."""
+"""``weights``: list, show and activate versions of the fusion weights."""
 
 from collections.abc import Mapping
 from typing import Annotated

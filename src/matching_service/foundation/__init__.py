@@ -1,1 +1,1 @@
-"""Ground floor: settings, errors, clock, paging, logs and metrics. Knows nothing of the domain."""
+"""The lowest layer: settings, errors, clock, paging, logs, metrics and regions. It imports no other package of ours."""

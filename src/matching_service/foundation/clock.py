@@ -1,7 +1,7 @@
-"""Time and ids: UTC only, and ids that sort by the moment they were made.
+"""The clock of the service, in UTC, and ids that sort by creation time.
 
-This is the only clock of the service: nothing else reads the time of the machine. Durations are measured with
-``time.monotonic`` and ``time.perf_counter``; the ages of files are compared with the times of other files.
+No other module reads the system time. Durations are measured with ``time.monotonic`` and ``time.perf_counter``; file
+ages are compared with the modification times of other files.
 """
 
 import re
@@ -14,42 +14,45 @@ _CHINA = timezone(timedelta(hours=8))
 _MILLISECOND = timedelta(milliseconds=1)
 
 _ahead = timedelta(0)
-"""How far this clock is ahead of the machine's. Only tests change it: all modules import ``now`` by name."""
+"""The offset of this clock from the system clock.
+
+Only tests set it. They cannot patch ``now`` itself, because all modules import it by name.
+"""
 
 
 def now() -> datetime:
-    """The present moment, aware, in UTC."""
+    """Return the current time as an aware datetime in UTC."""
     return datetime.now(UTC) + _ahead
 
 
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562) as 36 lower-case characters: unique, and sortable by creation time."""
+    """Return a new UUIDv7 (RFC 9562) of 36 lower-case characters. Ids sort by creation time."""
     made = uuid_utils.uuid7()
     if _ahead:
-        made = uuid_utils.UUID(int=made.int + (_ahead // _MILLISECOND << 80))  # the first 48 of 128 bits
+        made = uuid_utils.UUID(int=made.int + (_ahead // _MILLISECOND << 80))  # timestamp: the first 48 of 128 bits
     return str(made)
 
 
 def is_id(text: str) -> bool:
-    """True for what can be an id of ours, whether it belongs to a row or not."""
+    """Return True if the text has the form of an id; a row with that id need not exist."""
     return re.fullmatch(ID_PATTERN, text) is not None
 
 
 def today() -> date:
-    """The present day in China, where the people live who are asked."""
+    """Return the current date in China, where the users live."""
     return day_of(now())
 
 
 def day_of(moment: datetime) -> date:
-    """The day in China at that moment: UTC+8 all year round."""
+    """Return the date in China (UTC+8, no daylight saving time) at that moment."""
     return in_china(moment).date()
 
 
 def in_china(moment: datetime) -> datetime:
-    """The same moment as clocks in China show it."""
+    """Convert an aware datetime to China Standard Time."""
     return moment.astimezone(_CHINA)
 
 
 def start_of(day: date) -> datetime:
-    """The moment at which that day begins in China, in UTC."""
+    """Return midnight in China at the start of that day, in UTC."""
     return datetime.combine(day, time.min, _CHINA).astimezone(UTC)

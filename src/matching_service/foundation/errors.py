@@ -1,18 +1,18 @@
-"""The tree of errors that people and programs outside may see.
+"""The errors that are reported to users and API clients.
 
 MatchingError
-  InvalidInput          422   the request or the file says something impossible
-  Unauthenticated       401   no key, or not a valid one
-  Forbidden             403   a valid key whose role may not do this
-  NotFound              404
-  Conflict              409   true at another time or for another state
-    IllegalTransition   409
-  Gone                  410   it was here, and was erased for good
-  PreconditionFailed    412   somebody else changed the row first
-  PayloadTooLarge       413
-  Unavailable           503   try again later
+  InvalidInput          422   the request or the file contains an invalid value
+  Unauthenticated       401   the API key is missing or not valid
+  Forbidden             403   the key is valid, but its role does not permit the operation
+  NotFound              404   the record does not exist
+  Conflict              409   the present state of the record does not allow the request
+    IllegalTransition   409   the state machine has no such transition
+  Gone                  410   the record was erased permanently
+  PreconditionFailed    412   another client changed the row in the meantime
+  PayloadTooLarge       413   the request body exceeds the size limit
+  Unavailable           503   temporary; the client should retry later
 
-A programming error is none of these: it stays a ValueError, KeyError, ... and becomes a 500.
+Programming errors are not part of this tree. They stay ValueError, KeyError and so on, and become a 500.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ Language = Literal["zh", "en"]
 
 
 class Text(NamedTuple):
-    """One message in the two languages that the service speaks."""
+    """A message in Chinese and English."""
 
     zh: str
     en: str
@@ -34,7 +34,7 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one place in the input. ``pointer`` is a JSON pointer (RFC 6901) into the body."""
+    """An error in one field of the input. ``pointer`` is a JSON pointer (RFC 6901) into the body."""
 
     code: str
     message: Text
@@ -42,7 +42,7 @@ class FieldError:
 
 
 class MatchingError(Exception):
-    """Base of all expected errors. ``code`` is stable and for programs; the words are for people."""
+    """Base class of all expected errors. Programs rely on ``code``, which is stable; ``detail`` is for people."""
 
     http_status: ClassVar[int]
     title: ClassVar[Text]
@@ -55,7 +55,7 @@ class MatchingError(Exception):
 
     @classmethod
     def at(cls, pointer: str, code: str, detail: Text) -> Self:
-        """An error about one place in the input, named as in ``FieldError``."""
+        """Create an error with one ``FieldError`` at that JSON pointer."""
         return cls(code, detail, errors=[FieldError(code, detail, pointer)])
 
 
@@ -85,7 +85,7 @@ class Conflict(MatchingError):
 
 
 class IllegalTransition(Conflict):
-    """A step that the life of a record does not know; ``legal`` are the states that it may take now."""
+    """The record cannot move to the requested state. ``legal`` holds the states that it can move to now."""
 
     def __init__(self, detail: Text, *, legal: Sequence[str]) -> None:
         super().__init__("illegal_transition", detail)
@@ -108,7 +108,7 @@ class PayloadTooLarge(MatchingError):
 
 
 class Unavailable(MatchingError):
-    """``retry_after_s``: in how many seconds it is worth trying again."""
+    """The service cannot answer at present. Clients should retry after ``retry_after_s`` seconds."""
 
     http_status = 503
     title = Text("服务暂不可用", "Not available now")
@@ -119,7 +119,7 @@ class Unavailable(MatchingError):
 
 
 def not_found(what: Text, entity_id: str, *, code: str) -> NotFound:
-    """The one wording for a missing record: what it is and which id was asked for."""
+    """Return the error for a missing record. ``what`` names the kind of record."""
     return NotFound(
         code,
         Text(f"{what.zh} {entity_id} 不存在。", f"{what.en} {entity_id} does not exist."),
@@ -127,13 +127,13 @@ def not_found(what: Text, entity_id: str, *, code: str) -> NotFound:
 
 
 def names_nothing(what: Text, entity_id: str, *, code: str, pointer: str) -> InvalidInput:
-    """The one wording for a body that names a record which is not there."""
+    """Return the error for a request body that refers to a missing record."""
     message = Text(f"{what.zh} {entity_id} 不存在。", f"{what.en} {entity_id} does not exist.")
     return InvalidInput.at(pointer, code, message)
 
 
 def external_id_taken(what: Text, external_id: str, owner_id: str) -> Conflict:
-    """The one wording for a POST whose external id exists already within its source."""
+    """Return the error for a POST whose external id is already used within its source."""
     message = Text(
         f"该来源的外部编号 {external_id} 已属于{what.zh} {owner_id}；要更新请用 PATCH 或批量接口。",
         f"External id {external_id} of this source belongs to {what.en.lower()} {owner_id}; to update it use PATCH or "

@@ -1,7 +1,7 @@
-"""A lock between processes of one machine, by flock(2). It ends with its process, however that ends.
+"""A lock between the processes of one machine, based on flock(2). The kernel releases it when the process ends.
 
-A forked child would inherit the lock and keep it. The service starts all its processes anew, and a new program inherits
-no open file of Python's.
+A forked child would inherit the lock and keep it. The service therefore spawns its processes: files that Python opens
+are not inherited across exec.
 """
 
 import fcntl
@@ -10,7 +10,7 @@ from typing import IO
 
 
 class FileLock:
-    """Held by one process at a time. Nobody waits for it."""
+    """An exclusive lock on a file. It never blocks."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -18,11 +18,11 @@ class FileLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether this object holds it."""
+        """True if this object holds the lock."""
         return self._file is not None
 
     def acquire(self) -> bool:
-        """True when it is ours now, or was already; False when another process has it."""
+        """Try to take the lock. Return True if this object holds it now, False if another process does."""
         if self._file is not None:
             return True
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Give it back; nothing happens when it is not held."""
+        """Release the lock. Does nothing if this object does not hold it."""
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -1,4 +1,4 @@
-"""Logs are events with fields, one JSON object a line on stderr; never texts of demands, never keys.
+"""Structured logs: each event is one line of JSON on stderr. Logs never contain demand texts or API keys.
 
 logger.info("match_run_finished", extra={"n_demands": 64, "elapsed_ms": 812})
 """
@@ -19,7 +19,7 @@ _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON: time, level, logger, event, request id, the extra fields, the traceback."""
+    """Formats a record as one line of JSON: time, level, logger, event, request id, extra fields and traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
@@ -37,7 +37,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(level: str) -> None:
-    """Send every logger of the process, uvicorn's too, through the JSON formatter to stderr."""
+    """Send all logs of the process, including those of uvicorn, to stderr as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -45,6 +45,6 @@ def configure_logs(level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells its dialect at every look at the revision
-    # The service writes its own line per request, with the request id; uvicorn's would be a second one.
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # logs its dialect at every check of the revision
+    # The service logs each request itself, with the request id; the access log of uvicorn would duplicate that.
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the process. Labels are few and bounded: route templates, never ids or texts."""
+"""Prometheus metrics of the process. Labels have few values: route templates, but no ids or texts."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

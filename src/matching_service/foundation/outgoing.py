@@ -1,4 +1,8 @@
-"""One request to a foreign address: checked where it leads, bounded in time and in what is read of the answer."""
+"""HTTP requests to addresses that users configure.
+
+The address is checked before the connection is opened (server-side request forgery). The time and the number of bytes
+read from the response are limited.
+"""
 
 import asyncio
 import re
@@ -15,7 +19,9 @@ from matching_service import __version__
 from matching_service.foundation.errors import FieldError, InvalidInput, Text
 
 ATTEMPT_S = 15.0
-"""Name lookup, connection, request and answer together; a receiver should put work aside and answer at once."""
+"""Seconds for name lookup, connection, request and response together. Receivers should queue their work and respond at
+once.
+"""
 _MAX_ANSWER_BYTES = 2_000
 _MAX_ERROR = 500
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -23,7 +29,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attempt: the receiver's status, None when there was no answer, and what went wrong."""
+    """The result of one attempt. ``status`` is None if there was no response; ``error`` is None on success."""
 
     status: int | None
     error: str | None = None
@@ -38,10 +44,10 @@ class _PrivateAddress(Exception):
 
 
 def new_client() -> httpx.AsyncClient:
-    """A client that follows no redirects, uses no proxy, and opens a connection for each request.
+    """Return a client that follows no redirects, uses no proxy and opens a new connection for each request.
 
-    A connection that is kept would be shared by all names with one address, whatever name its certificate was
-    checked for. Certificates are checked against those that the machine trusts (``SSL_CERT_FILE``).
+    httpx would reuse a kept connection for every host name with the same address, although its certificate was
+    checked for one name only. Certificates are checked against the trust store of the machine (``SSL_CERT_FILE``).
     """
     return httpx.AsyncClient(
         verify=_trusted(),
@@ -54,7 +60,7 @@ def new_client() -> httpx.AsyncClient:
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Raise InvalidInput for an address that would never be sent to; what a name leads to is looked up when sending."""
+    """Raise InvalidInput for a URL that requests are never sent to. Host names are resolved only when sending."""
     message: Text | None = None
     try:
         parsed = httpx.URL(url)
@@ -80,7 +86,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
 async def post(
     client: httpx.AsyncClient, url: str, *, headers: Mapping[str, str], body: bytes, allow_private: bool
 ) -> Outcome:
-    """Send once. Every failure of the receiver or of the way to it is an outcome, not an exception."""
+    """Send one POST request. Failures of the receiver or the network are returned as an outcome and not raised."""
     try:
         async with asyncio.timeout(ATTEMPT_S):
             return await _post(client, httpx.URL(url), headers, body, allow_private=allow_private)
@@ -88,20 +94,21 @@ async def post(
         return Outcome(None, f"timeout: no answer within {ATTEMPT_S:.0f} s")
     except _PrivateAddress as refused:
         return Outcome(None, f"private_address: {refused}; MATCHING_WEBHOOK_ALLOW_PRIVATE is not set")
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last: names DNS cannot hold
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # UnicodeError: no valid DNS name
         return Outcome(None, _line(f"{type(error).__name__}: {error}"))
 
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    return ssl.create_default_context()  # reading some hundred certificates takes tens of milliseconds
+    return ssl.create_default_context()  # cached: loading the certificates takes tens of milliseconds
 
 
 async def _post(
     client: httpx.AsyncClient, url: httpx.URL, headers: Mapping[str, str], body: bytes, *, allow_private: bool
 ) -> Outcome:
-    """The name is looked up once, and the request goes to the very address that was checked: a name that leads
-    elsewhere at the second look (DNS rebinding) gains nothing. The certificate is checked for the name.
+    """Resolve the host name once and connect to the address that was checked, which prevents DNS rebinding.
+
+    The certificate is still checked for the host name.
     """
     addresses = await _addresses(url, allow_private=allow_private)
     for place, address in enumerate(addresses, start=1):
@@ -128,10 +135,12 @@ async def _post(
 
 
 async def _addresses(url: httpx.URL, *, allow_private: bool) -> list[str]:
-    """What the host's name leads to, each once; raises _PrivateAddress when any of it is not public."""
+    """Return the distinct addresses of the host. Raise _PrivateAddress if one is not public or the scheme is not https,
+    unless ``allow_private``.
+    """
     port = url.port or {"http": 80, "https": 443}[url.scheme]
-    found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    entries = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     if not allow_private:
         if url.scheme != "https":
             raise _PrivateAddress(url.scheme)
@@ -142,7 +151,7 @@ async def _addresses(url: httpx.URL, *, allow_private: bool) -> list[str]:
 
 
 async def _beginning(response: httpx.Response) -> str:
-    """The first bytes of an answer as text, for a person who looks for the reason; the rest is not read."""
+    """Return the first bytes of a response as text, for the error message. The rest is not read."""
     read = bytearray()
     async for chunk in response.aiter_raw():
         read += chunk
@@ -164,7 +173,7 @@ def _is_address(host: str) -> bool:
 
 
 def _is_public(host: str) -> bool:
-    address = ip_address(host.partition("%")[0])  # a link-local address may name its interface
+    address = ip_address(host.partition("%")[0])  # drop the zone of a link-local address, as in fe80::1%eth0
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address.is_global and not address.is_multicast

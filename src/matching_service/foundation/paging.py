@@ -1,4 +1,4 @@
-"""Keyset paging: a cursor names the last row that was seen, so pages neither skip nor repeat rows."""
+"""Keyset pagination: a cursor holds the id of the last row returned, so that pages neither skip nor repeat rows."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One page of a list that is ordered by id, newest first. ``after`` is the last id of the page before."""
+    """A request for one page of a list sorted by id, newest first. ``after`` is the last id of the previous page."""
 
     limit: int = DEFAULT_LIMIT
     after: str | None = None
@@ -27,16 +27,16 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """``items`` of this page and the cursor of the next one, or None at the end."""
+    """The items of one page. ``next_cursor`` is None on the last page."""
 
     items: Sequence[Row]
     next_cursor: str | None
 
 
-def page_of(found: Sequence[Item], limit: int, id_of: Callable[[Item], str]) -> Page[Item]:
-    """The page at the beginning of what was found, of which one more than ``limit`` says that there is another."""
-    items = found[:limit]
-    return Page(items, encode_cursor(id_of(items[-1])) if len(found) > limit else None)
+def page_of(rows: Sequence[Item], limit: int, id_of: Callable[[Item], str]) -> Page[Item]:
+    """Return the first ``limit`` rows as a page. A query reads ``limit + 1`` rows to learn if another page follows."""
+    items = rows[:limit]
+    return Page(items, encode_cursor(id_of(items[-1])) if len(rows) > limit else None)
 
 
 def encode_cursor(last_id: str) -> str:
@@ -44,7 +44,7 @@ def encode_cursor(last_id: str) -> str:
 
 
 def decode_cursor(cursor: str) -> str:
-    """The id inside a cursor; raises InvalidInput for anything we did not make."""
+    """Return the id in a cursor. Raise InvalidInput if the cursor is malformed."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         last_id = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode("ascii")

@@ -1,7 +1,7 @@
-"""The regions of China by their codes of six digits (GB/T 2260), and codes by the names that people write.
+"""The regions of China by six-digit code (GB/T 2260), and the lookup of codes by name.
 
-The table has all provinces, prefectures and counties. English names stand where they are certain: provinces, cities of
-prefecture level, and Guangdong's districts; elsewhere the Chinese name serves for both.
+The table has all provinces, prefectures and counties. Provinces, prefecture-level cities and the districts of Guangdong
+have English names. All other regions use the Chinese name for both languages.
 """
 
 import csv
@@ -21,7 +21,7 @@ _SHORTEST = 2
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """``parent``: the code of the region that it lies in; None for a province."""
+    """A region. ``parent`` is the code of the region that contains it; None for a province."""
 
     code: str
     name: Text
@@ -30,19 +30,19 @@ class Region:
 
 @cache
 def regions() -> Mapping[str, Region]:
-    """All regions by code, in the order of the codes."""
+    """Return all regions by code, sorted by code."""
     path = files("matching_service.foundation") / "data" / "regions.csv"
     with path.open(encoding="utf-8") as file:
         rows = csv.DictReader(file)
-        found = {
+        by_code = {
             row["code"]: Region(row["code"], Text(row["zh"], row["en"] or row["zh"]), row["parent"] or None)
             for row in rows
         }
-    return MappingProxyType(found)
+    return MappingProxyType(by_code)
 
 
 def path_of(code: str) -> Sequence[Region]:
-    """The region and those that it lies in, from the province down; empty for an unknown code."""
+    """Return the region and its ancestors, from the province down; empty for an unknown code."""
     path: list[Region] = []
     region = regions().get(code)
     while region is not None:
@@ -53,9 +53,10 @@ def path_of(code: str) -> Sequence[Region]:
 
 @lru_cache(maxsize=4_096)
 def codes_named(name: str) -> Sequence[str]:
-    """Codes of the regions that a name may stand for, rising: 南海区, 南海, 佛山市南海区, 广东省佛山市南海区.
+    """Return the codes of the regions with that name, in ascending order.
 
-    More than one where several regions have that name (朝阳区); none where no region has it.
+    Accepts short and full names: 南海, 南海区, 佛山市南海区, 广东省佛山市南海区. Several regions can
+    share a name, such as 朝阳区.
     """
     text = re.sub(r"[\s/／·,，\-—]+", "", name)
     if exact := _by_name().get(text):
@@ -64,7 +65,7 @@ def codes_named(name: str) -> Sequence[str]:
 
 
 def _ending(text: str) -> Sequence[str]:
-    """Names of regions in one another, written without a break: the last one decides, the others must contain it."""
+    """Match a concatenation of names such as 佛山市南海区: the last names the region, the others its ancestors."""
     for start in range(1, len(text) - _SHORTEST + 1):
         codes = [code for code in _by_name().get(text[start:], ()) if _lies_in(code, text[:start])]
         if codes:
@@ -73,7 +74,7 @@ def _ending(text: str) -> Sequence[str]:
 
 
 def _lies_in(code: str, outer: str) -> bool:
-    """True when ``outer`` is names of regions that hold this one, the larger first."""
+    """Return True if ``outer`` is a concatenation of names of the region's ancestors, the largest first."""
     names = [_names_of(region) for region in path_of(code)[:-1]]
     rest = outer
     for choices in names:
@@ -92,6 +93,6 @@ def _by_name() -> Mapping[str, Sequence[str]]:
 
 
 def _names_of(region: Region) -> set[str]:
-    """The full name, and the short one where enough is left of it: 南海区 and 南海, but only 城区."""
+    """Return the full name, and the name without suffix if two characters remain: 南海区 and 南海, but only 城区."""
     short = _KIND.sub("", region.name.zh)
     return {region.name.zh, short} if len(short) >= _SHORTEST else {region.name.zh}

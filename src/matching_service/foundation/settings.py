@@ -1,4 +1,4 @@
-"""All settings of the service, read once from the environment (prefix ``MATCHING_``) or from ``.env``."""
+"""All settings of the service, read from environment variables with the prefix ``MATCHING_`` or from ``.env``."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -10,7 +10,7 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 
 
 class Settings(BaseSettings):
-    """What an operator may choose. Everything else is a constant next to the code that uses it."""
+    """The values that an operator can set. All other parameters are constants next to the code that uses them."""
 
     model_config = SettingsConfigDict(env_prefix="MATCHING_", env_file=".env", extra="ignore")
 
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _with_async_driver(cls, url: str) -> str:
-        """Operators write the plain URL they know; the driver is our business."""
+        """Add the async driver to the URL, so that operators need not know it."""
         for plain, driver in (
             ("postgresql://", "postgresql+asyncpg://"),
             ("postgres://", "postgresql+asyncpg://"),
@@ -80,15 +80,15 @@ class Settings(BaseSettings):
 
     @property
     def effective_database_url(self) -> str:
-        """The URL to connect to, with the embedded default filled in."""
+        """The URL of the database; a SQLite file in ``data_dir`` if none is set."""
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'matching.sqlite3'}"
 
     @property
     def weights_dir(self) -> Path:
-        """Where the versions of the fusion weights are kept."""
+        """The folder of the versions of the fusion weights."""
         return self.data_dir / "weights"
 
     @property
     def snapshot_dir(self) -> Path:
-        """Where the index snapshots are kept."""
+        """The folder of the index snapshots."""
         return self.data_dir / "index"

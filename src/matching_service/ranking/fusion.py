@@ -1,9 +1,11 @@
-"""Signals become one score. This is the only place where weights are applied.
+"""Fuses the signals of a candidate into one score. This is the only module that applies weights.
 
-score = topic + adjustments - deduction. The topic score is the weighted mean of the text signals. All other signals
-move it only within the room (topic - floor) * (1 - topic), which is 0 below "weak" and at 1: nothing lifts a profile
-off the topic, and no score leaves [0, 1]. At the end, a profile of the former list keeps its former score where it lost
-no more than noise.
+score = topic + adjustments - deduction
+
+The topic score is the weighted mean of the text signals. The other signals adjust it within the headroom
+(topic - floor) * (1 - topic), where floor is that of the level "weak"; below the floor the headroom is 0. Adjustments
+therefore cannot raise a profile that does not fit the topic, and the score stays in [0, 1]. Finally, a profile of the
+previous list keeps its former score if the loss is within the noise tolerance.
 """
 
 import math
@@ -28,7 +30,7 @@ MUST_HAVE = "must_have"
 STABILITY = "stability"
 DEFAULT_VERSION = "default-2"
 _DEDUCTION = 0.5
-"""The share of its score that a profile without evidence for any must-have loses."""
+"""The share of its score that a profile loses if it has no evidence for any must-have."""
 
 _ADJUSTING = {
     "cluster": 0.10,
@@ -44,10 +46,12 @@ _ADJUSTING = {
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A non-negative weight per signal, and the floors of the levels.
+    """A non-negative weight for each signal, and the score floors of the levels.
 
-    At least one topic signal has a positive weight, and only their ratio matters. The other weights are shares of the
-    room in which a score may move, scaled down where their sum exceeds 1.
+    At least one topic signal has a positive weight; only the ratio of the topic weights matters. The other weights are
+    shares of the headroom, scaled down if their sum exceeds 1.
+
+    Raises ValueError for missing or unknown signals, negative or infinite weights, and if no topic weight is positive.
     """
 
     version: str
@@ -63,28 +67,28 @@ class Weights:
             raise ValueError(f"one of {TOPIC_SIGNALS} must weigh something")
 
     def topic(self) -> Float64Array:
-        """float64, shape (n_topic_signals,), in the order of TOPIC_SIGNALS, sum 1."""
+        """Return float64, shape (n_topic_signals,), in the order of TOPIC_SIGNALS, sum 1."""
         values = np.array([self.values[signal] for signal in TOPIC_SIGNALS], dtype=np.float64)
         return np.asarray(values / values.sum(), dtype=np.float64)
 
     def adjusting(self) -> Float64Array:
-        """float64, shape (n_adjusting_signals,), in the order of ADJUSTING_SIGNALS, sum at most 1."""
+        """Return float64, shape (n_adjusting_signals,), in the order of ADJUSTING_SIGNALS, sum at most 1."""
         values = np.array([self.values[signal] for signal in ADJUSTING_SIGNALS], dtype=np.float64)
         return np.asarray(values / max(1.0, values.sum()), dtype=np.float64)
 
 
 def default_weights(calibration: Calibration) -> Weights:
-    """The built-in weights for the encoder of this calibration."""
+    """Return the built-in weights for the encoder of this calibration."""
     topic = {"lexical": 1 - calibration.weight, "semantic": calibration.weight}
     return Weights(f"{DEFAULT_VERSION}-{calibration.name}", MappingProxyType(topic | _ADJUSTING))
 
 
 def known_weights(signals: FloatArray, weights: Float64Array) -> Float64Array:
-    """Each candidate's weights without those of unknown signals, rescaled to sum 1.
+    """Return the weights of each candidate: 0 for unknown signals, the others rescaled to sum 1.
 
-    signals : float32, shape (n_candidates, n_signals), in [0, 1]; NaN = not known.
+    signals : float32, shape (n_candidates, n_signals), in [0, 1]; NaN = unknown.
     weights : float64, shape (n_signals,), non-negative, sum 1.
-    Returns float64, shape (n_candidates, n_signals); a row of zeros where no signal with a weight is known.
+    Returns float64, shape (n_candidates, n_signals); a row is zero if no signal with positive weight is known.
     """
     known = np.where(np.isnan(signals), 0.0, weights)
     total = known.sum(axis=1, keepdims=True)
@@ -93,12 +97,13 @@ def known_weights(signals: FloatArray, weights: Float64Array) -> Float64Array:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """Scores and their parts, float64; the parts of a candidate sum to its score.
+    """Scores and their parts, all float64. The parts of a candidate, with ``steadied``, sum to its score.
 
     topic_weights, topic_parts : shape (n_candidates, n_topic_signals).
     adjusting_weights, adjusting_parts : shape (n_candidates, n_adjusting_signals).
-    deducted : shape (n_candidates,), at most 0. allowances : shape (n_candidates,), the largest loss that stability
-        makes up. steadied : shape (n_candidates,), the loss that it did make up, at least 0.
+    deducted : shape (n_candidates,), at most 0; the deduction for must-haves without evidence.
+    allowances : shape (n_candidates,), at least 0; the largest loss against the former score that counts as noise.
+    steadied : shape (n_candidates,), at least 0; the loss that was made up.
     scores : shape (n_candidates,), in [0, 1].
     """
 
@@ -123,44 +128,46 @@ def fuse(
 ) -> Fused:
     """Fuse the signals of candidates.
 
-    topic : float32, shape (n_candidates, n_topic_signals), in [0, 1]; NaN = not known, neither helps nor harms.
-    adjusting : float64, shape (n_candidates, n_adjusting_signals), in [0, 1]; 0.5 and NaN move nothing.
-    share_missing : float64, shape (n_candidates,), in [0, 1]: share of the must-haves without evidence.
-    former_scores : float64, shape (n_candidates,): the score on the list before, NaN for a profile that was not on it.
-    stability : the largest loss against the former score that counts as noise and is made up, where the room is
-        widest; elsewhere less, in proportion to the room. Ranking again from the result changes nothing.
+    topic : float32, shape (n_candidates, n_topic_signals), in [0, 1]; NaN = unknown, ignored.
+    adjusting : float64, shape (n_candidates, n_adjusting_signals), in [0, 1]; 0.5 and NaN (unknown) are neutral.
+    share_missing : float64, shape (n_candidates,), in [0, 1]; the share of must-haves without evidence.
+    former_scores : float64, shape (n_candidates,); scores on the previous list, NaN for profiles not on it.
+    stability : the noise tolerance at the widest headroom, at least 0; it shrinks in proportion to the headroom. A
+        candidate that loses no more than its tolerance keeps its former score. Fusing again with the result as
+        former scores is idempotent.
     """
     topic_weights = known_weights(topic, weights.topic())
     topic_parts = topic_weights * np.nan_to_num(topic)
     topic_scores = topic_parts.sum(axis=1)
-    room = _room(topic_scores, weights)
-    adjusting_weights = weights.adjusting() * room[:, None]
+    headroom = _headroom(topic_scores, weights)
+    adjusting_weights = weights.adjusting() * headroom[:, None]
     adjusting_parts = adjusting_weights * np.nan_to_num(2.0 * adjusting - 1.0)
     before = topic_scores + adjusting_parts.sum(axis=1)
     deducted = -_DEDUCTION * before * share_missing
     scores = before + deducted
-    allowances = stability * room / _widest_room(weights)
+    allowances = stability * headroom / _widest_headroom(weights)
     former = np.full_like(scores, np.nan) if former_scores is None else former_scores
     is_noise = (former > scores) & (former - scores <= allowances)  # NaN compares as False
     steadied = np.where(is_noise, former - scores, 0.0)
-    scores = np.where(is_noise, former, scores)  # a copy, not a sum: the same bits night after night
+    scores = np.where(is_noise, former, scores)  # copied, not summed: bit-identical in every run
     return Fused(topic_weights, topic_parts, adjusting_weights, adjusting_parts, deducted, allowances, steadied, scores)
 
 
 def extreme_scores(topic: Float64Array, values: Float64Array, weights: Weights) -> Float64Array:
-    """float64, shape (n_candidates,): topic scores with adjustments, before must-haves and stability.
+    """Return the adjusted topic scores, before must-haves and stability: float64, shape (n_candidates,).
 
     topic : float64, shape (n_candidates,), in [0, 1].
-    values : float64, in [0, 1], NaN = not known. Shape (n_candidates, n_adjusting_signals), or (n_adjusting_signals,)
-        for the least or the greatest values that any candidate can have.
+    values : float64, in [0, 1], NaN = unknown. Shape (n_candidates, n_adjusting_signals), or (n_adjusting_signals,) for
+        the lowest or highest values that any candidate can have.
     """
     moves = np.nan_to_num(2.0 * values - 1.0) @ weights.adjusting()
-    return np.asarray(topic + moves * _room(topic, weights), dtype=np.float64)
+    return np.asarray(topic + moves * _headroom(topic, weights), dtype=np.float64)
 
 
-def _room(topic: Float64Array, weights: Weights) -> Float64Array:
+def _headroom(topic: Float64Array, weights: Weights) -> Float64Array:
     return np.asarray(np.maximum(topic - weights.floors.weak, 0.0) * (1.0 - topic), dtype=np.float64)
 
 
-def _widest_room(weights: Weights) -> float:
+def _widest_headroom(weights: Weights) -> float:
+    """Return the maximum of the headroom, at the topic score (1 + floor) / 2."""
     return ((1 - weights.floors.weak) / 2) ** 2
