@@ -34,6 +34,7 @@ from matching_service.foundation.settings import Settings
 from matching_service.store import migrate
 from matching_service.store.database import Database
 
+pytest.register_assert_rewrite("contracts.index_contract")
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading certificates for plain HTTP would cost 50 ms a client
 
 BACKENDS = ("sqlite", "postgresql")

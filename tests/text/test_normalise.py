@@ -1,4 +1,5 @@
 import re
+import sys
 import unicodedata
 
 import pytest
@@ -148,3 +149,11 @@ def test_a_folded_part_is_found_in_the_original(text, part, original):
     start = folded.text.index(part)
     first, last = folded.original_span(start, start + len(part))
     assert text[first:last] == original
+
+
+def test_letters_beyond_the_basic_plane_are_folded_whatever_stands_beside_them():
+    """¼ is not in its normal form, so the text takes the slower way through the same rules."""
+    cased = [character for character in map(chr, range(0x10000, sys.maxunicode + 1)) if character.lower() != character]
+    assert len(cased) > 200
+    for character in cased:
+        assert fold(character) == fold("¼" + character)[3:] == character.lower()

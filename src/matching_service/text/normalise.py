@@ -30,6 +30,10 @@ _STEADY = re.compile(r"[ -~\u4e00-\u9fff]+(?=[ -~\u4e00-\u9fff]|\Z)")
 Spans = list[tuple[int, int]]
 
 
+_CASED_BEYOND_BMP = range(0x10400, 0x1E944)
+"""From the first to the last letter with a lower case outside the Basic Multilingual Plane."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
     """A folded text and, per folded character, the half-open span of the original text behind it.
@@ -100,6 +104,9 @@ def _single_characters() -> dict[int, str]:
             folded = _DASHES.get(folded, simplified.get(folded, folded))
         if len(folded) == 1 and folded != character and not unicodedata.combining(folded):
             table[code] = folded
+    for character in map(chr, _CASED_BEYOND_BMP):
+        if character.lower() != character:  # Deseret, Osage and the like; the rest of these planes has no case
+            table[ord(character)] = character.lower()
     table[ord("İ")] = "i"  # the only letter whose lower case is two characters
     table[ord("µ")] = "μ"
     return table
