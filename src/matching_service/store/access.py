@@ -1,4 +1,4 @@
-"""Principals, their API keys as hashes only, and answers kept for repeated requests."""
+"""Principals, the hashes of their API keys, and stored answers for repeated requests."""
 
 from datetime import datetime
 from typing import Any
@@ -10,10 +10,10 @@ from matching_service.store.base import Identified, Table
 
 
 class PrincipalRow(Identified, Table):
-    """Who acts. Everything that people do refers to such a row, which outlives keys and is never deleted.
+    """A person or program that acts. All records of actions refer to such a row. It outlives keys and is never deleted.
 
-    kind : key (whoever holds certain keys), command_line, or feed (another service, by way of an import).
-    name : for people to read; several principals may have the same.
+    kind : key (the holder of certain keys), command_line, or feed (another service whose feed is imported).
+    name : for people; several principals may have the same name.
     """
 
     __tablename__ = "principals"
@@ -35,9 +35,9 @@ class ApiKeyRow(Identified, Table):
 
 
 class IdempotentAnswerRow(Identified, Table):
-    """The answer to a POST with an ``Idempotency-Key``, stored in the transaction of the work itself.
+    """The answer to a POST with an ``Idempotency-Key``, stored in the same transaction as its work.
 
-    status, headers, body : None where the answer was erased.
+    status, headers, body : None if the answer was erased.
     """
 
     __tablename__ = "idempotent_answers"
@@ -53,7 +53,10 @@ class IdempotentAnswerRow(Identified, Table):
 
 
 class AnsweredProfileRow(Table):
-    """A profile that a stored answer tells of. Its deletion erases the answer by this row, hence no foreign key."""
+    """A profile that a stored answer contains.
+
+    ``profile_id`` is not a foreign key, because this row is needed to erase the answer after the profile was deleted.
+    """
 
     __tablename__ = "idempotent_answer_profiles"
 

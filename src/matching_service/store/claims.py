@@ -29,7 +29,7 @@ class ClaimRow(Identified, Versioned, Table):
 
 
 class ClaimScoreRow(Identified, Table):
-    """One judge's sheet, as ``actor_id`` entered it: their own, or that of a guest who has no key."""
+    """One score sheet, entered by ``actor_id`` for itself, or for a guest judge without a key."""
 
     __tablename__ = "claim_scores"
     __table_args__ = (UniqueConstraint("claim_id", "actor_id", "judge"),)

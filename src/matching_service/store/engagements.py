@@ -9,8 +9,10 @@ from matching_service.store.base import Identified, Table, Versioned
 
 
 class EngagementRow(Identified, Versioned, Table):
-    """``staff_id`` is the principal in whose calendar it stands; None where ``staff`` is the name of nobody with a key,
-    or of several.
+    """An engagement.
+
+    staff : name of the person whose calendar has it.
+    staff_id : the principal with this name; None if no holder of an active key has it, or several have.
     """
 
     __tablename__ = "engagements"

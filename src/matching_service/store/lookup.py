@@ -86,7 +86,7 @@ async def rows_by_external_id(
 async def refuse_taken(
     session: AsyncSession, table: type[Row], source: str, external_id: str | None, *, what: Text
 ) -> None:
-    """Raise Conflict when the external id belongs to a row already."""
+    """Raise Conflict if the external id already belongs to a row."""
     if external_id is not None:
         for row in (await rows_by_external_id(session, table, [(source, external_id)])).values():
             raise external_id_taken(what, external_id, row.id)
