@@ -36,6 +36,7 @@ from matching_service.store.access import AnsweredProfileRow, IdempotentAnswerRo
 from matching_service.store.audit import AuditRow
 from matching_service.store.database import Database
 from matching_service.store.outbox import OutboxRow
+from matching_service.store.ownership import owning
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.shortlists import MatchRunRow
 from matching_service.store.webhooks import DeliveryRow
@@ -75,6 +76,10 @@ class World:
         async with self.database.transaction() as session:
             for earlier in await session.scalars(select(MatchRunRow).where(MatchRunRow.state == "running")):
                 earlier.state = "cancelled"
+        async with owning(
+            self.database, "run", patience_s=60
+        ) as is_mine:  # the server ends its chunk of the earlier one
+            assert is_mine
         async with self.database.transaction() as session:
             return (await runs.start_run(self.app.state.services.get(Engine), session, COMMAND_LINE)).id
 
