@@ -37,8 +37,8 @@ serve: setup ## migrate and serve on http://127.0.0.1:8000
 test: setup ## all tests, on SQLite and on a real PostgreSQL that comes from a wheel; T=path for some of them
 	$(BIN)/python -m pytest $(PYTEST_ARGS) $(T)
 
-test-fast: setup ## the tests that need neither PostgreSQL nor another process, in under a minute
-	$(BIN)/python -m pytest -m "not apart" $(PYTEST_ARGS) $(T)
+test-fast: setup ## tests in this process on SQLite, without the property tests: about a minute
+	$(BIN)/python -m pytest -m "not apart and not hypothesis" $(PYTEST_ARGS) $(T)
 
 MOMENTS := 2026-12-31T23:30+08:00 2028-02-29T12:00+08:00 2031-03-01T00:30+08:00
 

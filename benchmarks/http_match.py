@@ -13,8 +13,8 @@ from benchmarks.city import N_DEMANDS, N_PROFILES, QUICK_DEMANDS, QUICK_PROFILES
 from benchmarks.measure import FloatArray, Row, apart, p99, taking_turns
 from benchmarks.server import Client, bare_route, load, match_body, serving
 from benchmarks.whole_match import TOP_K, match_stored
-from matching_service.app import create_engine
 from matching_service.demands.queries import open_demand_ids
+from matching_service.engines import create_engine
 from matching_service.store.database import Database
 
 N_MEASURED, N_WARM_UP = 300, 20

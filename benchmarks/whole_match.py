@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks import ours
 from benchmarks.city import N_DEMANDS, N_PROFILES, QUICK_DEMANDS, QUICK_PROFILES, City, city
 from benchmarks.measure import FloatArray, Row, apart, p99, taking_turns
-from matching_service.app import create_engine
 from matching_service.demands.queries import open_demand_ids
+from matching_service.engines import create_engine
 from matching_service.live_index.documents import demand_query
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import MatchBody

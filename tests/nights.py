@@ -15,7 +15,7 @@ from conftest import Postgres
 from sqlalchemy import select, text
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.app import create_engine
+from matching_service.engines import create_engine
 from matching_service.files.imports import import_file
 from matching_service.foundation.errors import NotFound
 from matching_service.foundation.settings import Settings

@@ -22,10 +22,10 @@ from matching_service.demands.routes import router as demands
 from matching_service.disclosure.mapping import Mappings, load_mappings
 from matching_service.eligibility.routes import router as eligibility
 from matching_service.engagements.routes import router as engagements
+from matching_service.engines import create_engine
 from matching_service.feeds.routes import router as feeds
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
-from matching_service.matching.engine import Engine
 from matching_service.matching.health import index_health
 from matching_service.matching.routes import router as matches
 from matching_service.organizations.routes import router as organizations
@@ -33,7 +33,6 @@ from matching_service.profiles.routes import router as profiles
 from matching_service.programme.plan import load_plan
 from matching_service.programme.routes import router as programme
 from matching_service.projects.routes import router as projects
-from matching_service.ranking.encoder import load_encoder
 from matching_service.reports.files import load_templates
 from matching_service.reports.routes import router as reports
 from matching_service.runs.background import BackgroundRuns
@@ -87,17 +86,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     _describe_problems(app)
     return app
-
-
-def create_engine(settings: Settings, database: Database) -> Engine:
-    """Create the engine for a database. The caller opens its indexes."""
-    return Engine.create(
-        database,
-        load_encoder(settings.encoder),
-        snapshots=settings.snapshot_dir,
-        weights=settings.weights_dir,
-        stability=settings.stability,
-    )
 
 
 @asynccontextmanager

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import inspect, select, text
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.app import create_engine
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
+from matching_service.engines import create_engine
 from matching_service.files.exports import export_file
 from matching_service.files.formats import FORMATS
 from matching_service.files.headings import FORMS

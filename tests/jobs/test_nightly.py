@@ -11,9 +11,9 @@ from nights import N_DEMANDS, WORDS, ids_of, rerank, shown, small_city
 from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.app import create_engine
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
+from matching_service.engines import create_engine
 from matching_service.files.imports import import_file
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, NotFound

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.app import create_engine
+from matching_service.engines import create_engine
 from matching_service.foundation.clock import today
 from matching_service.foundation.settings import Settings
 from matching_service.index.filters import Filters
@@ -92,7 +92,7 @@ async def test_a_request_that_fails_harms_no_other(engine: Engine, database_url:
 _PARENT = """
 import sys, time
 from pathlib import Path
-from matching_service.app import create_engine
+from matching_service.engines import create_engine
 from matching_service.foundation.settings import Settings
 from matching_service.jobs.processes import ranking_processes
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.app import create_engine
+from matching_service.engines import create_engine
 from matching_service.files.imports import import_file
 from matching_service.foundation.errors import InvalidInput
 from matching_service.foundation.settings import Settings

@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
-from matching_service.app import create_engine
 from matching_service.demands.queries import get_demand
 from matching_service.demands.schemas import DemandCreate
 from matching_service.demands.service import create_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.eligibility.standings import Standings, pairs_of, standings_for
+from matching_service.engines import create_engine
 from matching_service.foundation.clock import now
 from matching_service.foundation.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from matching_service.foundation.settings import Settings

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from matching_service.app import create_engine
 from matching_service.cli.opening import open_database
+from matching_service.engines import create_engine
 from matching_service.foundation.settings import Settings
 from matching_service.matching.engine import Engine
 

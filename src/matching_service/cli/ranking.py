@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from matching_service.app import create_engine
 from matching_service.cli.engine import open_engine
 from matching_service.cli.opening import run
 from matching_service.cli.output import AsJson, print_json, print_rows, progress, stderr, stdout
+from matching_service.engines import create_engine
 from matching_service.foundation.clock import now
 from matching_service.foundation.settings import Settings
 from matching_service.jobs import nightly
