@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from matching_service.access.policies import POLICIES, Action
-from matching_service.foundation.errors import FieldError, IllegalTransition, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, FieldError, IllegalTransition, InvalidInput
 
 State = TypeVar("State", bound=StrEnum)
 
@@ -26,13 +26,13 @@ class Step(Generic[State]):
     target: State
     action: Action
     needs: tuple[str, ...] = ()
-    note: Text | None = None
+    note: Bilingual | None = None
 
 
 class Life(Generic[State]):
     """The transition table of one kind of record. The first step starts in the initial state."""
 
-    def __init__(self, what: Text, names: Mapping[State, str], steps: Sequence[Step[State]]) -> None:
+    def __init__(self, what: Bilingual, names: Mapping[State, str], steps: Sequence[Step[State]]) -> None:
         self.what = what
         self.names = names
         self.steps = tuple(steps)
@@ -64,7 +64,7 @@ class Life(Generic[State]):
         legal = self.following(current)
         legal_names = "、".join(map(self.named, legal))
         return IllegalTransition(
-            Text(
+            Bilingual(
                 f"{self.what.zh}现为 {self.named(current)}，不能变为 {self.named(to)}；"
                 f"可变为：{legal_names or '无，已是终态'}。",
                 f"The {self.what.en} is {current} and cannot become {to}; possible: "
@@ -78,7 +78,7 @@ class Life(Generic[State]):
         errors = [
             FieldError(
                 "needed_for_step",
-                Text(
+                Bilingual(
                     f"变为 {self.named(step.target)}须填写 {need}。",
                     f"To become {step.target} it needs {need}.",
                 ),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from matching_service.foundation.errors import Forbidden, Text
+from matching_service.foundation.errors import Bilingual, Forbidden
 
 
 class Role(StrEnum):
@@ -128,7 +128,7 @@ def authorize(principal: Principal, action: Action) -> None:
     allowed = ", ".join(sorted(POLICIES[action]))
     raise Forbidden(
         "forbidden",
-        Text(
+        Bilingual(
             f"角色 {principal.role} 不能执行 {action}；可执行的角色：{allowed}。",
             f"Role {principal.role} may not do {action}; roles that may: {allowed}.",
         ),

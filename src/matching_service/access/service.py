@@ -16,7 +16,7 @@ from sqlalchemy.orm import joinedload
 from matching_service.access.policies import Principal, PrincipalKind, Role
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import Conflict, Text, Unauthenticated, not_found
+from matching_service.foundation.errors import Bilingual, Conflict, Unauthenticated, not_found
 from matching_service.store.access import ApiKeyRow, PrincipalRow
 from matching_service.store.database import Database
 
@@ -114,7 +114,7 @@ async def _add_key(
 async def _get_key(session: AsyncSession, key_id: str) -> ApiKeyRow:
     row = await session.get(ApiKeyRow, key_id, options=[joinedload(ApiKeyRow.principal)])
     if row is None:
-        raise not_found(Text("密钥", "Key"), key_id, code="key_not_found")
+        raise not_found(Bilingual("密钥", "Key"), key_id, code="key_not_found")
     return row
 
 
@@ -126,8 +126,8 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _name_taken(name: str, role: Role, key_id: str) -> Text:
-    return Text(
+def _name_taken(name: str, role: Role, key_id: str) -> Bilingual:
+    return Bilingual(
         f"角色 {role} 已有名为“{name}”的有效密钥 {key_id}。换发请用 matching-service keys renew {key_id}；"
         "给其他人的请换一个名称。",
         f'Role {role} has an active key "{name}" already, {key_id}. To renew it: matching-service keys renew {key_id}; '
@@ -135,10 +135,10 @@ def _name_taken(name: str, role: Role, key_id: str) -> Text:
     )
 
 
-_MISSING = Text(
+_MISSING = Bilingual(
     "缺少密钥。请在请求头中写 Authorization: Bearer <密钥>；密钥由 matching-service keys create 生成。",
     "No key. Send the header Authorization: Bearer <key>; make a key with: matching-service keys create.",
 )
-_UNKNOWN = Text("密钥无效。", "The key is not known.")
-_REVOKED = Text("密钥已被吊销，请向管理员申请新密钥。", "The key was revoked; ask an administrator for a new one.")
-_EXPIRED = Text("密钥已过期，请向管理员申请新密钥。", "The key has expired; ask an administrator for a new one.")
+_UNKNOWN = Bilingual("密钥无效。", "The key is not known.")
+_REVOKED = Bilingual("密钥已被吊销，请向管理员申请新密钥。", "The key was revoked; ask an administrator for a new one.")
+_EXPIRED = Bilingual("密钥已过期，请向管理员申请新密钥。", "The key has expired; ask an administrator for a new one.")

@@ -13,11 +13,11 @@ from anyio import CancelScope
 from fastapi import Depends, Request
 
 from matching_service.api.services import services_of
-from matching_service.foundation.errors import Text, Unavailable
+from matching_service.foundation.errors import Bilingual, Unavailable
 
 _N_CPUS = os.cpu_count() or 1
 _RETRY_AFTER_S = 2
-_OVERLOADED = Text(
+_OVERLOADED = Bilingual(
     "服务正忙，排队的请求已满；请稍后重试。", "The service is busy and its queue is full; try again later."
 )
 

@@ -14,7 +14,7 @@ from matching_service.access.policies import Action, Principal, authorize
 from matching_service.access.service import authenticate
 from matching_service.api.problems import language_of
 from matching_service.api.services import provided
-from matching_service.foundation.errors import Language, PreconditionFailed, Text
+from matching_service.foundation.errors import Bilingual, Language, PreconditionFailed
 from matching_service.foundation.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, decode_cursor
 from matching_service.store.database import LAST_SEQ, Database
 
@@ -88,7 +88,7 @@ def check_if_match(if_match: str | None, row_version: int) -> None:
         return
     raise PreconditionFailed(
         "etag_mismatch",
-        Text(
+        Bilingual(
             f"记录现为版本 {row_version}，与 If-Match 不符；请重新读取后再改。",
             f"The record has version {row_version}, not the version in If-Match; read it again, then change it.",
         ),

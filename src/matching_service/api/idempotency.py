@@ -29,7 +29,7 @@ from matching_service.api.fields import SHOWN_ONCE
 from matching_service.api.problems import problem_responses
 from matching_service.api.services import services_of
 from matching_service.foundation.clock import is_id, new_id, now
-from matching_service.foundation.errors import Gone, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, Gone, InvalidInput
 from matching_service.foundation.settings import Settings
 from matching_service.store.access import AnsweredProfileRow, IdempotentAnswerRow
 from matching_service.store.lookup import id_batches, in_parts
@@ -224,11 +224,11 @@ def _ids_in(body: bytes) -> set[str]:
     return {id_.decode() for id_ in _QUOTED_ID.findall(body)}
 
 
-_REUSED = Text(
+_REUSED = Bilingual(
     "该 Idempotency-Key 已用于另一个请求；新的请求请换一个新的键。",
     "This Idempotency-Key was used for another request; take a new key for a new request.",
 )
-_ERASED = Text(
+_ERASED = Bilingual(
     "该请求已处理过，但其结果已随所涉及人员的删除而清除；不会重复处理。新的请求请换一个新的键。",
     "The request was processed before, but its answer was erased together with a person whom it contained. It is not "
     "processed again; take a new key for a new request.",

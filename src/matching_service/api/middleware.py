@@ -9,14 +9,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from matching_service.api.problems import error_problem, internal_problem, language_of
 from matching_service.foundation.clock import new_id
-from matching_service.foundation.errors import PayloadTooLarge, Text
+from matching_service.foundation.errors import Bilingual, PayloadTooLarge
 from matching_service.foundation.logs import request_id
 from matching_service.foundation.metrics import REQUEST_SECONDS
 from matching_service.foundation.settings import MAX_BODY_BYTES
 
 logger = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
-_TOO_LARGE = Text(
+_TOO_LARGE = Bilingual(
     f"请求体超过 {MAX_BODY_BYTES // 1024 // 1024} MB；请分批发送。",
     f"The body is larger than {MAX_BODY_BYTES // 1024 // 1024} MB; send it in parts.",
 )

@@ -12,12 +12,12 @@ from starlette.exceptions import HTTPException
 
 from matching_service.api.fields import EMAIL, PHONE
 from matching_service.foundation.errors import (
+    Bilingual,
     FieldError,
     IllegalTransition,
     InvalidInput,
     Language,
     MatchingError,
-    Text,
     Unavailable,
 )
 from matching_service.foundation.logs import request_id
@@ -89,9 +89,9 @@ def language_of(accept_language: str | None) -> Language:
 def problem(
     *,
     status: int,
-    title: Text,
+    title: Bilingual,
     code: str,
-    detail: Text,
+    detail: Bilingual,
     language: Language,
     errors: Sequence[FieldError] = (),
     legal: Sequence[str] | None = None,
@@ -188,7 +188,7 @@ def _is_json(request: Request) -> bool:
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
-    title = _STATUS_TITLES.get(error.status_code, Text("请求无法处理", "The request cannot be processed"))
+    title = _STATUS_TITLES.get(error.status_code, Bilingual("请求无法处理", "The request cannot be processed"))
     codes = {400: "invalid_json", 404: "no_such_path", 405: "method_not_allowed"}
     detail = {400: _NOT_JSON, 404: _NO_PATH, 405: _NO_METHOD}.get(error.status_code, title)
     response = problem(
@@ -203,22 +203,22 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     return response
 
 
-def count_of_errors(n: int) -> Text:
-    return Text(f"输入有 {n} 处错误，见 errors。", f"{n} error{'s' if n != 1 else ''} in the input; see errors.")
+def count_of_errors(n: int) -> Bilingual:
+    return Bilingual(f"输入有 {n} 处错误，见 errors。", f"{n} error{'s' if n != 1 else ''} in the input; see errors.")
 
 
-def _message(error: Mapping[str, Any]) -> Text:
+def _message(error: Mapping[str, Any]) -> Bilingual:
     """Return pydantic's message in both languages. Types without a translation keep the English message in both."""
     template = _MESSAGES.get(error["type"])
     english = str(error["msg"])
     if template is None:
-        return Text(english, english)
+        return Bilingual(english, english)
     if error["type"] == "string_pattern_mismatch":
         template = _PATTERNS.get(error["ctx"]["pattern"], template)
     context = {
         name: str(value).replace(" or ", "、").replace(", ", "、") for name, value in (error.get("ctx") or {}).items()
     }
-    return Text(template.format_map(context), english)
+    return Bilingual(template.format_map(context), english)
 
 
 def _path(error: Mapping[str, Any]) -> Sequence[object]:
@@ -233,34 +233,34 @@ def _escape(part: object) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-_NOT_JSON = Text(
+_NOT_JSON = Bilingual(
     "请求体不是有效的 JSON（UTF-8）。请检查引号、逗号与编码。",
     "The body is not valid JSON in UTF-8; check quotes, commas and encoding.",
 )
-_NOT_JSON_TYPE = Text(
+_NOT_JSON_TYPE = Bilingual(
     "请求体须为 JSON，并带请求头 Content-Type: application/json。",
     "The body must be JSON, with the header Content-Type: application/json.",
 )
-_NO_PATH = Text("没有这个地址；接口说明见 /docs。", "There is no such path; see /docs.")
-_NO_METHOD = Text("该地址不支持此方法。", "The path does not support this method.")
-_INTERNAL = Text(
+_NO_PATH = Bilingual("没有这个地址；接口说明见 /docs。", "There is no such path; see /docs.")
+_NO_METHOD = Bilingual("该地址不支持此方法。", "The path does not support this method.")
+_INTERNAL = Bilingual(
     "服务内部错误，已记入日志；请把 request_id 告诉管理员。",
     "An internal error occurred and was logged. Give the request_id to the administrator.",
 )
 _STATUS_TITLES = {
-    400: Text("请求格式有误", "Malformed request"),
-    401: Text("未通过身份验证", "Not authenticated"),
-    403: Text("没有权限", "Not permitted"),
-    404: Text("未找到", "Not found"),
-    405: Text("不支持的方法", "Method not allowed"),
-    409: Text("与当前状态冲突", "Conflict with the current state"),
-    410: Text("已清除", "Erased"),
-    412: Text("记录已被他人修改", "Changed by somebody else"),
-    413: Text("请求体过大", "Payload too large"),
-    415: Text("不支持的内容类型", "Unsupported media type"),
-    422: Text("输入有误", "Invalid input"),
-    500: Text("服务内部错误", "Internal error"),
-    503: Text("服务暂不可用", "Temporarily unavailable"),
+    400: Bilingual("请求格式有误", "Malformed request"),
+    401: Bilingual("未通过身份验证", "Not authenticated"),
+    403: Bilingual("没有权限", "Not permitted"),
+    404: Bilingual("未找到", "Not found"),
+    405: Bilingual("不支持的方法", "Method not allowed"),
+    409: Bilingual("与当前状态冲突", "Conflict with the current state"),
+    410: Bilingual("已清除", "Erased"),
+    412: Bilingual("记录已被他人修改", "Changed by somebody else"),
+    413: Bilingual("请求体过大", "Payload too large"),
+    415: Bilingual("不支持的内容类型", "Unsupported media type"),
+    422: Bilingual("输入有误", "Invalid input"),
+    500: Bilingual("服务内部错误", "Internal error"),
+    503: Bilingual("服务暂不可用", "Temporarily unavailable"),
 }
 _PATTERNS = {
     r"^[0-9]{6}$": "应为 6 位数字的地区代码，如 440605。",

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from matching_service.board.schemas import BoardDemand
 from matching_service.demands.states import OPEN
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.outbox import last_seq
@@ -69,7 +69,7 @@ class Listing:
             demand = entry.demand
             if demand.id == demand_id and (demand.expires_on is None or demand.expires_on >= on):
                 return demand
-        raise not_found(Text("榜单上的需求", "On the list, demand"), demand_id, code="not_on_the_board")
+        raise not_found(Bilingual("榜单上的需求", "On the list, demand"), demand_id, code="not_on_the_board")
 
 
 class Board:

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.claims.states import ClaimStatus
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.claims import ClaimRow, ClaimScoreRow
 from matching_service.store.lookup import get_page, get_row
@@ -28,7 +28,7 @@ class Judgement:
 async def get_claim(session: AsyncSession, claim_id: str, *, for_update: bool = False) -> ClaimRow:
     """Return the row. ``for_update`` locks it until the transaction ends. Raises NotFound."""
     if (row := await get_row(session, ClaimRow, claim_id, for_update=for_update)) is None:
-        raise not_found(Text("揭榜", "Claim"), claim_id, code="claim_not_found")
+        raise not_found(Bilingual("揭榜", "Claim"), claim_id, code="claim_not_found")
     return row
 
 

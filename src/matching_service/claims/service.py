@@ -14,7 +14,7 @@ from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.demands.transitions import begin_matching, transition_demand
 from matching_service.eligibility.conflicts import reasons_against
 from matching_service.foundation.clock import new_id, now, today
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput
 from matching_service.profiles.queries import get_profile
 from matching_service.projects.schemas import Partner
 from matching_service.projects.service import record_terms
@@ -84,7 +84,7 @@ async def judge_claim(session: AsyncSession, row: ClaimRow, body: ScoreBody, act
     """
     if row.status != ClaimStatus.OFFERED:
         state = LIFE.named(ClaimStatus(row.status))
-        message = Text(f"揭榜已是 {state}，不能再评分。", f"The claim is {row.status} and judged no more.")
+        message = Bilingual(f"揭榜已是 {state}，不能再评分。", f"The claim is {row.status} and judged no more.")
         raise Conflict("claim_decided", message)
     judge = body.judge or actor.name
     sheets = await list_scores(session, row.id)
@@ -111,7 +111,7 @@ async def _check_choosable(session: AsyncSession, row: ClaimRow) -> None:
     if DemandStatus(demand.status) not in OPEN:
         raise _not_open(demand)
     if (await judgements(session, [row.id]))[row.id].n_sheets == 0:
-        message = Text("该揭榜还没有评分表，请先评榜。", "The claim has no score sheet yet; judge it first.")
+        message = Bilingual("该揭榜还没有评分表，请先评榜。", "The claim has no score sheet yet; judge it first.")
         raise Conflict("not_judged", message)
     if row.profile_id is not None:
         await _check_profile(session, demand, row.profile_id)
@@ -156,7 +156,7 @@ def _check_claimable(demand: DemandRow) -> None:
 def _not_open(demand: DemandRow) -> Conflict:
     day = demand.expires_on
     zh, en = (f"，截止 {day}", f", last day {day}") if day is not None else ("", "")
-    message = Text(
+    message = Bilingual(
         f"需求 {demand.id} 现为 {DEMAND_LIFE.named(DemandStatus(demand.status))}{zh}，不能揭榜。",
         f"Demand {demand.id} is {demand.status}{en}; it cannot be claimed.",
     )
@@ -171,9 +171,14 @@ async def _check_profile(session: AsyncSession, demand: DemandRow, profile_id: s
         if reason.code in _AGAINST_A_CLAIM
     ]
     if reasons:
-        words = Text("".join(reason.detail.zh for reason in reasons), " ".join(reason.detail.en for reason in reasons))
+        words = Bilingual(
+            "".join(reason.detail.zh for reason in reasons), " ".join(reason.detail.en for reason in reasons)
+        )
         raise _barred(
-            [FieldError(reason.code, Text(reason.detail.zh, reason.detail.en), "/profile_id") for reason in reasons],
+            [
+                FieldError(reason.code, Bilingual(reason.detail.zh, reason.detail.en), "/profile_id")
+                for reason in reasons
+            ],
             words,
         )
 
@@ -191,7 +196,7 @@ async def _check_organization(session: AsyncSession, demand: DemandRow, organiza
         raise _barred([FieldError("excluded_organization", _EXCLUDED, "/organization_id")], _EXCLUDED)
 
 
-def _barred(errors: list[FieldError], words: Text) -> Conflict:
+def _barred(errors: list[FieldError], words: Bilingual) -> Conflict:
     return Conflict("may_not_claim", words, errors=errors)
 
 
@@ -201,12 +206,12 @@ async def _check_first(
     same = ClaimRow.profile_id == profile_id if profile_id is not None else ClaimRow.organization_id == organization_id
     statement = select(ClaimRow.id).where(ClaimRow.demand_id == demand.id, same, ClaimRow.status == ClaimStatus.OFFERED)
     if (known := await session.scalar(statement)) is not None:
-        message = Text(
+        message = Bilingual(
             f"同一揭榜方已有揭榜 {known}；请先撤回。", f"The claimant has claim {known} already; withdraw it first."
         )
         raise Conflict("already_claimed", message)
 
 
-_OWN = Text("属于提出需求的机构。", "It is the demanding organization itself.")
-_EXCLUDED = Text("在需求机构的排除名单上。", "It is on the exclusion list of the demanding organization.")
-_NO_CONTRACT = Text("只有中榜时才填写合同编号。", "A contract number belongs to choosing only.")
+_OWN = Bilingual("属于提出需求的机构。", "It is the demanding organization itself.")
+_EXCLUDED = Bilingual("在需求机构的排除名单上。", "It is on the exclusion list of the demanding organization.")
+_NO_CONTRACT = Bilingual("只有中榜时才填写合同编号。", "A contract number belongs to choosing only.")

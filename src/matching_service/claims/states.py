@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from matching_service.access.life import Life, Step
 from matching_service.access.policies import Action
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.store.claims import NOT_CHOSEN, OFFERED
 
 
@@ -33,13 +33,13 @@ STATUS_NAMES: Mapping[ClaimStatus, str] = MappingProxyType(
         ClaimStatus.WITHDRAWN: "已撤回",
     }
 )
-CRITERIA: Mapping[Criterion, tuple[Text, int]] = MappingProxyType(
+CRITERIA: Mapping[Criterion, tuple[Bilingual, int]] = MappingProxyType(
     {
-        Criterion.FEASIBILITY: (Text("技术路线可行性", "feasibility of the way"), 30),
-        Criterion.TARGETS: (Text("对指标的满足程度", "how far it meets the targets"), 25),
-        Criterion.TEAM: (Text("团队与基础", "team and groundwork"), 20),
-        Criterion.PRICE: (Text("报价合理性", "price"), 15),
-        Criterion.SCHEDULE: (Text("进度安排", "schedule"), 10),
+        Criterion.FEASIBILITY: (Bilingual("技术路线可行性", "feasibility of the way"), 30),
+        Criterion.TARGETS: (Bilingual("对指标的满足程度", "how far it meets the targets"), 25),
+        Criterion.TEAM: (Bilingual("团队与基础", "team and groundwork"), 20),
+        Criterion.PRICE: (Bilingual("报价合理性", "price"), 15),
+        Criterion.SCHEDULE: (Bilingual("进度安排", "schedule"), 10),
     }
 )
 """The name and the maximum points of each criterion. The maxima sum to 100."""
@@ -47,11 +47,11 @@ CRITERIA: Mapping[Criterion, tuple[Text, int]] = MappingProxyType(
 
 def _steps() -> list[Step[ClaimStatus]]:
     s = ClaimStatus
-    chosen = Text(
+    chosen = Bilingual(
         "至少一份评分表；需求随之签约，其余揭榜未中榜",
         "a score sheet at least; the demand becomes contracted, the other claims not_chosen",
     )
-    not_chosen = Text(
+    not_chosen = Bilingual(
         "需求以其他方式签约、过期或放弃时，未决的揭榜自动未中榜",
         "happens by itself when the demand is contracted otherwise, expires or is abandoned",
     )
@@ -62,4 +62,4 @@ def _steps() -> list[Step[ClaimStatus]]:
     ]
 
 
-LIFE = Life(Text("揭榜", "claim"), STATUS_NAMES, _steps())
+LIFE = Life(Bilingual("揭榜", "claim"), STATUS_NAMES, _steps())

@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 from pydantic import ValidationError as SettingsError
 
 from matching_service.cli.settings import read_settings
-from matching_service.foundation.errors import NotFound, Text
+from matching_service.foundation.errors import Bilingual, NotFound
 from matching_service.foundation.settings import Settings
 from matching_service.store import migrate as migrations
 from matching_service.store.database import Database
 
 Result = TypeVar("Result")
 
-_NO_DATABASE = Text(
+_NO_DATABASE = Bilingual(
     "没有数据库。请检查 MATCHING_DATABASE_URL 与 MATCHING_DATA_DIR，或先运行 matching-service migrate。",
     "There is no database. Check MATCHING_DATABASE_URL and MATCHING_DATA_DIR, or run matching-service migrate first.",
 )

@@ -9,7 +9,7 @@ from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import stdout
 from matching_service.cli.settings import read_settings
 from matching_service.files.formats import replacing
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 from matching_service.programme.plan import load_plan
 from matching_service.reports.files import Format, load_templates, write_report
 from matching_service.reports.schemas import Report
@@ -24,7 +24,7 @@ def report(
 ) -> None:
     if (chosen := _FORMATS.get(file.suffix.lower())) is None:
         suffixes = " ".join(_FORMATS)
-        message = Text(
+        message = Bilingual(
             f"不认识的文件格式 {file.name}；可用：{suffixes}。", f"Unknown format {file.name}; use {suffixes}."
         )
         raise InvalidInput("unknown_format", message)

@@ -6,7 +6,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.states import OPEN, DemandStatus
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_page, get_row
@@ -15,7 +15,7 @@ from matching_service.store.lookup import get_page, get_row
 async def get_demand(session: AsyncSession, demand_id: str, *, for_update: bool = False) -> DemandRow:
     """Return the row. ``for_update`` locks it until the end of the transaction. Raises NotFound."""
     if (row := await get_row(session, DemandRow, demand_id, for_update=for_update)) is None:
-        raise not_found(Text("需求", "Demand"), demand_id, code="demand_not_found")
+        raise not_found(Bilingual("需求", "Demand"), demand_id, code="demand_not_found")
     return row
 
 

@@ -12,7 +12,7 @@ from matching_service.demands.queries import get_contact
 from matching_service.demands.schemas import DemandContact, DemandContactBody, DemandCreate, DemandPatch
 from matching_service.demands.states import EDITABLE, LIFE, DemandStatus
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput
 from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.base import assign, changed_fields
 from matching_service.store.batch import Batch, new_row, write_rows
@@ -20,7 +20,7 @@ from matching_service.store.demands import DemandContactRow, DemandRow, DemandTr
 from matching_service.store.lookup import refuse_taken
 from matching_service.store.outbox import record_event
 
-_DEMAND = Text("需求", "Demand")
+_DEMAND = Bilingual("需求", "Demand")
 _NOT_COLUMNS = {"organization_external_id", "id", "status"}
 _TEXTS = frozenset({"title", "problem", "key_technology", "expected_goal", "keywords", "must_have", "nice_to_have"})
 
@@ -120,7 +120,7 @@ def _check_editable(row: DemandRow, changed: Sequence[str], actor: Principal) ->
     if actor.role is not Role.PORTAL or row.status in EDITABLE:
         return
     if frozen := [name for name in changed if name in _TEXTS]:
-        message = Text(
+        message = Bilingual(
             f"需求现为 {LIFE.named(DemandStatus(row.status))}，企业不能修改正文；需先由工作人员退回。",
             f"The demand is {row.status}; the enterprise cannot change its text until staff return it.",
         )
@@ -129,7 +129,7 @@ def _check_editable(row: DemandRow, changed: Sequence[str], actor: Principal) ->
 
 def _check_years(start_year: int | None, end_year: int | None) -> None:
     if start_year is not None and end_year is not None and end_year < start_year:
-        message = Text(
+        message = Bilingual(
             f"结束年份 {end_year} 早于开始年份 {start_year}。",
             f"End year {end_year} is before start year {start_year}.",
         )

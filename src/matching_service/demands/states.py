@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from matching_service.access.life import Life, Step
 from matching_service.access.policies import Action
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 
 
 class DemandStatus(StrEnum):
@@ -75,9 +75,9 @@ REASON_NAMES: Mapping[EndReason, str] = MappingProxyType(
     }
 )
 
-_FORM = Text("必填项齐全", "all required fields of the form")
-_DATE = Text("揭榜截止日期未过（如有）", "`expires_on`, if set, is not in the past")
-_PROJECT = Text("同时建立项目", "opens a project")
+_FORM = Bilingual("必填项齐全", "all required fields of the form")
+_DATE = Bilingual("揭榜截止日期未过（如有）", "`expires_on`, if set, is not in the past")
+_PROJECT = Bilingual("同时建立项目", "opens a project")
 
 
 def _steps() -> list[Step[DemandStatus]]:
@@ -101,7 +101,7 @@ def _steps() -> list[Step[DemandStatus]]:
     ]
 
 
-LIFE = Life(Text("需求", "demand"), STATUS_NAMES, _steps())
+LIFE = Life(Bilingual("需求", "demand"), STATUS_NAMES, _steps())
 
 OPEN = frozenset({DemandStatus.PUBLISHED, DemandStatus.MATCHING})
 """From publication until a contract. Open demands are re-ranked every night."""

@@ -13,7 +13,7 @@ from matching_service.audit.service import record_audit
 from matching_service.demands.queries import get_contact
 from matching_service.demands.states import LIFE, OPEN, STATUS_NAMES, DemandStatus, EndReason
 from matching_service.foundation.clock import new_id, now, today
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput
 from matching_service.store.claims import NOT_CHOSEN, OFFERED, ClaimRow
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.organizations import OrganizationRow
@@ -98,13 +98,13 @@ async def form_errors(session: AsyncSession, row: DemandRow) -> Sequence[FieldEr
     errors = [
         FieldError(
             "required_for_submission",
-            Text(f"提交前须填写{words}。", f"{pointer[1:].replace('/', '.')} is required before submission."),
+            Bilingual(f"提交前须填写{words}。", f"{pointer[1:].replace('/', '.')} is required before submission."),
             pointer,
         )
         for pointer, words in missing.items()
     ]
     if row.start_year is not None and row.start_year < today().year:
-        message = Text("开始年份不能早于今年。", "The start year must not be before this year.")
+        message = Bilingual("开始年份不能早于今年。", "The start year must not be before this year.")
         errors.append(FieldError("start_in_the_past", message, "/start_year"))
     return errors
 
@@ -162,20 +162,20 @@ async def _end_claims(session: AsyncSession, row: DemandRow, actor: Principal) -
     await session.flush()
 
 
-def _refused(code: str, pointer: str, message: Text) -> InvalidInput:
+def _refused(code: str, pointer: str, message: Bilingual) -> InvalidInput:
     return InvalidInput("transition_incomplete", message, errors=[FieldError(code, message, pointer)])
 
 
 def _expired_already(day: date) -> InvalidInput:
-    message = Text(
+    message = Bilingual(
         f"揭榜截止日期 {day} 已过，请先修改 expires_on。", f"expires_on ({day}) is in the past; change it first."
     )
     return InvalidInput.at("/to", "expires_in_the_past", message)
 
 
-_OTHER_NEEDS_OPINION = Text(
+_OTHER_NEEDS_OPINION = Bilingual(
     "原因为“其他”时须在 opinion 中说明。", "The reason “other” requires an explanation in opinion."
 )
-_CONTRACT_NUMBER_NOT_ALLOWED = Text(
+_CONTRACT_NUMBER_NOT_ALLOWED = Bilingual(
     "只有签约时才填写合同编号。", "A contract number is allowed only for the step to contracted."
 )

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from matching_service.disclosure.representations import FIELDS
 from matching_service.disclosure.schemas import FeedItem
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput
 
 _ELSE = "*"
 _Code = str | int | float | bool
@@ -104,7 +104,7 @@ def find_mapping(mappings: Mapping[str, Mapped], name: str, *, pointer: str = "m
     if name in mappings:
         return mappings[name]
     names = ", ".join(sorted(mappings)) or "-"
-    message = Text(
+    message = Bilingual(
         f"没有名为 {name} 的字段映射；现有：{names}（见 MATCHING_FEED_MAPPING 所指文件）。",
         f"Mapping {name} does not exist. Existing: {names} (see the file that MATCHING_FEED_MAPPING names).",
     )
@@ -154,7 +154,8 @@ def _mistakes(entity: str, mapping: EntityMapping) -> Iterator[str]:
 def _invalid(path: Path, mistakes: list[str]) -> InvalidInput:
     listed = "; ".join(mistakes)
     return InvalidInput(
-        "invalid_mapping", Text(f"字段映射文件 {path} 有误：{listed}", f"Mistakes in the mapping file {path}: {listed}")
+        "invalid_mapping",
+        Bilingual(f"字段映射文件 {path} 有误：{listed}", f"Mistakes in the mapping file {path}: {listed}"),
     )
 
 

@@ -14,14 +14,14 @@ from matching_service.eligibility.cases import Case
 from matching_service.eligibility.rules import RULES, ExclusionOfOrganization, ExclusionOfProfile, Rule, joined
 from matching_service.eligibility.schemas import ConflictItem, ConflictReason, MatchedProfile, ReasonAnswer
 from matching_service.foundation.clock import is_id
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.store.demands import DemandRow
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import SuggestionRow
 
-_NOT_FOUND = Text("没有该编号的画像。", "There is no profile with this id.")
+_NOT_FOUND = Bilingual("没有该编号的画像。", "There is no profile with this id.")
 _CANDIDATES_PER_QUERY = 500
 
 
@@ -78,7 +78,7 @@ async def reasons_against(
 
 
 def _cursor_id(candidate: str) -> str:
-    """Return the candidate as an id that a cursor can contain. Text that is no id is hashed to one."""
+    """Return the candidate as an id that a cursor can contain. Bilingual that is no id is hashed to one."""
     return candidate if is_id(candidate) else str(uuid5(NAMESPACE_OID, candidate))
 
 
@@ -128,9 +128,9 @@ def _reason(rule: Rule, row: Row[*tuple[Any, ...]] | ProfileRow, on: date) -> Co
     return ConflictReason(code=rule.code, detail=ReasonAnswer(zh=zh, en=en))
 
 
-def _dates(start: date | None, end: date | None) -> Text:
+def _dates(start: date | None, end: date | None) -> Bilingual:
     if start is None:
-        return Text(f"{end} 止", f"until {end}")
+        return Bilingual(f"{end} 止", f"until {end}")
     if end is None:
-        return Text(f"{start} 起", f"from {start}")
-    return Text(f"{start} 至 {end}", f"from {start} until {end}")
+        return Bilingual(f"{start} 起", f"from {start}")
+    return Bilingual(f"{start} 至 {end}", f"from {start} until {end}")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from matching_service.eligibility.cases import Case
 from matching_service.eligibility.schemas import Code
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.store.demands import DemandRow
 from matching_service.store.organizations import ExclusionRow
@@ -48,7 +48,7 @@ class Rule:
     """
 
     code: Code
-    words: Text
+    words: Bilingual
     applies: Callable[[Any, Case], bool]
     condition: Callable[[DemandRow, date], ColumnElement[bool]]
     narrow: Callable[[Filters, Case], Filters] | None
@@ -75,7 +75,7 @@ def _without_organizations(filters: Filters, ids: Iterable[str]) -> Filters:
 RULES: tuple[Rule, ...] = (
     Rule(
         "own_organization",
-        Text("属于提出需求的机构。", "Belongs to the demanding organization."),
+        Bilingual("属于提出需求的机构。", "Belongs to the demanding organization."),
         applies=_is_of_own_organization,
         condition=lambda demand, _on: (
             ProfileRow.organization_id == demand.organization_id if demand.organization_id is not None else false()
@@ -86,14 +86,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "excluded_by_organization",
-        Text("在需求机构的排除名单上。", "Is on the exclusion list of the demanding organization."),
+        Bilingual("在需求机构的排除名单上。", "Is on the exclusion list of the demanding organization."),
         applies=lambda profile, case: profile.id in case.exclusions.profile_ids,
         condition=lambda _demand, _on: ExclusionOfProfile.id.is_not(None),
         narrow=lambda filters, case: _without_profiles(filters, case.exclusions.profile_ids),
     ),
     Rule(
         "excluded_organization",
-        Text(
+        Bilingual(
             "所属机构在需求机构的排除名单上。",
             "Belongs to an organization on the exclusion list of the demanding organization.",
         ),
@@ -103,28 +103,28 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "unavailable",
-        Text("今天不能承接。", "Is not available today."),
+        Bilingual("今天不能承接。", "Is not available today."),
         applies=_is_away,
         condition=lambda _demand, on: or_(ProfileRow.available_from > on, ProfileRow.available_until < on),
         narrow=lambda filters, case: replace(filters, available_on=case.on),
     ),
     Rule(
         "hidden",
-        Text("画像已隐藏。", "The profile is hidden."),
+        Bilingual("画像已隐藏。", "The profile is hidden."),
         applies=lambda profile, _case: profile.visibility == "hidden",
         condition=lambda _demand, _on: ProfileRow.visibility == "hidden",
         narrow=None,
     ),
     Rule(
         "withdrawn",
-        Text("本人已撤回同意。", "The person has withdrawn consent."),
+        Bilingual("本人已撤回同意。", "The person has withdrawn consent."),
         applies=lambda profile, _case: profile.visibility == "withdrawn",
         condition=lambda _demand, _on: ProfileRow.visibility == "withdrawn",
         narrow=None,
     ),
     Rule(
         "rejected",
-        Text("工作人员已为本需求否决。", "Staff have rejected it for this demand."),
+        Bilingual("工作人员已为本需求否决。", "Staff have rejected it for this demand."),
         applies=lambda profile, case: case.decision(profile.id) == "rejected",
         condition=lambda _demand, _on: DecisionRow.id.is_not(None),
         narrow=lambda filters, case: _without_profiles(filters, case.decided("rejected")),
@@ -132,7 +132,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "refused",
-        Text(
+        Bilingual(
             "曾为本需求推荐而未成（婉拒、无回应或不合适）。",
             "An earlier suggestion for this demand failed (declined, no answer or not suitable).",
         ),

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Principal
 from matching_service.engagements.schemas import Kind
 from matching_service.foundation.clock import day_of
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.claims import ClaimRow
 from matching_service.store.engagements import EngagementRow
@@ -20,7 +20,7 @@ from matching_service.store.suggestions import SuggestionRow, SuggestionTransiti
 async def get_engagement(session: AsyncSession, engagement_id: str) -> EngagementRow:
     """Return the row. Raises NotFound."""
     if (row := await get_row(session, EngagementRow, engagement_id)) is None:
-        raise not_found(Text("对接记录", "Engagement"), engagement_id, code="engagement_not_found")
+        raise not_found(Bilingual("对接记录", "Engagement"), engagement_id, code="engagement_not_found")
     return row
 
 

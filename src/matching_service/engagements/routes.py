@@ -23,7 +23,7 @@ from matching_service.engagements.schemas import (
     Staff,
 )
 from matching_service.foundation.clock import today
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 
 router = APIRouter(prefix="/v1", tags=["engagements"], route_class=RememberingRoute)
 
@@ -135,6 +135,8 @@ def _days(first: date | None, last: date | None) -> tuple[date, date]:
     first = first or week_of(last or today())[0]
     last = last or week_of(first)[1]
     if not 0 <= (last - first).days < MAX_DAYS:
-        message = Text(f"from 至 to 须为 1 至 {MAX_DAYS} 天。", f"From 'from' to 'to' it must be 1 to {MAX_DAYS} days.")
+        message = Bilingual(
+            f"from 至 to 须为 1 至 {MAX_DAYS} 天。", f"From 'from' to 'to' it must be 1 to {MAX_DAYS} days."
+        )
         raise InvalidInput.at("to", "invalid_days", message)
     return first, last

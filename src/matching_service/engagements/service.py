@@ -10,7 +10,7 @@ from matching_service.access.service import principal_named
 from matching_service.audit.service import record_audit
 from matching_service.engagements.schemas import EngagementCreate, EngagementPatch
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import InvalidInput, Text, names_nothing
+from matching_service.foundation.errors import Bilingual, InvalidInput, names_nothing
 from matching_service.store.affiliation import present_organization
 from matching_service.store.base import Identified, assign
 from matching_service.store.demands import DemandRow
@@ -83,9 +83,9 @@ async def _checked(session: AsyncSession, values: Mapping[str, Any]) -> dict[str
     checked = dict(values)
     if (organization_id := checked.get("organization_id")) is not None:
         checked["organization_id"] = await present_organization(session, organization_id)
-    named: tuple[tuple[str, type[Identified], Text], ...] = (
-        ("demand_id", DemandRow, Text("需求", "Demand")),
-        ("profile_id", ProfileRow, Text("画像", "Profile")),
+    named: tuple[tuple[str, type[Identified], Bilingual], ...] = (
+        ("demand_id", DemandRow, Bilingual("需求", "Demand")),
+        ("profile_id", ProfileRow, Bilingual("画像", "Profile")),
     )
     for field, table, what in named:
         if (row_id := checked.get(field)) is not None and await get_row(session, table, row_id) is None:
@@ -95,5 +95,5 @@ async def _checked(session: AsyncSession, values: Mapping[str, Any]) -> dict[str
 
 def _check_next_step(row: EngagementRow) -> None:
     if row.next_step_on is not None and row.next_step is None:
-        message = Text("有日期的下一步须写明做什么。", "A next step with a date needs words.")
+        message = Bilingual("有日期的下一步须写明做什么。", "A next step with a date needs words.")
         raise InvalidInput.at("/next_step", "next_step_missing", message)

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 
 MAX_GRADE = 3
 MIN_DEMANDS = 30
@@ -24,7 +24,7 @@ def read_judgements(path: Path) -> Judgements:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidInput("not_utf8", Text(f"{path.name} 不是 UTF-8。", f"{path.name} is not UTF-8.")) from error
+        raise InvalidInput("not_utf8", Bilingual(f"{path.name} 不是 UTF-8。", f"{path.name} is not UTF-8.")) from error
     rows = csv.reader(text.splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     next(rows, None)
     for row in rows:
@@ -38,7 +38,7 @@ def read_judgements(path: Path) -> Judgements:
             if known != int(grade):
                 raise _bad_line(path, rows.line_num, "同一对有两个不同等级", "the pair already has a different grade")
     if not any(grade for grades in judgements.values() for grade in grades.values()):
-        message = Text(
+        message = Bilingual(
             f"{path.name} 中没有等级大于 0 的标注。", f"{path.name} contains no judgement with a grade above 0."
         )
         raise InvalidInput("no_judgements", message)
@@ -54,14 +54,14 @@ def require_fittable(judgements: Judgements, *, min_demands: int = MIN_DEMANDS) 
     classes = {grade for grades in judgements.values() for grade in grades.values()}
     if len(classes) == 1:
         grade = classes.pop()
-        message = Text(
+        message = Bilingual(
             f"所有标注都是等级 {grade}，无法用于拟合；请补充其他等级的标注。",
             f"All judgements have grade {grade}, so nothing can be learned from them. Add pairs with other grades.",
         )
         raise InvalidInput("one_class", message)
     n_demands = sum(len(set(grades.values())) > 1 for grades in judgements.values())
     if n_demands < min_demands:
-        message = Text(
+        message = Bilingual(
             f"只有 {n_demands} 条需求含有两个以上不同等级的标注，至少需要 {min_demands} 条。",
             f"Only {n_demands} demands have judgements with different grades; at least {min_demands} are needed.",
         )
@@ -69,4 +69,6 @@ def require_fittable(judgements: Judgements, *, min_demands: int = MIN_DEMANDS) 
 
 
 def _bad_line(path: Path, line: int, zh: str, en: str) -> InvalidInput:
-    return InvalidInput("bad_judgement", Text(f"{path.name} 第 {line} 行：{zh}。", f"{path.name} line {line}: {en}."))
+    return InvalidInput(
+        "bad_judgement", Bilingual(f"{path.name} 第 {line} 行：{zh}。", f"{path.name} line {line}: {en}.")
+    )

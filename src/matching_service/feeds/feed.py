@@ -20,7 +20,7 @@ from matching_service.disclosure.mapping import Mapped, translate
 from matching_service.disclosure.representations import FEED_ENTITIES, represent
 from matching_service.disclosure.schemas import Audience, FeedEntity
 from matching_service.feeds.schemas import FeedAnswer
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput
 from matching_service.store.outbox import OutboxRow
 
 _CURSOR = re.compile(r"f1:(\d{1,18}):(\d{1,18}):([a-z]+(?:,[a-z]+)*)")
@@ -112,12 +112,12 @@ def _microseconds(at: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _field(code: str, message: Text) -> FieldError:
+def _field(code: str, message: Bilingual) -> FieldError:
     return FieldError(code, message, "cursor")
 
 
-_INVALID = Text("游标无效；请不带 cursor 从头读取。", "The cursor is not valid; start over without one.")
-_OTHER = Text(
+_INVALID = Bilingual("游标无效；请不带 cursor 从头读取。", "The cursor is not valid; start over without one.")
+_OTHER = Bilingual(
     "游标所指的事件不在本数据库中（数据库可能由备份恢复）；请不带 cursor 从头读取。",
     "The event of the cursor is not in this database, which may have been restored from a backup; start over without "
     "a cursor.",

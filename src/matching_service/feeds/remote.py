@@ -19,7 +19,7 @@ from matching_service.disclosure.mapping import Mapped
 from matching_service.feeds.adoption import FeedReport, actor_of, adopt_items
 from matching_service.feeds.schemas import MAX_FEED_ITEMS
 from matching_service.foundation.clock import now
-from matching_service.foundation.errors import Conflict, Text, Unavailable
+from matching_service.foundation.errors import Bilingual, Conflict, Unavailable
 from matching_service.foundation.outgoing import new_client
 from matching_service.store.access import PrincipalRow
 from matching_service.store.database import Database
@@ -158,7 +158,7 @@ def _refused(status: int, body: bytes) -> Unavailable:
     if code in _STALE_CODES:
         return Unavailable(
             "feed_cursor_stale",
-            Text(
+            Bilingual(
                 f"对方不认识上次的游标（{detail}）。请加 --restart 从头读取；已导入的记录不会重复。",
                 f"The other service does not know the cursor ({detail}). Use --restart to read from the beginning; "
                 "imported records are not duplicated.",
@@ -171,7 +171,7 @@ def _refused(status: int, body: bytes) -> Unavailable:
 def _unreadable(zh: str, en: str) -> Unavailable:
     return Unavailable(
         "feed_not_readable",
-        Text(
+        Bilingual(
             f"无法读取对方数据流：{zh}。已保存的部分有效，下次从中断处继续。",
             f"The feed of the other service cannot be read: {en}. The stored part remains; the next import continues "
             "from there.",
@@ -179,6 +179,6 @@ def _unreadable(zh: str, en: str) -> Unavailable:
     )
 
 
-_RUNNING = Text(
+_RUNNING = Bilingual(
     "同一数据流的另一个导入正在进行；请等它结束。", "Another import of this feed is running; wait until it ends."
 )

@@ -18,7 +18,7 @@ from matching_service.disclosure.representations import FEED_ENTITIES
 from matching_service.disclosure.schemas import Audience, FeedEntity, MappingName
 from matching_service.feeds import feed
 from matching_service.feeds.schemas import MAX_FEED_ITEMS, FeedAnswer
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput
 
 router = APIRouter(prefix="/v1", tags=["exchange"], route_class=RememberingRoute)
 
@@ -47,7 +47,7 @@ async def read_feed(
     position = feed.decode_position(cursor) if cursor is not None else None
     requested = _entities(entity)
     if position is not None and requested is not None and set(requested) != set(position.entities):
-        message = Text(
+        message = Bilingual(
             f"游标属于 entity={','.join(position.entities)}；请用同样的 entity，或不带 cursor 从头读取。",
             f"The cursor belongs to entity={','.join(position.entities)}; use the same entity, or start without a "
             "cursor.",
@@ -67,12 +67,12 @@ def _entities(text: str | None) -> tuple[FeedEntity, ...] | None:
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in FEED_ENTITIES]:
         available = ", ".join(FEED_ENTITIES)
-        message = Text(
+        message = Bilingual(
             f"没有实体 {unknown[0]}；可用：{available}。", f"Unknown entity {unknown[0]}; available: {available}."
         )
         raise InvalidInput("unknown_entity", message, errors=[FieldError("unknown_entity", message, "entity")])
     return tuple(entity for entity in FEED_ENTITIES if entity in names)
 
 
-def _at(code: str, message: Text) -> FieldError:
+def _at(code: str, message: Bilingual) -> FieldError:
     return FieldError(code, message, "cursor")

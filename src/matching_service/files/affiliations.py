@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Principal
 from matching_service.files.findings import Finding, shown
 from matching_service.files.headings import ORGANIZATION_NAME
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.organizations.duplicates import like_names
 from matching_service.organizations.queries import all_names
 from matching_service.organizations.schemas import Kind, OrganizationCreate
@@ -53,7 +53,7 @@ class NamedOrganizations:
             if key in known:
                 continue
             if len(name) > _LONGEST_NAME:
-                message = Text(f"最多 {_LONGEST_NAME} 个字符。", f"At most {_LONGEST_NAME} characters.")
+                message = Bilingual(f"最多 {_LONGEST_NAME} 个字符。", f"At most {_LONGEST_NAME} characters.")
                 refusals[place] = Finding("string_too_long", message, field=ORGANIZATION_NAME, value=shown(name))
                 continue
             wanted[_source(row), name.strip()].append(place)
@@ -63,7 +63,7 @@ class NamedOrganizations:
             if len(ids) == 1:
                 self.ids[key] = ids[0]
             else:
-                message = Text(
+                message = Bilingual(
                     f"有 {len(ids)} 个机构叫这个名称，请填写机构编号。", f"{len(ids)} organizations have this name; give the id."  # noqa: E501
                 )  # fmt: skip
                 for place in wanted[key]:
@@ -116,7 +116,7 @@ class NamedOrganizations:
             like = await to_thread.run_sync(like_names, name, present)
             if like:
                 others = "、".join(present[place] for place, _ in like[:3])
-                message = Text(
+                message = Bilingual(
                     f"新建机构，名称与已有的 {others} 相近，可能是同一单位；请核对后合并。",
                     f"Made a new organization whose name is like {others}; merge them if they are one.",
                 )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from matching_service.foundation.errors import FieldError, Text
+from matching_service.foundation.errors import Bilingual, FieldError
 
 _LONGEST_SHOWN = 60
 
@@ -18,7 +18,7 @@ class Finding:
     """
 
     code: str
-    message: Text
+    message: Bilingual
     refuses: bool = True
     sheet: str | None = None
     line: int | None = None

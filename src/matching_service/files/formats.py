@@ -18,7 +18,7 @@ from openpyxl.utils import get_column_letter
 from matching_service.files.headings import Form
 from matching_service.files.texts import guard_formula
 from matching_service.files.values import DATES, cell_of
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 
 FORMATS = (".jsonl", ".csv", ".xlsx")
 _MAX_CELL = 32_767
@@ -92,7 +92,7 @@ def _format_of(path: Path) -> str:
     if suffix not in FORMATS:
         raise InvalidInput(
             "unknown_format",
-            Text(
+            Bilingual(
                 f"不认识的文件格式 {path.name}；可用：{' '.join(FORMATS)}。",
                 f"Unknown format {path.name}; use {' '.join(FORMATS)}.",
             ),
@@ -162,7 +162,7 @@ class _XlsxWriter:
         if len(text) > _MAX_CELL:
             raise InvalidInput(
                 "cell_too_long",
-                Text(
+                Bilingual(
                     f"列 {column} 的内容超过 Excel 单元格上限，请导出为 .jsonl。",
                     f"{column} is too long for a cell; use .jsonl.",
                 ),

@@ -22,7 +22,7 @@ from matching_service.files.findings import Finding, shown
 from matching_service.files.headings import FORMS, ORGANIZATION_NAME
 from matching_service.files.records import Contents, FileRow, Layout, open_contents
 from matching_service.files.workbooks import MAX_ROWS
-from matching_service.foundation.errors import FieldError, IllegalTransition, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, FieldError, IllegalTransition, InvalidInput
 from matching_service.organizations.service import upsert_organizations
 from matching_service.profiles.service import upsert_profiles
 from matching_service.programme.service import upsert_records
@@ -157,7 +157,7 @@ class _Run:
     def refuse_unknown_columns(self) -> None:
         if unknown := self.report.told_of("column_not_read"):
             names = "、".join(str(finding.heading) for finding in unknown)
-            message = Text(
+            message = Bilingual(
                 f"不认识的列：{names}。可用 --map 旧=新 对照列名。", f"Unknown columns: {names}. Use --map OLD=NEW."
             )
             raise InvalidInput("unknown_column", message)
@@ -168,7 +168,7 @@ class _Run:
         if self._n_rows > MAX_ROWS:
             raise InvalidInput(
                 "too_many_rows",
-                Text(
+                Bilingual(
                     f"文件超过 {MAX_ROWS:,} 行；前面的行已处理，请把其余的行分成另一个文件。",
                     f"The file has more than {MAX_ROWS:,} rows; those before are done, put the rest into another file.",
                 ),
@@ -233,7 +233,7 @@ class _Run:
         first = self._seen.setdefault(key, (row.sheet, row.line))
         if first != (row.sheet, row.line):
             place = f"工作表“{first[0]}”第 {first[1]} 行" if first[0] != row.sheet else f"第 {first[1]} 行"
-            message = Text(
+            message = Bilingual(
                 f"与{place}编号相同，是同一条记录，以后一行为准。", f"The same id as line {first[1]}: one record, and the later row counts."  # noqa: E501
             )  # fmt: skip
             self.report.told.append(
@@ -274,7 +274,9 @@ async def _upsert_demands(session: AsyncSession, items: Sequence[DemandImport], 
         try:
             is_moved = await adopt_status(session, demand, item.status, actor=actor)
         except IllegalTransition as error:
-            message = Text(f"{error.detail.zh}其余各列已保存。", f"{error.detail.en} The other columns are stored.")
+            message = Bilingual(
+                f"{error.detail.zh}其余各列已保存。", f"{error.detail.en} The other columns are stored."
+            )
             results[place] = Stored("invalid", result.id, (FieldError(error.code, message, "/status"),))
             continue
         if is_moved and result.status == "unchanged":

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.files.formats import replacing
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.profiles import ProfileRow
@@ -42,7 +42,9 @@ async def export_labels(database: Database, path: Path) -> int:
     """
     delimiter = _DELIMITERS.get(path.suffix.lower())
     if delimiter is None:
-        message = Text(f"标注文件须为 .tsv 或 .csv：{path.name}。", f"Labels must be a .tsv or .csv file: {path.name}.")
+        message = Bilingual(
+            f"标注文件须为 .tsv 或 .csv：{path.name}。", f"Labels must be a .tsv or .csv file: {path.name}."
+        )
         raise InvalidInput("unknown_format", message)
     async with database.snapshot() as session:
         decisions = {

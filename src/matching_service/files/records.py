@@ -16,7 +16,7 @@ from matching_service.files.texts import decoded_lines, objects_of_text, table_o
 from matching_service.files.values import LISTS, Reading, Unreadable, clean_markup, value_of
 from matching_service.files.workbooks import OLE, ZIP, read_workbook
 from matching_service.foundation.clock import is_id
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 
 READABLE = (".xlsx", ".xlsm", ".xls", ".et", ".ods", ".csv", ".tsv", ".txt", ".json", ".jsonl")
 MAX_FILE_BYTES = 50_000_000
@@ -49,7 +49,7 @@ class FileRow:
 
     line: int
     values: Mapping[str, Any] | None
-    error: Text | None = None
+    error: Bilingual | None = None
     sheet: str | None = field(default=None, compare=False)
     findings: tuple[Finding, ...] = field(default=(), compare=False)
     headings: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -116,18 +116,18 @@ def _kind_of(path: Path) -> str:
         zh, en = _ADVISED.get(suffix, ("不认识的文件格式", "of an unknown format"))
         raise InvalidInput(
             "unknown_format",
-            Text(
+            Bilingual(
                 f"{path.name} 是{zh}；可导入：{' '.join(READABLE)}。",
                 f"{path.name} is {en}; these can be imported: {' '.join(READABLE)}.",
             ),
         )
     if not path.is_file():
-        raise InvalidInput("no_such_file", Text(f"文件 {path} 不存在。", f"File {path} does not exist."))
+        raise InvalidInput("no_such_file", Bilingual(f"文件 {path} 不存在。", f"File {path} does not exist."))
     if path.stat().st_size > MAX_FILE_BYTES:
         n = MAX_FILE_BYTES // 1_000_000
         raise InvalidInput(
             "file_too_big",
-            Text(f"{path.name} 超过 {n} MB，请分成几个文件。", f"{path.name} is larger than {n} MB; split it."),
+            Bilingual(f"{path.name} 超过 {n} MB，请分成几个文件。", f"{path.name} is larger than {n} MB; split it."),
         )
     with path.open("rb") as file:
         start = file.read(64)
@@ -156,7 +156,9 @@ def _check_names(form: Form, names: Mapping[str, str]) -> None:
         known = "、".join(form.labels.values())
         raise InvalidInput(
             "unknown_column",
-            Text(f"对照中的这些列不存在：{'、'.join(wrong)}；可用：{known}。", f"No such columns: {', '.join(wrong)}."),
+            Bilingual(
+                f"对照中的这些列不存在：{'、'.join(wrong)}；可用：{known}。", f"No such columns: {', '.join(wrong)}."
+            ),
         )
 
 
@@ -167,14 +169,16 @@ def _find_tables(path: Path, form: Form, sheets: Sequence[Sheet], layout: Layout
         names = "、".join(str(sheet.name) for sheet in sheets)
         raise InvalidInput(
             "no_such_sheet",
-            Text(f"{path.name} 没有工作表“{layout.sheet}”；有：{names}。", f"{path.name} has no sheet {layout.sheet}, but {names}."),  # noqa: E501
+            Bilingual(f"{path.name} 没有工作表“{layout.sheet}”；有：{names}。", f"{path.name} has no sheet {layout.sheet}, but {names}."),  # noqa: E501
         )  # fmt: skip
     seen: list[str] = []
     for sheet in sheets:
         if layout.sheet is not None and sheet.name != layout.sheet:
             continue
         if not sheet.is_visible and layout.sheet is None:
-            findings.append(_unread(sheet, Text("隐藏的工作表，未读取。", "The sheet is hidden and was not read.")))
+            findings.append(
+                _unread(sheet, Bilingual("隐藏的工作表，未读取。", "The sheet is hidden and was not read."))
+            )
             continue
         table = find_table(sheet, form, heading_row=layout.heading_row)
         if table is not None:
@@ -182,7 +186,7 @@ def _find_tables(path: Path, form: Form, sheets: Sequence[Sheet], layout: Layout
             findings += _unread_columns(table)
         elif texts := first_filled_row(sheet):
             seen += [shown(text) or "" for text in texts[:12]]
-            message = Text(
+            message = Bilingual(
                 f"前 {SEARCHED_ROWS} 行内没有认识的表头，未读取。", f"No headings in its first {SEARCHED_ROWS} rows; it was not read."  # noqa: E501
             )  # fmt: skip
             findings.append(_unread(sheet, message))
@@ -190,7 +194,7 @@ def _find_tables(path: Path, form: Form, sheets: Sequence[Sheet], layout: Layout
         known = "、".join(form.labels.values())
         raise InvalidInput(
             "no_headings",
-            Text(
+            Bilingual(
                 f"{path.name} 前 {SEARCHED_ROWS} 行内没有找到表头；开头是：{'、'.join(seen)}。可用的列：{known}。"
                 "可用 --header-row、--sheet 指明位置，用 --map 旧=新 对照列名。",
                 f"No headings in the first {SEARCHED_ROWS} rows of {path.name}, which begins with {', '.join(seen)}. Known: "  # noqa: E501
@@ -202,12 +206,12 @@ def _find_tables(path: Path, form: Form, sheets: Sequence[Sheet], layout: Layout
             names = "、".join(heading.text for heading in table.repeated)
             raise InvalidInput(
                 "repeated_column",
-                Text(f"这些列含义相同，请只保留一列：{names}。", f"Columns of one meaning: {names}; keep one."),
+                Bilingual(f"这些列含义相同，请只保留一列：{names}。", f"Columns of one meaning: {names}; keep one."),
             )
     return Contents(path, form, tables=tables, findings=tuple(findings))
 
 
-def _unread(sheet: Sheet, message: Text) -> Finding:
+def _unread(sheet: Sheet, message: Bilingual) -> Finding:
     return Finding("sheet_not_read", message, refuses=False, sheet=sheet.name)
 
 
@@ -215,7 +219,7 @@ def _unread_columns(table: Table) -> Iterator[Finding]:
     for heading in table.unknown:
         yield Finding(
             "column_not_read",
-            Text("不认识的列，未读取。", "The column is not known and was not read."),
+            Bilingual("不认识的列，未读取。", "The column is not known and was not read."),
             refuses=False,
             sheet=table.sheet.name,
             line=table.first_row,
@@ -227,14 +231,14 @@ def _row_of_table(table: Table, row: TableRow) -> FileRow:
     sheet = table.sheet.name
     headings = {h.field: h.text for h in table.headings.values() if h.field is not None}
 
-    def result(values: Mapping[str, Any] | None, error: Text | None, *findings: Finding) -> FileRow:
+    def result(values: Mapping[str, Any] | None, error: Bilingual | None, *findings: Finding) -> FileRow:
         return FileRow(row.number, values, error, sheet, findings, headings, row.raw.cells)
 
     if row.raw.error is not None:
         return result(None, row.raw.error)
     if row.is_note:
         text = shown(" ".join(str(cell) for cell in row.raw.cells if is_filled(cell)))
-        message = Text(
+        message = Bilingual(
             "不是数据（合计、说明、签名或示例），已略过。",
             "Not data but a total, note, signature or example; passed over.",
         )
@@ -245,7 +249,7 @@ def _row_of_table(table: Table, row: TableRow) -> FileRow:
         n_cells, n_headings = len(row.cells) + len(row.surplus), len(table.headings)
         return result(
             None,
-            Text(
+            Bilingual(
                 f"有 {n_cells} 列，表头只有 {n_headings} 列：多出“{shown(row.surplus[0])}”。",
                 f"{n_cells} cells under {n_headings} headings.",
             ),
@@ -270,7 +274,7 @@ def _put(  # noqa: PLR0917
     assert name is not None  # noqa: S101  # of known headings only
     try:
         if isinstance(cell, str) and len(cell) > _LONGEST_CELL:
-            raise Unreadable("cell_too_long", Text("单元格内容过长。", "The cell holds too much text."))  # noqa: TRY301
+            raise Unreadable("cell_too_long", Bilingual("单元格内容过长。", "The cell holds too much text."))  # noqa: TRY301
         values[name] = value_of(cell, reading)
     except Unreadable as error:
         findings.append(
@@ -287,11 +291,11 @@ def _put(  # noqa: PLR0917
         )
 
 
-def _row_of_object(form: Form, number: int, value: Any, error: Text | None) -> FileRow:
+def _row_of_object(form: Form, number: int, value: Any, error: Bilingual | None) -> FileRow:
     if error is not None:
         return FileRow(number, None, error)
     if not isinstance(value, dict):
-        return FileRow(number, None, Text("应为 JSON 对象。", "must be a JSON object."), raw=[value])
+        return FileRow(number, None, Bilingual("应为 JSON 对象。", "must be a JSON object."), raw=[value])
     values: dict[str, Any] = {}
     findings: list[Finding] = []
     is_ours = is_id(str(value.get("id") or "")) and "external_id" in value
@@ -338,7 +342,7 @@ def read_names(text: str) -> dict[str, str]:
     path = Path(text)
     if not path.is_file():
         raise InvalidInput(
-            "no_such_file", Text(f"--map 应为 旧=新，或对照文件：{text} 不存在。", f"--map is OLD=NEW or a file; {text} does not exist.")  # noqa: E501
+            "no_such_file", Bilingual(f"--map 应为 旧=新，或对照文件：{text} 不存在。", f"--map is OLD=NEW or a file; {text} does not exist.")  # noqa: E501
         )  # fmt: skip
     content = "\n".join(line for line, _ in decoded_lines(path.read_bytes()))
     if path.suffix.lower() == ".json":

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 
 
 class CellError(str):
@@ -19,7 +19,7 @@ class RawRow:
 
     number: int
     cells: Sequence[Any]
-    error: Text | None = None
+    error: Bilingual | None = None
 
 
 @dataclass(frozen=True, slots=True)

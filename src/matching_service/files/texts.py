@@ -1,4 +1,4 @@
-"""Text files to sheets and objects: the encoding, the separator, and what spreadsheets leave in a .csv."""
+"""Bilingual files to sheets and objects: the encoding, the separator, and what spreadsheets leave in a .csv."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from matching_service.files.sheets import CellError, RawRow, Sheet
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 
 csv.field_size_limit(16 * 1024 * 1024)
 ERROR_VALUES = frozenset(
@@ -61,7 +61,7 @@ def table_of_text(data: bytes, *, score: Callable[[Sequence[Any]], int]) -> Shee
     return Sheet(None, read)
 
 
-def objects_of_text(data: bytes) -> Iterator[tuple[int, Any, Text | None]]:
+def objects_of_text(data: bytes) -> Iterator[tuple[int, Any, Bilingual | None]]:
     """JSON Lines, or one JSON array: each value with its line, or its place in the array, from 1."""
     lines = list(decoded_lines(data))
     first = next((line for line, _ in lines if line.strip()), "")
@@ -79,10 +79,10 @@ def objects_of_text(data: bytes) -> Iterator[tuple[int, Any, Text | None]]:
         try:
             yield number, json.loads(line), None
         except (ValueError, RecursionError) as failure:  # a number of 5,000 digits is a plain ValueError
-            yield number, None, Text(f"不是有效的 JSON：{failure}", f"not valid JSON: {failure}")
+            yield number, None, Bilingual(f"不是有效的 JSON：{failure}", f"not valid JSON: {failure}")
 
 
-def decoded_lines(data: bytes) -> Iterator[tuple[str, Text | None]]:
+def decoded_lines(data: bytes) -> Iterator[tuple[str, Bilingual | None]]:
     """The lines of a file in UTF-8, UTF-16, GB18030 or Big5, each with the error that kept it from being decoded.
 
     One broken byte must not turn a whole UTF-8 file into GB18030 nonsense, so the lines vote.
@@ -102,7 +102,7 @@ def decoded_lines(data: bytes) -> Iterator[tuple[str, Text | None]]:
             yield line.decode(encoding).removesuffix("\r"), None
         except UnicodeDecodeError:
             text = line.decode(encoding, "replace").removesuffix("\r")  # so that quotes still close where they should
-            yield text, Text(f"无法按 {encoding} 解码。", f"cannot be decoded as {encoding}.")
+            yield text, Bilingual(f"无法按 {encoding} 解码。", f"cannot be decoded as {encoding}.")
 
 
 def _utf_16(data: bytes) -> str | None:

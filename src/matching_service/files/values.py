@@ -17,7 +17,7 @@ from unicodedata import normalize
 
 from matching_service.files.headings import ORGANIZATION_NAME, Form, Heading
 from matching_service.files.sheets import CellError
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.foundation.regions import codes_named, path_of, regions
 
 LISTS = frozenset({"keywords", "fields", "honours", "clusters", "must_have", "nice_to_have", "wanted_partners"})
@@ -90,7 +90,7 @@ _LANGUAGES = (
     "zh 中文 汉语 简体中文 普通话 chinese cn|en 英文 英语 english|ja 日文 日语 jp|ko 韩文 韩语 kr|de 德文 德语|fr 法文 法语|ru 俄文 俄语|"  # noqa: E501
     "es 西班牙文 西班牙语|it 意大利语|pt 葡萄牙语|ar 阿拉伯语"
 )
-_SPOILT = Text(
+_SPOILT = Bilingual(
     "编号已被电子表格改成科学记数或超过 15 位，末尾数字已经丢失；请把该列设为文本格式，重新填入原编号。",
     "A spreadsheet has rounded this id (more than 15 digits); format the column as text and enter the ids again.",
 )
@@ -102,7 +102,7 @@ class Unreadable(Exception):
     refuses : False where the cell says itself that there is nothing (面议, 无, /): it is left empty, and that is told.
     """
 
-    def __init__(self, code: str, message: Text, *, refuses: bool = True) -> None:
+    def __init__(self, code: str, message: Bilingual, *, refuses: bool = True) -> None:
         super().__init__(message.en)
         self.code = code
         self.message = message
@@ -124,7 +124,7 @@ def value_of(cell: Any, reading: Reading) -> Any:  # noqa: C901, PLR0911
     if isinstance(cell, CellError):
         raise Unreadable(
             "error_value",
-            Text(
+            Bilingual(
                 f"单元格是公式错误值 {cell}，请改为实际内容。",
                 f"The cell shows the error {cell} of a formula; enter the real content.",
             ),
@@ -135,7 +135,7 @@ def value_of(cell: Any, reading: Reading) -> Any:  # noqa: C901, PLR0911
     if not is_text and _text(cell).strip() in _NOTHING:
         raise Unreadable(
             "left_empty",
-            Text("视为未填写，其余各列照常读取。", "Taken as empty; the other columns are read."),
+            Bilingual("视为未填写，其余各列照常读取。", "Taken as empty; the other columns are read."),
             refuses=False,
         )
     if name in _IDS:
@@ -258,11 +258,11 @@ def _region(cell: Any, _: Reading) -> str:
         names = ["".join(region.name.zh for region in path_of(code)) for code in codes[:6]]
         raise Unreadable(
             "ambiguous_region",
-            Text(f"有几个地区叫这个名字：{'、'.join(names)}；请写明省市或填六位代码。", "Several regions have this name; add the city or give the code of six digits."),  # noqa: E501
+            Bilingual(f"有几个地区叫这个名字：{'、'.join(names)}；请写明省市或填六位代码。", "Several regions have this name; add the city or give the code of six digits."),  # noqa: E501
         )  # fmt: skip
     raise Unreadable(
         "unknown_region",
-        Text("不认识的地区；请填六位地区代码（如 440605）或规范名称（如 佛山市南海区）。", "Not a known region; give its code of six digits, such as 440605, or its full name."),  # noqa: E501
+        Bilingual("不认识的地区；请填六位地区代码（如 440605）或规范名称（如 佛山市南海区）。", "Not a known region; give its code of six digits, such as 440605, or its full name."),  # noqa: E501
     )  # fmt: skip
 
 
@@ -280,7 +280,7 @@ def _funding(cell: Any, reading: Reading) -> str:
     except ValueError:
         raise Unreadable(
             "not_an_amount",
-            Text("应为金额，如 80、1,200、80万元、0.5亿；面议请留空。", "Must be an amount in 万元, such as 80; leave it empty if it is open."),  # noqa: E501
+            Bilingual("应为金额，如 80、1,200、80万元、0.5亿；面议请留空。", "Must be an amount in 万元, such as 80; leave it empty if it is open."),  # noqa: E501
         ) from None  # fmt: skip
 
 
@@ -318,7 +318,7 @@ def _date(cell: Any, *, starts_in_1904: bool) -> str:
         return (first + timedelta(days=int(float(text)))).isoformat()
     raise Unreadable(
         "not_a_date",
-        Text("应为日期，年在前，如 2026-12-31 或 2026年12月31日。", "Must be a date with the year first, such as 2026-12-31."),  # noqa: E501
+        Bilingual("应为日期，年在前，如 2026-12-31 或 2026年12月31日。", "Must be a date with the year first, such as 2026-12-31."),  # noqa: E501
     )  # fmt: skip
 
 
@@ -326,7 +326,7 @@ def _day(year: int, month: int, day: int) -> str:
     try:
         return date(year, month, day).isoformat()
     except ValueError:
-        raise Unreadable("no_such_day", Text("没有这一天，请检查月和日。", "There is no such day.")) from None
+        raise Unreadable("no_such_day", Bilingual("没有这一天，请检查月和日。", "There is no such day.")) from None
 
 
 def _one_of(text: str, names: Mapping[str, str]) -> str:
@@ -335,7 +335,7 @@ def _one_of(text: str, names: Mapping[str, str]) -> str:
         allowed = "、".join(dict.fromkeys(_first_names(names)))
         codes = ", ".join(dict.fromkeys(names.values()))
         raise Unreadable(
-            "not_allowed", Text(f"不是允许的值；可填：{allowed}。", f"Not an allowed value; use one of {codes}.")
+            "not_allowed", Bilingual(f"不是允许的值；可填：{allowed}。", f"Not an allowed value; use one of {codes}.")
         )
     return found
 

@@ -15,7 +15,7 @@ from typing import Any
 import python_calamine as calamine
 
 from matching_service.files.sheets import CellError, Merge, RawRow, Sheet
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 
 ZIP = b"PK\x03\x04"
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -57,7 +57,7 @@ def read_workbook(path: Path) -> list[Sheet]:
     except calamine.PasswordError as error:
         raise InvalidInput(
             "workbook_has_password",
-            Text(
+            Bilingual(
                 f"{path.name} 有密码，请去掉密码后再导入。", f"{path.name} has a password; remove it and import again."
             ),
         ) from error
@@ -190,7 +190,7 @@ def _scan(path: Path, text: bytes, name: str, errors: dict[tuple[int, int], str]
         if is_too_far:
             raise InvalidInput(
                 "sheet_too_big",
-                Text(
+                Bilingual(
                     f"{path.name} 的工作表“{name}”在 {reference} 处还有内容；最多 {MAX_ROWS:,} 行、{_MAX_COLUMNS} 列。"
                     "请删除远处多余的单元格，或分成几个文件。",
                     f"Sheet {name} of {path.name} reaches to {reference}; at most {MAX_ROWS:,} rows and {_MAX_COLUMNS} "
@@ -231,7 +231,7 @@ def _starts_with(path: Path, mark: bytes) -> bool:
 
 
 def _no_workbook(path: Path) -> InvalidInput:
-    message = Text(
+    message = Bilingual(
         f"{path.name} 不是有效的 XLSX 文件，可能已损坏；请用 Excel 或 WPS 打开后另存为 .xlsx。",
         f"{path.name} is not a valid XLSX file; open it in Excel or WPS and save it as .xlsx.",
     )
@@ -241,7 +241,7 @@ def _no_workbook(path: Path) -> InvalidInput:
 def _too_big(path: Path) -> InvalidInput:
     return InvalidInput(
         "file_too_big",
-        Text(
+        Bilingual(
             f"{path.name} 解压后过大，请分成几个文件，并去掉图片等与表格无关的内容。",
             f"{path.name} unpacks to too much; split it, and remove pictures and other contents beside the table.",
         ),

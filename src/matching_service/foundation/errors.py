@@ -22,7 +22,7 @@ from typing import ClassVar, Literal, NamedTuple, Self
 Language = Literal["zh", "en"]
 
 
-class Text(NamedTuple):
+class Bilingual(NamedTuple):
     """A message in Chinese and English."""
 
     zh: str
@@ -37,7 +37,7 @@ class FieldError:
     """An error in one field of the input. ``pointer`` is a JSON pointer (RFC 6901) into the body."""
 
     code: str
-    message: Text
+    message: Bilingual
     pointer: str
 
 
@@ -45,96 +45,96 @@ class MatchingError(Exception):
     """Base class of all expected errors. Programs rely on ``code``, which is stable; ``detail`` is for people."""
 
     http_status: ClassVar[int]
-    title: ClassVar[Text]
+    title: ClassVar[Bilingual]
 
-    def __init__(self, code: str, detail: Text, *, errors: Sequence[FieldError] = ()) -> None:
+    def __init__(self, code: str, detail: Bilingual, *, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(detail.en)
         self.code = code
         self.detail = detail
         self.errors = tuple(errors)
 
     @classmethod
-    def at(cls, pointer: str, code: str, detail: Text) -> Self:
+    def at(cls, pointer: str, code: str, detail: Bilingual) -> Self:
         """Create an error with one ``FieldError`` at that JSON pointer."""
         return cls(code, detail, errors=[FieldError(code, detail, pointer)])
 
 
 class InvalidInput(MatchingError):
     http_status = 422
-    title = Text("输入有误", "Invalid input")
+    title = Bilingual("输入有误", "Invalid input")
 
 
 class Unauthenticated(MatchingError):
     http_status = 401
-    title = Text("未通过身份验证", "Not authenticated")
+    title = Bilingual("未通过身份验证", "Not authenticated")
 
 
 class Forbidden(MatchingError):
     http_status = 403
-    title = Text("没有权限", "Not permitted")
+    title = Bilingual("没有权限", "Not permitted")
 
 
 class NotFound(MatchingError):
     http_status = 404
-    title = Text("未找到", "Not found")
+    title = Bilingual("未找到", "Not found")
 
 
 class Conflict(MatchingError):
     http_status = 409
-    title = Text("与当前状态冲突", "Conflict with the present state")
+    title = Bilingual("与当前状态冲突", "Conflict with the present state")
 
 
 class IllegalTransition(Conflict):
     """The record cannot move to the requested state. ``legal`` holds the states that it can move to now."""
 
-    def __init__(self, detail: Text, *, legal: Sequence[str]) -> None:
+    def __init__(self, detail: Bilingual, *, legal: Sequence[str]) -> None:
         super().__init__("illegal_transition", detail)
         self.legal = tuple(legal)
 
 
 class Gone(MatchingError):
     http_status = 410
-    title = Text("已清除", "Erased")
+    title = Bilingual("已清除", "Erased")
 
 
 class PreconditionFailed(MatchingError):
     http_status = 412
-    title = Text("记录已被他人修改", "Changed by somebody else")
+    title = Bilingual("记录已被他人修改", "Changed by somebody else")
 
 
 class PayloadTooLarge(MatchingError):
     http_status = 413
-    title = Text("请求体过大", "Payload too large")
+    title = Bilingual("请求体过大", "Payload too large")
 
 
 class Unavailable(MatchingError):
     """The service cannot answer at present. Clients should retry after ``retry_after_s`` seconds."""
 
     http_status = 503
-    title = Text("服务暂不可用", "Not available now")
+    title = Bilingual("服务暂不可用", "Not available now")
 
-    def __init__(self, code: str, detail: Text, *, retry_after_s: int = 1) -> None:
+    def __init__(self, code: str, detail: Bilingual, *, retry_after_s: int = 1) -> None:
         super().__init__(code, detail)
         self.retry_after_s = retry_after_s
 
 
-def not_found(what: Text, entity_id: str, *, code: str) -> NotFound:
+def not_found(what: Bilingual, entity_id: str, *, code: str) -> NotFound:
     """Return the error for a missing record. ``what`` names the kind of record."""
     return NotFound(
         code,
-        Text(f"{what.zh} {entity_id} 不存在。", f"{what.en} {entity_id} does not exist."),
+        Bilingual(f"{what.zh} {entity_id} 不存在。", f"{what.en} {entity_id} does not exist."),
     )
 
 
-def names_nothing(what: Text, entity_id: str, *, code: str, pointer: str) -> InvalidInput:
+def names_nothing(what: Bilingual, entity_id: str, *, code: str, pointer: str) -> InvalidInput:
     """Return the error for a request body that refers to a missing record."""
-    message = Text(f"{what.zh} {entity_id} 不存在。", f"{what.en} {entity_id} does not exist.")
+    message = Bilingual(f"{what.zh} {entity_id} 不存在。", f"{what.en} {entity_id} does not exist.")
     return InvalidInput.at(pointer, code, message)
 
 
-def external_id_taken(what: Text, external_id: str, owner_id: str) -> Conflict:
+def external_id_taken(what: Bilingual, external_id: str, owner_id: str) -> Conflict:
     """Return the error for a POST whose external id is already used within its source."""
-    message = Text(
+    message = Bilingual(
         f"该来源的外部编号 {external_id} 已属于{what.zh} {owner_id}；要更新请用 PATCH 或批量接口。",
         f"External id {external_id} of this source belongs to {what.en.lower()} {owner_id}; to update it use PATCH or "
         "bulk.",

@@ -16,7 +16,7 @@ from ipaddress import IPv6Address, ip_address
 import httpx
 
 from matching_service import __version__
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput
 
 ATTEMPT_S = 15.0
 """Seconds for name lookup, connection, request and response together. Receivers should queue their work and respond at
@@ -61,21 +61,21 @@ def new_client() -> httpx.AsyncClient:
 
 def check_url(url: str, *, allow_private: bool) -> None:
     """Raise InvalidInput for a URL that requests are never sent to. Host names are resolved only when sending."""
-    message: Text | None = None
+    message: Bilingual | None = None
     try:
         parsed = httpx.URL(url)
         host, port = parsed.host, parsed.port or 1
         is_public = _is_public(host) if _is_address(host) else host != "localhost"
     except (httpx.InvalidURL, ValueError):
-        message = Text("不是有效的网址。", "Not a valid URL.")
+        message = Bilingual("不是有效的网址。", "Not a valid URL.")
     else:
         is_web = parsed.scheme in {"http", "https"} and 0 < port < 65_536
         if not host or not is_web or parsed.userinfo or parsed.fragment:
-            message = Text(
+            message = Bilingual(
                 "应为 https://主机/路径，不含用户名与 #。", "Must be https://host/path, without a user name or #."
             )
         elif not allow_private and (parsed.scheme != "https" or not is_public):
-            message = Text(
+            message = Bilingual(
                 "仅允许 https 与公网地址；内网请设置 MATCHING_WEBHOOK_ALLOW_PRIVATE=true。",
                 "Only https and public addresses; for an office's own network set MATCHING_WEBHOOK_ALLOW_PRIVATE=true.",
             )

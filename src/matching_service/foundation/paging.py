@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from matching_service.foundation.clock import is_id
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 200
@@ -51,7 +51,7 @@ def decode_cursor(cursor: str) -> str:
     except (binascii.Error, ValueError):
         last_id = ""
     if not is_id(last_id):
-        message = Text(
+        message = Bilingual(
             "翻页游标无效，请从第一页重新读取。",
             "The cursor is not valid; start again from the first page.",
         )

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 
 _KIND = re.compile("(?:(?:壮族|回族|维吾尔)?自治区|特别行政区|地区|[省市区县旗盟])$")
 _SHORTEST = 2
@@ -24,7 +24,7 @@ class Region:
     """A region. ``parent`` is the code of the region that contains it; None for a province."""
 
     code: str
-    name: Text
+    name: Bilingual
     parent: str | None
 
 
@@ -35,7 +35,7 @@ def regions() -> Mapping[str, Region]:
     with path.open(encoding="utf-8") as file:
         rows = csv.DictReader(file)
         by_code = {
-            row["code"]: Region(row["code"], Text(row["zh"], row["en"] or row["zh"]), row["parent"] or None)
+            row["code"]: Region(row["code"], Bilingual(row["zh"], row["en"] or row["zh"]), row["parent"] or None)
             for row in rows
         }
     return MappingProxyType(by_code)

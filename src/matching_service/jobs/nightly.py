@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.foundation.clock import now
-from matching_service.foundation.errors import NotFound, Text
+from matching_service.foundation.errors import Bilingual, NotFound
 from matching_service.foundation.paging import MAX_LIMIT, PageRequest, decode_cursor
 from matching_service.jobs.pruning import KEPT, prune_outbox
 from matching_service.matching.engine import Engine
@@ -37,7 +37,7 @@ async def begin(engine: Engine, *, resume: bool, scope: RunScope = RunScope.OPEN
     async with engine.database.reading() as session:
         run = await run_queries.running_run(session)
     if run is None:
-        message = Text("没有中断的匹配任务可续跑。", "There is no interrupted match run to resume.")
+        message = Bilingual("没有中断的匹配任务可续跑。", "There is no interrupted match run to resume.")
         raise NotFound("no_interrupted_run", message)
     return run
 

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from matching_service.foundation.errors import Text, Unavailable
+from matching_service.foundation.errors import Bilingual, Unavailable
 from matching_service.foundation.locks import FileLock
 from matching_service.foundation.metrics import INDEX_AS_OF, INDEX_PENDING, INDEX_PROFILES
 from matching_service.index.contract import Document, Removal, Versions
@@ -38,7 +38,7 @@ _VECTORS_PER_ROUND = 64
 _UNSAVED_SHARE = 0.1
 _UNSAVED = 1000
 """A snapshot is saved again after changes to more than this number of passages and this share of them."""
-_LOADING = Text("索引正在加载，请稍后重试。", "The index is loading; try again in a moment.")
+_LOADING = Bilingual("索引正在加载，请稍后重试。", "The index is loading; try again in a moment.")
 
 Progress = Callable[[int], None]
 

@@ -13,7 +13,7 @@ from time import monotonic
 from anyio import CapacityLimiter, to_thread
 
 from matching_service.eligibility.standings import Standings
-from matching_service.foundation.errors import Text, Unavailable
+from matching_service.foundation.errors import Bilingual, Unavailable
 from matching_service.index.contract import Document, Facts, Passage, Versions
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
@@ -168,7 +168,7 @@ class Engine:
             if monotonic() > deadline:
                 if has_arrived:
                     return newest  # the answer gives the number of missing vectors
-                message = Text(f"索引尚未包含第 {seq} 号变更。", f"The index does not include change {seq} yet.")
+                message = Bilingual(f"索引尚未包含第 {seq} 号变更。", f"The index does not include change {seq} yet.")
                 raise Unavailable("index_behind", message)
             self._wake_up.set()
             await asyncio.sleep(_WAIT_STEP_S)

@@ -11,7 +11,7 @@ from matching_service.eligibility.cases import Case, cases_of
 from matching_service.eligibility.rules import LASTING, filters_for
 from matching_service.eligibility.standings import Standings
 from matching_service.foundation.clock import today
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput
 from matching_service.index.filters import Filters
 from matching_service.live_index.documents import demand_query
 from matching_service.matching.ranking import Question
@@ -95,7 +95,7 @@ def own_weights(body: QuestionBody, active: Weights) -> Weights | None:
         return None
     values = dict(active.values) | {str(signal): weight for signal, weight in body.weights.items()}
     if not any(values[signal] for signal in TOPIC_SIGNALS):
-        message = Text(
+        message = Bilingual(
             "weights 中 lexical 与 semantic 不能都为 0。", "weights: lexical and semantic must not both be 0."
         )
         raise InvalidInput("weights_all_zero", message, errors=[FieldError("weights_all_zero", message, "/weights")])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from matching_service.eligibility.schemas import ConflictReason, ReasonAnswer
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.matching.schemas import MAX_TOP_K, ExplainBody, WhyNot
 from matching_service.store.profiles import ProfileRow
 
@@ -27,19 +27,21 @@ def why_not(
     return reasons
 
 
-def _filtered(body: ExplainBody, profile: ProfileRow) -> list[tuple[str, Text]]:
+def _filtered(body: ExplainBody, profile: ProfileRow) -> list[tuple[str, Bilingual]]:
     """Return a reason for each filter of the request that rejects the profile."""
     region = profile.region or ""
     tests = (
         (
             bool(body.kinds) and profile.kind not in body.kinds,
             "other_kind",
-            Text(f"类别 {profile.kind} 不在请求的类别之内。", f"Its kind {profile.kind} is not among those requested."),
+            Bilingual(
+                f"类别 {profile.kind} 不在请求的类别之内。", f"Its kind {profile.kind} is not among those requested."
+            ),
         ),
         (
             bool(body.regions) and not region.startswith(tuple(body.regions)),
             "other_region",
-            Text(
+            Bilingual(
                 f"地区 {region or '未知'} 不在请求的地区之内。",
                 f"Its region {region or 'unknown'} is not among those requested.",
             ),
@@ -47,25 +49,25 @@ def _filtered(body: ExplainBody, profile: ProfileRow) -> list[tuple[str, Text]]:
         (
             bool(body.clusters) and set(body.clusters).isdisjoint(profile.clusters),
             "other_cluster",
-            Text("产业集群不在请求的集群之内。", "None of its industry clusters is among those requested."),
+            Bilingual("产业集群不在请求的集群之内。", "None of its industry clusters is among those requested."),
         ),
         (
             profile.id in body.exclude,
             "excluded_by_request",
-            Text("本次请求已将其排除（exclude）。", "This request excludes it (exclude)."),
+            Bilingual("本次请求已将其排除（exclude）。", "This request excludes it (exclude)."),
         ),
     )
     return [(code, text) for is_rejected, code, text in tests if is_rejected]
 
 
-def _ranked_too_low(body: ExplainBody, *, rank: int | None, score: float | None) -> list[tuple[str, Text]]:
+def _ranked_too_low(body: ExplainBody, *, rank: int | None, score: float | None) -> list[tuple[str, Bilingual]]:
     if rank is not None and rank <= body.top_k:
         return []
     if rank is not None:
         return [
             (
                 "below_top_k",
-                Text(
+                Bilingual(
                     f"排在第 {rank} 位，本次只取前 {body.top_k} 位。",
                     f"It has rank {rank}, and only the first {body.top_k} were requested.",
                 ),
@@ -73,13 +75,16 @@ def _ranked_too_low(body: ExplainBody, *, rank: int | None, score: float | None)
         ]
     if score is None:
         return [
-            ("not_indexed", Text("尚未进入索引，请稍后再试。", "It is not in the index yet; try again in a moment."))
+            (
+                "not_indexed",
+                Bilingual("尚未进入索引，请稍后再试。", "It is not in the index yet; try again in a moment."),
+            )
         ]
     if score <= 0:
-        return [("nothing_in_common", Text("没有发现与需求相符之处。", "Nothing was found that fits the demand."))]
+        return [("nothing_in_common", Bilingual("没有发现与需求相符之处。", "Nothing was found that fits the demand."))]
     return [
         (
             "far_below",
-            Text(f"不在前 {MAX_TOP_K} 位之内。", f"It is not among the first {MAX_TOP_K}."),
+            Bilingual(f"不在前 {MAX_TOP_K} 位之内。", f"It is not among the first {MAX_TOP_K}."),
         )
     ]

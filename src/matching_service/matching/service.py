@@ -13,7 +13,7 @@ from matching_service.demands.states import EDITABLE, OPEN, DemandStatus
 from matching_service.demands.transitions import form_errors
 from matching_service.eligibility.conflicts import reasons_against
 from matching_service.eligibility.schemas import MatchedProfile
-from matching_service.foundation.errors import FieldError, InvalidInput, Language, Text
+from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput, Language
 from matching_service.foundation.metrics import MATCH_SECONDS
 from matching_service.index.filters import Filters
 from matching_service.index.snapshot import Snapshot
@@ -63,7 +63,7 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
     """
     started = perf_counter()
     if body.store and body.demand_id is None:
-        message = Text(
+        message = Bilingual(
             "只有针对已存需求的匹配才能保存；请改用 demand_id。",
             "Only the list of a stored demand can be stored; use demand_id.",
         )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from matching_service.evaluation.compare import Difference
 from matching_service.foundation.clock import new_id
-from matching_service.foundation.errors import Conflict, NotFound, Text, not_found
+from matching_service.foundation.errors import Bilingual, Conflict, NotFound, not_found
 from matching_service.ranking.calibrate import LevelFloors
 from matching_service.ranking.encoder import Encoder
 from matching_service.ranking.fusion import Weights, default_weights
@@ -110,7 +110,7 @@ class WeightsStore:
             return self.default
         file = self.file(version)
         if file.encoder != self._encoder_version:
-            message = Text(
+            message = Bilingual(
                 f"权重 {version} 是为编码器 {file.encoder} 拟合的，现用 {self._encoder_version}；请重新拟合。",
                 f"Weights {version} were fitted for the encoder {file.encoder}, not for {self._encoder_version}.",
             )
@@ -121,15 +121,15 @@ class WeightsStore:
         """Return the file of a version. Raises NotFound, or Conflict for a damaged file."""
         path = self._folder / f"{version}.json"
         if not _VERSION.fullmatch(version) or not path.is_file():
-            raise not_found(Text("权重版本", "Weights version"), version, code="weights_not_found")
+            raise not_found(Bilingual("权重版本", "Weights version"), version, code="weights_not_found")
         try:
             file = WeightsFile.model_validate_json(path.read_bytes())
             file.weights()
         except (ValidationError, ValueError, TypeError) as error:
-            message = Text(f"权重文件 {path} 已损坏。", f"The weights file {path} is damaged.")
+            message = Bilingual(f"权重文件 {path} 已损坏。", f"The weights file {path} is damaged.")
             raise Conflict("weights_damaged", message) from error
         if file.version != version:
-            message = Text(
+            message = Bilingual(
                 f"权重文件 {path} 的内容是另一版本 {file.version}。",
                 f"The file {path} contains another version, {file.version}.",
             )
@@ -157,14 +157,14 @@ class WeightsStore:
         if version not in {present.version, self.default.version} and version not in self._ancestors(present.version):
             measured = self.file(version).cross_validation
             if measured.compared_with != present.version:
-                message = Text(
+                message = Bilingual(
                     f"权重 {version} 是与 {measured.compared_with} 比较的，现用 {present.version}；请重新拟合。",
                     f"Weights {version} were compared with {measured.compared_with}, not {present.version}: fit again.",
                 )
                 raise Conflict("weights_not_compared", message)
             if measured.low <= 0:
                 interval = f"{measured.difference:+.4f} [{measured.low:+.4f}, {measured.high:+.4f}]"
-                message = Text(
+                message = Bilingual(
                     f"未能证明权重 {version} 优于现用的 {present.version}：{measured.measure} {interval}，"
                     "95% 区间含 0；未启用。",
                     f"Weights {version} were not shown to be better than {present.version}: {measured.measure} "

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
-from matching_service.foundation.errors import Conflict, InvalidInput, Text, names_nothing
+from matching_service.foundation.errors import Bilingual, Conflict, InvalidInput, names_nothing
 from matching_service.organizations.queries import get_organization, list_exclusions, refuse_merged
 from matching_service.store.lookup import get_row
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
@@ -35,14 +35,16 @@ async def merge_organization(
     """
     if merged_id == into_id:
         raise InvalidInput.at(
-            "/into", "same_organization", Text("机构不能并入自己。", "An organization cannot be merged into itself.")
+            "/into",
+            "same_organization",
+            Bilingual("机构不能并入自己。", "An organization cannot be merged into itself."),
         )
     for row_id in sorted((merged_id, into_id)):  # always in this order, so that two merges cannot deadlock
         await get_row(session, OrganizationRow, row_id, for_update=True)
     merged = await get_organization(session, merged_id)
     into = await get_row(session, OrganizationRow, into_id)
     if into is None:
-        raise names_nothing(Text("机构", "Organization"), into_id, code="organization_not_found", pointer="/into")
+        raise names_nothing(Bilingual("机构", "Organization"), into_id, code="organization_not_found", pointer="/into")
     refuse_merged(merged)
     refuse_merged(into)
     if merged.credit_code and into.credit_code and merged.credit_code != into.credit_code:
@@ -118,7 +120,7 @@ async def _merge_exclusions(session: AsyncSession, old: str, new: str) -> None:
     )
 
 
-_TWO_CODES = Text(
+_TWO_CODES = Bilingual(
     "两个机构的统一社会信用代码不同，是两个法人；若其中一个有误，请先更正。",
     "The credit codes differ, so these are two legal persons; if one code is wrong, correct it first.",
 )

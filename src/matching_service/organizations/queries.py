@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.errors import Conflict, Text, not_found
+from matching_service.foundation.errors import Bilingual, Conflict, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_page, get_row
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
@@ -14,7 +14,7 @@ from matching_service.store.organizations import ExclusionRow, OrganizationRow
 async def get_organization(session: AsyncSession, organization_id: str, *, for_update: bool = False) -> OrganizationRow:
     """Return the organization. ``for_update`` locks the row until the transaction ends. Raises NotFound."""
     if (row := await get_row(session, OrganizationRow, organization_id, for_update=for_update)) is None:
-        raise not_found(Text("机构", "Organization"), organization_id, code="organization_not_found")
+        raise not_found(Bilingual("机构", "Organization"), organization_id, code="organization_not_found")
     return row
 
 
@@ -22,7 +22,7 @@ def refuse_merged(row: OrganizationRow) -> None:
     """Raise Conflict if the organization was merged. The message names the record that replaced it."""
     if row.merged_into is None:
         return
-    message = Text(
+    message = Bilingual(
         f"机构 {row.id} 已并入 {row.merged_into}；请修改后者。",
         f"Organization {row.id} was merged into {row.merged_into}; change the latter.",
     )

@@ -11,7 +11,7 @@ from matching_service.api.bulk import Stored, upsert_each
 from matching_service.api.problems import count_of_errors
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput
 from matching_service.organizations.duplicates import like_names, like_pairs
 from matching_service.organizations.queries import all_names, list_exclusions, refuse_merged
 from matching_service.organizations.schemas import (
@@ -190,19 +190,19 @@ async def _check_exclusions(session: AsyncSession, own_id: str, items: Sequence[
     seen: set[tuple[str | None, str | None]] = set()
     for position, item in enumerate(items):
         profile_id, organization_id = item.target
-        error: tuple[str, Text] | None = None
+        error: tuple[str, Bilingual] | None = None
         if item.target in seen:
             error = "duplicate_exclusion", _TWICE
         elif organization_id == own_id:
             error = "own_organization", _OWN
         elif profile_id is not None and profile_id not in profiles:
-            message = Text(f"画像 {profile_id} 不存在。", f"Profile {profile_id} does not exist.")
+            message = Bilingual(f"画像 {profile_id} 不存在。", f"Profile {profile_id} does not exist.")
             error = "profile_not_found", message
         elif organization_id is not None and organization_id not in organizations:
-            message = Text(f"机构 {organization_id} 不存在。", f"Organization {organization_id} does not exist.")
+            message = Bilingual(f"机构 {organization_id} 不存在。", f"Organization {organization_id} does not exist.")
             error = "organization_not_found", message
         elif organization_id is not None and (successor := organizations[organization_id].merged_into) is not None:
-            message = Text(f"机构已并入 {successor}。", f"The organization was merged into {successor}.")
+            message = Bilingual(f"机构已并入 {successor}。", f"The organization was merged into {successor}.")
             error = "organization_merged", message
         if error is not None:
             field = "profile_id" if profile_id is not None else "organization_id"
@@ -212,8 +212,8 @@ async def _check_exclusions(session: AsyncSession, own_id: str, items: Sequence[
         raise InvalidInput("invalid_exclusions", count_of_errors(len(errors)), errors=errors)
 
 
-_TWICE = Text("该对象在名单中重复出现。", "It occurs twice in the list.")
-_OWN = Text("机构不能排除自己。", "An organization cannot exclude itself.")
+_TWICE = Bilingual("该对象在名单中重复出现。", "It occurs twice in the list.")
+_OWN = Bilingual("机构不能排除自己。", "An organization cannot exclude itself.")
 
 
 async def _owners_of_codes(session: AsyncSession, codes: Iterable[str]) -> dict[str, str]:
@@ -234,14 +234,14 @@ async def _refuse_taken_codes(session: AsyncSession, code: str | None) -> None:
 
 
 def _taken(field: str, value: str, owner_id: str) -> Conflict:
-    message = Text(
+    message = Bilingual(
         f"{field} {value} 已属于机构 {owner_id}。", f"{field} {value} already belongs to organization {owner_id}."
     )
     return Conflict.at(f"/{field}", f"{field}_taken", message)
 
 
 def _merged(successor: str) -> Conflict:
-    message = Text(
+    message = Bilingual(
         f"该机构已并入 {successor}；请更新后者。", f"The organization was merged into {successor}; update the latter."
     )
     return Conflict.at("/external_id", "organization_merged", message)

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_page, get_row, in_parts
 from matching_service.store.profiles import HOME, ProfileContactRow, ProfileRow, WorkRow
@@ -19,7 +19,7 @@ _WORKS_AT_A_TIME = 1_000
 async def get_profile(session: AsyncSession, profile_id: str) -> ProfileRow:
     """Return the row with its works. Raises NotFound."""
     if (row := await get_row(session, ProfileRow, profile_id, options=[WITH_WORKS])) is None:
-        raise not_found(Text("画像", "Profile"), profile_id, code="profile_not_found")
+        raise not_found(Bilingual("画像", "Profile"), profile_id, code="profile_not_found")
     return row
 
 

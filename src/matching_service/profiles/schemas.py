@@ -27,7 +27,7 @@ from matching_service.api.fields import (
     WorkTitle,
     Year,
 )
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.store.profiles import HOME
 
 Kind = Literal["expert", "society", "team", "platform", "achievement", "policy"]
@@ -36,14 +36,14 @@ WorkKind = Literal["paper", "patent", "project", "standard", "award", "other"]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 LanguageCode = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 MAX_WORKS = 200
-KIND_NAMES: Mapping[str, Text] = MappingProxyType(
+KIND_NAMES: Mapping[str, Bilingual] = MappingProxyType(
     {
-        "expert": Text("专家", "expert"),
-        "society": Text("学会", "society"),
-        "team": Text("科技服务团", "team"),
-        "platform": Text("科研平台", "platform"),
-        "achievement": Text("科技成果", "achievement"),
-        "policy": Text("政策", "policy"),
+        "expert": Bilingual("专家", "expert"),
+        "society": Bilingual("学会", "society"),
+        "team": Bilingual("科技服务团", "team"),
+        "platform": Bilingual("科研平台", "platform"),
+        "achievement": Bilingual("科技成果", "achievement"),
+        "policy": Bilingual("政策", "policy"),
     }
 )
 

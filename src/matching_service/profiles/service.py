@@ -11,7 +11,7 @@ from matching_service.api.bulk import Stored, upsert_each
 from matching_service.api.idempotency import erase_answers
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 from matching_service.profiles.queries import attach_works, get_contact
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
 from matching_service.store.affiliation import Affiliations, present_organization
@@ -21,7 +21,7 @@ from matching_service.store.lookup import refuse_taken
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
 
-_PROFILE = Text("画像", "Profile")
+_PROFILE = Bilingual("画像", "Profile")
 _NOT_COLUMNS = {"organization_external_id", "works", "id"}
 _WORK_FIELDS = ("external_id", "kind", "title", "abstract", "year")
 
@@ -181,7 +181,7 @@ def _check_works(works: Sequence[Work]) -> None:
         if work.external_id is None:
             continue
         if work.external_id in seen:
-            message = Text(
+            message = Bilingual(
                 f"外部编号 {work.external_id} 在本画像中出现两次。",
                 f"External id {work.external_id} occurs twice in this profile.",
             )
@@ -192,5 +192,5 @@ def _check_works(works: Sequence[Work]) -> None:
 
 def _check_availability(start: Any, end: Any) -> None:
     if start is not None and end is not None and end < start:
-        message = Text("available_until 早于 available_from。", "available_until is before available_from.")
+        message = Bilingual("available_until 早于 available_from。", "available_until is before available_from.")
         raise InvalidInput.at("/available_until", "end_before_start", message)

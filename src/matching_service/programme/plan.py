@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from matching_service.api.fields import Region, Title, Topic
-from matching_service.foundation.errors import FieldError, InvalidInput, NotFound, Text
+from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput, NotFound
 from matching_service.programme.schemas import Kind
 
 _SHIPPED = Path(__file__).parent / "targets.toml"
@@ -81,7 +81,9 @@ def find_target(plan: Plan, name: str) -> PlannedTarget:
     if name in plan.targets:
         return plan.targets[name]
     known = ", ".join(plan.targets)
-    message = Text(f"没有名为 {name} 的目标；现有：{known}。", f"There is no target {name}; the targets are: {known}.")
+    message = Bilingual(
+        f"没有名为 {name} 的目标；现有：{known}。", f"There is no target {name}; the targets are: {known}."
+    )
     raise NotFound("target_not_found", message)
 
 
@@ -89,6 +91,6 @@ def _invalid(path: Path, mistakes: list[str]) -> InvalidInput:
     reasons = "；".join(mistakes)
     return InvalidInput(
         "plan_invalid",
-        Text(f"目标文件 {path} 有误：{reasons}", f"The plan {path} is invalid: {reasons}"),
-        errors=[FieldError("plan_invalid", Text(mistake, mistake), "") for mistake in mistakes],
+        Bilingual(f"目标文件 {path} 有误：{reasons}", f"The plan {path} is invalid: {reasons}"),
+        errors=[FieldError("plan_invalid", Bilingual(mistake, mistake), "") for mistake in mistakes],
     )

@@ -5,7 +5,7 @@ from datetime import date
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_page, get_row
 from matching_service.store.programme import ProgrammeRecordRow, holds_on
@@ -14,7 +14,7 @@ from matching_service.store.programme import ProgrammeRecordRow, holds_on
 async def get_record(session: AsyncSession, record_id: str) -> ProgrammeRecordRow:
     """Return the row. Raises NotFound."""
     if (row := await get_row(session, ProgrammeRecordRow, record_id)) is None:
-        raise not_found(Text("工作记录", "Programme record"), record_id, code="programme_record_not_found")
+        raise not_found(Bilingual("工作记录", "Programme record"), record_id, code="programme_record_not_found")
     return row
 
 

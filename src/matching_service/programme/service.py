@@ -10,7 +10,7 @@ from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, upsert_each
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id
-from matching_service.foundation.errors import InvalidInput, Text, names_nothing
+from matching_service.foundation.errors import Bilingual, InvalidInput, names_nothing
 from matching_service.programme.schemas import ProgrammeRecordCreate, ProgrammeRecordPatch
 from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.base import assign
@@ -20,8 +20,8 @@ from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.programme import ProgrammeRecordRow
 
-_RECORD = Text("工作记录", "Programme record")
-_PROFILE = Text("画像", "Profile")
+_RECORD = Bilingual("工作记录", "Programme record")
+_PROFILE = Bilingual("画像", "Profile")
 _ENTITY = "programme_record"
 
 
@@ -116,7 +116,7 @@ def _check_profile(profile_id: str | None, known: set[str]) -> None:
 
 def _check_days(started_on: date, ended_on: date | None) -> None:
     if ended_on is not None and ended_on < started_on:
-        message = Text(
+        message = Bilingual(
             f"结束日期 {ended_on} 早于开始日期 {started_on}。", f"The end {ended_on} is before the start {started_on}."
         )
         raise InvalidInput.at("/ended_on", "end_before_start", message)

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, Subquery, func, literal, null, sel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.clock import today
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.programme.plan import UNKNOWN, Plan, PlannedTarget, in_plan_order
 from matching_service.programme.schemas import (
@@ -48,7 +48,7 @@ def check_day(at: date | None) -> date:
     """Return the day, by default today. Raises InvalidInput for a future day."""
     now = today()
     if at is not None and at > now:
-        message = Text(f"{at} 尚未到来，只能查询今天（{now}）及以前。", f"{at} is in the future; today is {now}.")
+        message = Bilingual(f"{at} 尚未到来，只能查询今天（{now}）及以前。", f"{at} is in the future; today is {now}.")
         raise InvalidInput.at("at", "future_date", message)
     return at or now
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.projects.schemas import Acceptance, Milestone, MilestoneState, OverdueMilestone, Partner, Project
 from matching_service.store.demands import UNDER_CONTRACT, DemandRow, DemandTransitionRow
@@ -20,7 +20,7 @@ _WHOLE = (selectinload(ProjectRow.partners), selectinload(ProjectRow.milestones)
 async def get_project(session: AsyncSession, project_id: str) -> ProjectRow:
     """Return the row with its partners and milestones. Raises NotFound."""
     if (row := await get_row(session, ProjectRow, project_id, options=_WHOLE)) is None:
-        raise not_found(Text("项目", "Project"), project_id, code="project_not_found")
+        raise not_found(Bilingual("项目", "Project"), project_id, code="project_not_found")
     return row
 
 
@@ -28,7 +28,7 @@ def get_milestone(project: ProjectRow, milestone_id: str) -> MilestoneRow:
     """Return one of the project's milestones. Raises NotFound."""
     milestone = next((row for row in project.milestones if row.id == milestone_id), None)
     if milestone is None:
-        raise not_found(Text("里程碑", "Milestone"), milestone_id, code="milestone_not_found")
+        raise not_found(Bilingual("里程碑", "Milestone"), milestone_id, code="milestone_not_found")
     return milestone
 
 

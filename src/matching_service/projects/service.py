@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now, today
-from matching_service.foundation.errors import Conflict, InvalidInput, Text, names_nothing
+from matching_service.foundation.errors import Bilingual, Conflict, InvalidInput, names_nothing
 from matching_service.projects.queries import get_milestone
 from matching_service.projects.schemas import MAX_MILESTONES, MilestoneCreate, MilestonePatch, Partner, ProjectPatch
 from matching_service.store.affiliation import present_organization
@@ -61,7 +61,7 @@ async def add_milestone(
     """
     await _check_not_closed(session, row)
     if len(row.milestones) >= MAX_MILESTONES:
-        message = Text(
+        message = Bilingual(
             f"一个项目最多 {MAX_MILESTONES} 个里程碑。", f"A project has at most {MAX_MILESTONES} milestones."
         )
         raise Conflict("too_many_milestones", message)
@@ -128,14 +128,14 @@ async def _record_change(session: AsyncSession, row: ProjectRow, changed: Sequen
 async def _check_not_closed(session: AsyncSession, row: ProjectRow) -> None:
     demand = await session.get(DemandRow, row.demand_id)
     if demand is not None and demand.status == "closed":
-        message = Text(
+        message = Bilingual(
             f"项目 {row.id} 的需求已关闭，不能再修改。",
             f"The demand of project {row.id} is closed; the project cannot be changed.",
         )
         raise Conflict("project_closed", message)
 
 
-_PROFILE = Text("画像", "Profile")
-_DONE_IN_FUTURE = Text(
+_PROFILE = Bilingual("画像", "Profile")
+_DONE_IN_FUTURE = Bilingual(
     "完成日期不能晚于今天；计划日期请填 due_on。", "done_on cannot be in the future; due_on is the planned day."
 )

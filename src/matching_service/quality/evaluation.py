@@ -14,7 +14,7 @@ from matching_service.evaluation.fit import JudgedPairs, cross_validate, pair_sc
 from matching_service.evaluation.judgements import MIN_DEMANDS, Judgements, read_judgements
 from matching_service.files.headings import FORMS
 from matching_service.files.records import read_rows
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 from matching_service.index.contract import Versions
 from matching_service.index.filters import Filters
 from matching_service.index.frequencies import Frequencies
@@ -335,14 +335,16 @@ def _read(path: Path, what: str, model: type[Any]) -> list[Any]:
         if row.error is not None:
             raise InvalidInput(
                 "unreadable",
-                Text(f"{path.name} 第 {row.line} 行：{row.error.zh}", f"{path.name} line {row.line}: {row.error.en}"),
+                Bilingual(
+                    f"{path.name} 第 {row.line} 行：{row.error.zh}", f"{path.name} line {row.line}: {row.error.en}"
+                ),
             )
     parsed = parse_items([dict(row.values or {}) for row in rows], model)
     for i, invalid in sorted(parsed.invalid.items()):
         line, error = rows[i].line, invalid.errors[0]
         raise InvalidInput(
             "invalid_row",
-            Text(
+            Bilingual(
                 f"{path.name} 第 {line} 行 {error.pointer}：{error.message.zh}",
                 f"{path.name} line {line} {error.pointer}: {error.message.en}",
             ),
@@ -361,7 +363,7 @@ def _check_ids(judgements: Judgements, demands: Mapping[str, Any], profiles: Map
         examples = ", ".join(dict.fromkeys(unknown[:5]))
         raise InvalidInput(
             "unknown_labels",
-            Text(
+            Bilingual(
                 f"标注中有 {len(unknown)} 个编号不在文件中，如 {examples}。",
                 f"{len(unknown)} ids in the labels are in neither file, for example {examples}.",
             ),

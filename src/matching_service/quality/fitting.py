@@ -14,7 +14,7 @@ from matching_service.evaluation.compare import Difference, compare, evaluate
 from matching_service.evaluation.fit import cross_validate, fit_weights, pair_scorer
 from matching_service.evaluation.judgements import MIN_DEMANDS, Judgements, read_judgements, require_fittable
 from matching_service.foundation.clock import now, today
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 from matching_service.live_index.documents import demand_query
 from matching_service.matching.engine import Engine
 from matching_service.matching.weights import CrossValidation, WeightsFile
@@ -62,7 +62,7 @@ async def fit(engine: Engine, labels: Path) -> FitReport:
     # No standings: later decisions of people depend on the same judgements and would leak the labels.
     pairs = judged_pairs(by_id, prepared, view.snapshot, Circumstances(today()))
     if (n_distinct := len(set(pairs.groups.values()))) < MIN_DEMANDS:
-        message = Text(
+        message = Bilingual(
             f"{labels.name} 中只有 {n_distinct} 条内容不同的需求，至少需要 {MIN_DEMANDS} 条。",
             f"{labels.name} has only {n_distinct} demands with different texts; at least {MIN_DEMANDS} are needed.",
         )
@@ -107,7 +107,7 @@ def _by_id(
     for demand, judged in judgements.items():
         for profile, grade in judged.items():
             if by_id.setdefault(demand_ids[demand], {}).setdefault(profile_ids[profile], grade) != grade:
-                message = Text(
+                message = Bilingual(
                     f"{labels.name} 中 {demand} 与 {profile} 以两种编号出现，等级不同。",
                     f"{labels.name} contains the pair {demand} and {profile} under two ids with different grades.",
                 )
@@ -127,17 +127,17 @@ async def _ids(
             for key in (row.id, row.external_id):
                 if key in ids_by_key:
                     ids_by_key[key].add(row.id)
-    noun = Text("需求", "demands") if table is DemandRow else Text("画像", "profiles")
+    noun = Bilingual("需求", "demands") if table is DemandRow else Bilingual("画像", "profiles")
     if unknown := [key for key, ids in ids_by_key.items() if not ids]:
         examples = ", ".join(unknown[:5])
-        message = Text(
+        message = Bilingual(
             f"{labels.name} 中有 {len(unknown)} 个{noun.zh}编号不在数据库中，如 {examples}。",
             f"{len(unknown)} {noun.en} of {labels.name} are not in the database, for example {examples}.",
         )
         raise InvalidInput("unknown_labels", message)
     if ambiguous := [key for key, ids in ids_by_key.items() if len(ids) > 1]:
         examples = ", ".join(ambiguous[:5])
-        message = Text(
+        message = Bilingual(
             f"{labels.name} 中有 {len(ambiguous)} 个{noun.zh}编号对应多条记录（不同来源），如 {examples}；"
             "请改用本系统编号。",
             f"{len(ambiguous)} {noun.en} of {labels.name} match several records, for example {examples}; use their "

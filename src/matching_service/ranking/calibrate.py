@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 
 Level = Literal["strong", "related", "weak", "none"]
 
@@ -35,9 +35,9 @@ class LevelFloors:
 
 DEFAULT_FLOORS = LevelFloors()
 
-LEVEL_NAMES: dict[Level, Text] = {
-    "strong": Text("强相关", "strong"),
-    "related": Text("较强相关", "related"),
-    "weak": Text("弱相关", "weak"),
-    "none": Text("无相关", "none"),
+LEVEL_NAMES: dict[Level, Bilingual] = {
+    "strong": Bilingual("强相关", "strong"),
+    "related": Bilingual("较强相关", "related"),
+    "weak": Bilingual("弱相关", "weak"),
+    "none": Bilingual("无相关", "none"),
 }

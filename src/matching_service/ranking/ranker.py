@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matching_service.foundation.clock import today
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.index.contract import (
     Alternatives,
     BoolArray,
@@ -57,7 +57,7 @@ _ROUNDING = 1e-9
 _EVIDENCE_SHARE = 0.6
 """A further passage is shown where it scores at least this share of the profile's best one."""
 _NO_STANDING = Standing()
-_STEADIED = Text("比上次名单略低，在波动范围内，保持原得分", "lost no more than noise: keeps its former score")
+_STEADIED = Bilingual("比上次名单略低，在波动范围内，保持原得分", "lost no more than noise: keeps its former score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Part:
     weight: float
     contribution: float
     signal_value: float
-    reason: Text | None = None
+    reason: Bilingual | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
 
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.index.contract import Facts
 from matching_service.ranking.query import Query
 from matching_service.text.normalise import fold
@@ -72,7 +72,7 @@ class Finding:
     """``value`` is in [0, 1]; ``reason`` names the facts that were compared."""
 
     value: float
-    reason: Text
+    reason: Bilingual
 
 
 def cluster_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
@@ -81,9 +81,9 @@ def cluster_fit(query: Query, candidate: Candidate, _today: date) -> Finding | N
     if query.cluster is None or not clusters:
         return None
     if query.cluster in clusters:
-        return Finding(1.0, Text(f"同属“{query.cluster}”产业集群", f"same industry cluster: {query.cluster}"))
+        return Finding(1.0, Bilingual(f"同属“{query.cluster}”产业集群", f"same industry cluster: {query.cluster}"))
     others = "、".join(clusters)
-    return Finding(0.0, Text(f"所属产业集群为{others}，不是“{query.cluster}”", f"serves other clusters: {others}"))
+    return Finding(0.0, Bilingual(f"所属产业集群为{others}，不是“{query.cluster}”", f"serves other clusters: {others}"))
 
 
 def field_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
@@ -92,7 +92,7 @@ def field_fit(query: Query, candidate: Candidate, _today: date) -> Finding | Non
     named = [name for name in candidate.facts.fields if len(name) > 1 and fold(name) in text]
     if not named:
         return None
-    return Finding(1.0, Text(f"需求提到其领域“{named[0]}”", f"the demand names its field {named[0]}"))
+    return Finding(1.0, Bilingual(f"需求提到其领域“{named[0]}”", f"the demand names its field {named[0]}"))
 
 
 def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
@@ -103,18 +103,20 @@ def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | No
     if query.region is None:
         return None
     if facts.country != _HOME:
-        return Finding(0.5, Text(f"在境外（{facts.country}），不计地域", f"abroad ({facts.country}): no influence"))
+        return Finding(
+            0.5, Bilingual(f"在境外（{facts.country}），不计地域", f"abroad ({facts.country}): no influence")
+        )
     if facts.region is None:
         return None
     for n_digits, value, name in (
-        (6, 1.0, Text("同区县", "same district")),
-        (4, 0.9, Text("同城市", "same city")),
-        (2, 0.7, Text("同省", "same province")),
+        (6, 1.0, Bilingual("同区县", "same district")),
+        (4, 0.9, Bilingual("同城市", "same city")),
+        (2, 0.7, Bilingual("同省", "same province")),
     ):
         part = query.region[:n_digits]
         if part == facts.region[:n_digits] and not part.endswith("00"):  # 440600 names a city and no district
             return Finding(value, name)
-    return Finding(0.5, Text("同在国内", "same country"))
+    return Finding(0.5, Bilingual("同在国内", "same country"))
 
 
 def honours_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
@@ -127,8 +129,10 @@ def honours_fit(query: Query, candidate: Candidate, _today: date) -> Finding | N
     held_too = [honour for honour in demanded if honour in full]
     wanted = "、".join(demanded)
     if held_too:
-        return Finding(1.0, Text(f"需求要求{wanted}，其为{'、'.join(held_too)}", f"has what is asked for: {wanted}"))
-    return Finding(0.0, Text(f"需求要求{wanted}，其职称荣誉中没有", f"asked for: {wanted}; not among its honours"))
+        return Finding(
+            1.0, Bilingual(f"需求要求{wanted}，其为{'、'.join(held_too)}", f"has what is asked for: {wanted}")
+        )
+    return Finding(0.0, Bilingual(f"需求要求{wanted}，其职称荣誉中没有", f"asked for: {wanted}; not among its honours"))
 
 
 def recency(_query: Query, candidate: Candidate, today: date) -> Finding | None:
@@ -137,7 +141,7 @@ def recency(_query: Query, candidate: Candidate, today: date) -> Finding | None:
         return None
     age = max(0, today.year - candidate.year)
     value = 0.5 ** (age / _YEARS_TO_HALF)
-    return Finding(value, Text(f"最相关的成果为 {candidate.year} 年", f"its closest work is of {candidate.year}"))
+    return Finding(value, Bilingual(f"最相关的成果为 {candidate.year} 年", f"its closest work is of {candidate.year}"))
 
 
 def availability(_query: Query, candidate: Candidate, today: date) -> Finding | None:
@@ -147,10 +151,10 @@ def availability(_query: Query, candidate: Candidate, today: date) -> Finding | 
         value = 0.5 * (1 - min(1.0, load / facts.capacity)) if facts.capacity else 0.0
         return Finding(
             value,
-            Text(f"在手 {load} 项，上限 {facts.capacity} 项", f"serves {load} demands, at most {facts.capacity}"),
+            Bilingual(f"在手 {load} 项，上限 {facts.capacity} 项", f"serves {load} demands, at most {facts.capacity}"),
         )
     if facts.available_until is not None and facts.available_until - today < SOON:
-        return Finding(0.25, Text(f"可用至 {facts.available_until}", f"available until {facts.available_until}"))
+        return Finding(0.25, Bilingual(f"可用至 {facts.available_until}", f"available until {facts.available_until}"))
     return None
 
 
@@ -161,7 +165,7 @@ def track_record(_query: Query, candidate: Candidate, _today: date) -> Finding |
         return None
     return Finding(
         (accepted + 1) / (accepted + rejected + 2),
-        Text(
+        Bilingual(
             f"此前 {accepted} 次入选，{rejected} 次被否",
             f"shortlisted {accepted} times before, rejected {rejected} times",
         ),

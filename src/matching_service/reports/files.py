@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from matching_service.foundation.errors import FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput
 from matching_service.reports.schemas import Report
 
 Format = Literal["json", "xlsx", "docx"]
@@ -91,6 +91,6 @@ def _invalid(path: Path, mistakes: list[str]) -> InvalidInput:
     reasons = "；".join(mistakes)
     return InvalidInput(
         "template_invalid",
-        Text(f"报告模板 {path} 有误：{reasons}", f"The report template {path} is invalid: {reasons}"),
-        errors=[FieldError("template_invalid", Text(mistake, mistake), "") for mistake in mistakes],
+        Bilingual(f"报告模板 {path} 有误：{reasons}", f"The report template {path} is invalid: {reasons}"),
+        errors=[FieldError("template_invalid", Bilingual(mistake, mistake), "") for mistake in mistakes],
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from matching_service.foundation.clock import day_of, start_of
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 
 _NAME = re.compile(r"(20[0-9]{2})(?:-(?:Q([1-4])|(0[1-9]|1[0-2])))?")
 _QUARTERS = "一二三四"
@@ -45,7 +45,7 @@ def parse_period(name: str, *, at: datetime) -> Period:
     first = date(year, first_month, 1)
     last = date(year, last_month, monthrange(year, last_month)[1])
     if first > day_of(at):
-        message = Text(
+        message = Bilingual(
             f"{name} 从 {first} 开始，尚未到来，没有可报告的内容。",
             f"{name} begins on {first}, so there is nothing to report yet.",
         )
@@ -63,7 +63,7 @@ def parse_period(name: str, *, at: datetime) -> Period:
     )
 
 
-_INVALID = Text(
+_INVALID = Bilingual(
     "报告期应写作 2026（年）、2026-Q3（季）或 2026-09（月）。",
     "Write a period as 2026 (a year), 2026-Q3 (a quarter) or 2026-09 (a month).",
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_page, get_row
@@ -26,7 +26,7 @@ class ClusterChanges:
 async def get_run(session: AsyncSession, run_id: str, *, for_update: bool = False) -> MatchRunRow:
     """Return the run. ``for_update`` locks the row until the transaction ends. Raises NotFound."""
     if (row := await get_row(session, MatchRunRow, run_id, for_update=for_update)) is None:
-        raise not_found(Text("匹配任务", "Match run"), run_id, code="match_run_not_found")
+        raise not_found(Bilingual("匹配任务", "Match run"), run_id, code="match_run_not_found")
     return row
 
 

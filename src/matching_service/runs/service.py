@@ -17,7 +17,7 @@ from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import open_demand_ids
 from matching_service.foundation.clock import now, today
-from matching_service.foundation.errors import Conflict, Text
+from matching_service.foundation.errors import Bilingual, Conflict
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.matching.engine import Engine
 from matching_service.matching.ranking import rank_many
@@ -228,18 +228,18 @@ def _check_running(run: MatchRunRow) -> None:
     if run.state != RunState.RUNNING:
         raise Conflict(
             "run_not_running",
-            Text(f"匹配任务 {run.id} 已是 {run.state}。", f"Match run {run.id} is {run.state}."),
+            Bilingual(f"匹配任务 {run.id} 已是 {run.state}。", f"Match run {run.id} is {run.state}."),
         )
 
 
 def _in_progress(run_id: str, *, is_alive: bool) -> Conflict:
     if is_alive:
-        message = Text(
+        message = Bilingual(
             f"匹配任务 {run_id} 正在进行；请等它结束，或先取消。",
             f"Match run {run_id} is in progress; wait for it or cancel it.",
         )
     else:
-        message = Text(
+        message = Bilingual(
             f"匹配任务 {run_id} 已中断；请续跑（matching-service rerank --resume，"
             f"或 POST /v1/match-runs/{run_id}/resume），或取消（POST /v1/match-runs/{run_id}/cancel）。",
             f"Match run {run_id} was interrupted; resume it (matching-service rerank --resume, or POST "

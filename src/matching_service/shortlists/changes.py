@@ -9,72 +9,72 @@ from dataclasses import dataclass
 from typing import Any
 
 from matching_service.eligibility.rules import RULES
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 from matching_service.shortlists.schemas import CauseAnswer, DemandChanges, MovedProfile, PlacedProfile
 
 MOVED_AT_LEAST = 3
 """Ranks. Smaller moves are noise that nobody acts on."""
 _MAX_WORKS = 5
 
-_WORDS: Mapping[str, Text] = {
-    "first_list": Text("这是该需求的第一份名单。", "This is the first list of the demand."),
-    "new_profile": Text("新增画像。", "A new profile."),
-    "profile_changed": Text("画像有改动：{zh}。", "The profile changed: {en}."),
-    "availability_changed": Text(
+_WORDS: Mapping[str, Bilingual] = {
+    "first_list": Bilingual("这是该需求的第一份名单。", "This is the first list of the demand."),
+    "new_profile": Bilingual("新增画像。", "A new profile."),
+    "profile_changed": Bilingual("画像有改动：{zh}。", "The profile changed: {en}."),
+    "availability_changed": Bilingual(
         "可承接时间的起止日期已到或临近。", "The start or the approaching end of its availability was reached."
     ),
-    "standing_changed": Text(
+    "standing_changed": Bilingual(
         "其他需求对其的入选、否决、推荐结果或在手项目有变化。",
         "Decisions or suggestions for other demands, or its workload, changed.",
     ),
-    "pinned": Text("工作人员已在本需求中置顶该画像。", "Staff pinned it for this demand."),
-    "shortlisted": Text("工作人员已将该画像列为本需求的入围对象。", "Staff shortlisted it for this demand."),
-    "asked_again": Text("工作人员就本需求再次联系了对方。", "Staff contacted it again for this demand."),
-    "exclusions_changed": Text(
+    "pinned": Bilingual("工作人员已在本需求中置顶该画像。", "Staff pinned it for this demand."),
+    "shortlisted": Bilingual("工作人员已将该画像列为本需求的入围对象。", "Staff shortlisted it for this demand."),
+    "asked_again": Bilingual("工作人员就本需求再次联系了对方。", "Staff contacted it again for this demand."),
+    "exclusions_changed": Bilingual(
         "需求机构的排除名单有改动。", "The exclusion list of the demanding organization changed."
     ),
-    "deleted": Text("画像已删除。", "The profile was deleted."),
+    "deleted": Bilingual("画像已删除。", "The profile was deleted."),
     **{rule.code: rule.words for rule in RULES},
-    "unavailable": Text("生成名单当日不能承接。", "It was not available on that day."),
-    "demand_changed": Text("需求有改动：{zh}。", "The demand changed: {en}."),
-    "asked_by_hand": Text(
+    "unavailable": Bilingual("生成名单当日不能承接。", "It was not available on that day."),
+    "demand_changed": Bilingual("需求有改动：{zh}。", "The demand changed: {en}."),
+    "asked_by_hand": Bilingual(
         "两份名单中有一份是由人工按单独条件即时生成的。",
         "One of the two lists was requested by hand, with conditions of its own.",
     ),
-    "weights_changed": Text("匹配权重已调整。", "The weights changed."),
-    "lexicon_changed": Text("词库已更新。", "The lexicon changed."),
-    "encoder_changed": Text("语义模型已更换。", "The encoder changed."),
-    "frequencies_changed": Text("词频统计已更新。", "The word statistics of the index were renewed."),
-    "stability_changed": Text("名单稳定度设置已调整。", "The stability setting changed."),
-    "new_year": Text("已进入新的一年，成果的新近程度随之变化。", "A new year began: all works are a year older."),
-    "others_moved": Text(
+    "weights_changed": Bilingual("匹配权重已调整。", "The weights changed."),
+    "lexicon_changed": Bilingual("词库已更新。", "The lexicon changed."),
+    "encoder_changed": Bilingual("语义模型已更换。", "The encoder changed."),
+    "frequencies_changed": Bilingual("词频统计已更新。", "The word statistics of the index were renewed."),
+    "stability_changed": Bilingual("名单稳定度设置已调整。", "The stability setting changed."),
+    "new_year": Bilingual("已进入新的一年，成果的新近程度随之变化。", "A new year began: all works are a year older."),
+    "others_moved": Bilingual(
         "自身无变化，因其他画像的变化而移动。", "It did not change itself; other profiles entered, left or moved."
     ),
 }
-_FIELDS: Mapping[str, Text] = {
-    "name": Text("名称", "name"),
-    "kind": Text("类别", "kind"),
-    "summary": Text("简介", "summary"),
-    "keywords": Text("关键词", "keywords"),
-    "fields": Text("领域", "fields"),
-    "organization_id": Text("所属机构", "organization"),
-    "region": Text("地区", "region"),
-    "country": Text("国家", "country"),
-    "language": Text("语言", "language"),
-    "title": Text("标题或职称", "title"),
-    "honours": Text("荣誉", "honours"),
-    "clusters": Text("产业集群", "clusters"),
-    "capacity": Text("承接上限", "capacity"),
-    "available_from": Text("可承接起始日", "available from"),
-    "available_until": Text("可承接截止日", "available until"),
-    "visibility": Text("可见性", "visibility"),
-    "works": Text("成果", "works"),
-    "problem": Text("主要问题", "problem"),
-    "key_technology": Text("关键技术", "key technology"),
-    "expected_goal": Text("预期目标", "expected goal"),
-    "must_have": Text("必备条件", "must-haves"),
-    "nice_to_have": Text("优先条件", "nice-to-haves"),
-    "cluster": Text("产业集群", "cluster"),
+_FIELDS: Mapping[str, Bilingual] = {
+    "name": Bilingual("名称", "name"),
+    "kind": Bilingual("类别", "kind"),
+    "summary": Bilingual("简介", "summary"),
+    "keywords": Bilingual("关键词", "keywords"),
+    "fields": Bilingual("领域", "fields"),
+    "organization_id": Bilingual("所属机构", "organization"),
+    "region": Bilingual("地区", "region"),
+    "country": Bilingual("国家", "country"),
+    "language": Bilingual("语言", "language"),
+    "title": Bilingual("标题或职称", "title"),
+    "honours": Bilingual("荣誉", "honours"),
+    "clusters": Bilingual("产业集群", "clusters"),
+    "capacity": Bilingual("承接上限", "capacity"),
+    "available_from": Bilingual("可承接起始日", "available from"),
+    "available_until": Bilingual("可承接截止日", "available until"),
+    "visibility": Bilingual("可见性", "visibility"),
+    "works": Bilingual("成果", "works"),
+    "problem": Bilingual("主要问题", "problem"),
+    "key_technology": Bilingual("关键技术", "key technology"),
+    "expected_goal": Bilingual("预期目标", "expected goal"),
+    "must_have": Bilingual("必备条件", "must-haves"),
+    "nice_to_have": Bilingual("优先条件", "nice-to-haves"),
+    "cluster": Bilingual("产业集群", "cluster"),
 }
 
 
@@ -192,7 +192,7 @@ def read_changes(demand_id: str, stored: Mapping[str, Any], names: Mapping[str, 
 def _cause_answer(stored: Mapping[str, Any], *, shows_works: bool) -> CauseAnswer:
     fields = stored.get("fields", [])
     works = stored.get("works", []) if shows_works else []
-    names = [_FIELDS.get(field, Text(field, field)) for field in fields if field != "works" or not works]
+    names = [_FIELDS.get(field, Bilingual(field, field)) for field in fields if field != "works" or not works]
     zh = [name.zh for name in names] + [f"成果《{title}》" for title in works]
     en = [name.en for name in names] + [f"the work “{title}”" for title in works]
     words = _WORDS[stored["code"]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.store.lookup import get_row, id_batches
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.shortlists import DecisionRow, ListState, MatchListRow, MatchRow, MatchRunRow, RunState
@@ -89,5 +89,5 @@ async def get_match(session: AsyncSession, match_id: str) -> tuple[MatchRow, Mat
     row = await get_row(session, MatchRow, match_id)
     match_list = await get_row(session, MatchListRow, row.list_id) if row is not None else None
     if row is None or match_list is None:
-        raise not_found(Text("匹配", "Match"), match_id, code="match_not_found")
+        raise not_found(Bilingual("匹配", "Match"), match_id, code="match_not_found")
     return row, match_list

@@ -11,7 +11,7 @@ from matching_service.demands.queries import get_demand
 from matching_service.eligibility.cases import Case
 from matching_service.eligibility.schemas import MatchedProfile
 from matching_service.foundation.clock import now
-from matching_service.foundation.errors import NotFound, Text
+from matching_service.foundation.errors import Bilingual, NotFound
 from matching_service.shortlists import queries
 from matching_service.shortlists.causes import changes_of
 from matching_service.shortlists.lists import ListEntry, NewList, finish_run, store_lists
@@ -87,7 +87,7 @@ async def decide(session: AsyncSession, match_id: str, body: DecisionBody, actor
     return row
 
 
-_NO_LIST = Text(
+_NO_LIST = Bilingual(
     "该需求还没有匹配结果；请先运行匹配（POST /v1/matches 且 store 为 true，或 POST /v1/match-runs）。",
     "This demand has no stored list yet. Rank it with POST /v1/matches and store true, or with POST /v1/match-runs.",
 )

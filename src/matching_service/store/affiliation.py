@@ -5,7 +5,7 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.errors import InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, InvalidInput
 from matching_service.store.lookup import get_by_ids, get_row, rows_by_external_id
 from matching_service.store.organizations import OrganizationRow
 
@@ -60,5 +60,7 @@ async def present_organization(session: AsyncSession, organization_id: str) -> s
 
 
 def _unknown(field: str, value: str) -> InvalidInput:
-    message = Text(f"机构 {value} 不存在；请先登记该机构。", f"Organization {value} does not exist; register it first.")
+    message = Bilingual(
+        f"机构 {value} 不存在；请先登记该机构。", f"Organization {value} does not exist; register it first."
+    )
     return InvalidInput.at(f"/{field}", "organization_not_found", message)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm.exc import StaleDataError
 
-from matching_service.foundation.errors import Conflict, PreconditionFailed, Text, Unavailable
+from matching_service.foundation.errors import Bilingual, Conflict, PreconditionFailed, Unavailable
 from matching_service.store.journal import take
 from matching_service.store.lookup import in_parts
 from matching_service.store.outbox import OutboxRow
@@ -151,15 +151,15 @@ class Database:
             session.info[LAST_SEQ] = await session.scalar(select(func.max(OutboxRow.seq)))
 
 
-_CHANGED = Text(
+_CHANGED = Bilingual(
     "记录已被他人修改；请重新读取后再改。", "Somebody else changed the record; read it again, then change it."
 )
-_REFUSED = Text(
+_REFUSED = Bilingual(
     "与已有记录冲突：同一来源的外部编号、信用代码等必须唯一，所引用的记录必须存在。",
     "Conflict with existing records: external ids within a source and credit codes must be unique, and referenced "
     "records must exist.",
 )
-_BUSY = Text("数据库正忙，请稍后重试。", "The database is busy; try again in a moment.")
+_BUSY = Bilingual("数据库正忙，请稍后重试。", "The database is busy; try again in a moment.")
 
 
 def _to_json(value: Any) -> str:

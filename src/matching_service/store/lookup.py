@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.interfaces import ORMOption
 
 from matching_service.foundation.clock import is_id
-from matching_service.foundation.errors import Text, external_id_taken
+from matching_service.foundation.errors import Bilingual, external_id_taken
 from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.store.base import Identified
 
@@ -84,7 +84,7 @@ async def rows_by_external_id(
 
 
 async def refuse_taken(
-    session: AsyncSession, table: type[Row], source: str, external_id: str | None, *, what: Text
+    session: AsyncSession, table: type[Row], source: str, external_id: str | None, *, what: Bilingual
 ) -> None:
     """Raise Conflict if the external id already belongs to a row."""
     if external_id is not None:

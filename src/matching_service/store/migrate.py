@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 
-from matching_service.foundation.errors import Text, Unavailable
+from matching_service.foundation.errors import Bilingual, Unavailable
 from matching_service.store.database import Database
 from matching_service.store.tables import Table
 
@@ -56,7 +56,7 @@ def schema_mismatch(current: str | None) -> Unavailable:
     needed = newest_revision()
     return Unavailable(
         "schema_mismatch",
-        Text(
+        Bilingual(
             f"数据库结构版本为 {current or '空'}，本程序需要 {needed}。较旧时请运行：matching-service migrate；"
             "较新时请使用与数据库相同版本的程序。",
             f"The database is at revision {current or 'none'}; this program needs {needed}. If the database is older, "

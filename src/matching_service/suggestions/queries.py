@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.errors import Text, not_found
+from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_page, get_row
 from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
@@ -15,7 +15,7 @@ from matching_service.suggestions.states import SuggestionStatus
 async def get_suggestion(session: AsyncSession, suggestion_id: str) -> SuggestionRow:
     """Return the row. Raises NotFound."""
     if (row := await get_row(session, SuggestionRow, suggestion_id)) is None:
-        raise not_found(Text("推荐", "Suggestion"), suggestion_id, code="suggestion_not_found")
+        raise not_found(Bilingual("推荐", "Suggestion"), suggestion_id, code="suggestion_not_found")
     return row
 
 

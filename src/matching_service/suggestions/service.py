@@ -12,7 +12,7 @@ from matching_service.demands.transitions import begin_matching
 from matching_service.eligibility.conflicts import reasons_against
 from matching_service.eligibility.standings import standings_for
 from matching_service.foundation.clock import new_id, now, today
-from matching_service.foundation.errors import Conflict, FieldError, InvalidInput, Text
+from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput
 from matching_service.profiles.queries import get_profile
 from matching_service.store.demands import DemandRow
 from matching_service.store.outbox import record_event
@@ -33,11 +33,11 @@ async def create_suggestion(session: AsyncSession, body: SuggestionCreate, actor
     _check_open(demand)
     await _check_new(session, demand, profile)
     if against := await reasons_against(session, demand, profile, on=today()):
-        message = Text(
+        message = Bilingual(
             "".join(reason.detail.zh for reason in against), " ".join(reason.detail.en for reason in against)
         )
         errors = [
-            FieldError(reason.code, Text(reason.detail.zh, reason.detail.en), "/profile_id") for reason in against
+            FieldError(reason.code, Bilingual(reason.detail.zh, reason.detail.en), "/profile_id") for reason in against
         ]
         raise Conflict("may_not_be_proposed", message, errors=errors)
     await _check_capacity(session, demand, profile)
@@ -94,7 +94,7 @@ async def _record_step(
 
 def _check_open(demand: DemandRow) -> None:
     if (status := DemandStatus(demand.status)) not in OPEN:
-        message = Text(
+        message = Bilingual(
             f"需求 {demand.id} 现为 {DEMAND_LIFE.named(status)}，并未开放；只有已发布或对接中的需求可以推荐和联系。",
             f"Demand {demand.id} is {demand.status}; profiles are proposed only for published or matching demands.",
         )
@@ -106,7 +106,7 @@ async def _check_new(session: AsyncSession, demand: DemandRow, profile: ProfileR
         SuggestionRow.demand_id == demand.id, SuggestionRow.profile_id == profile.id
     )
     if (known := await session.scalar(statement)) is not None:
-        message = Text(
+        message = Bilingual(
             f"该画像已为此需求推荐过（推荐 {known}）。", f"The profile was already suggested for this demand: {known}."
         )
         raise Conflict("already_suggested", message)
@@ -115,11 +115,11 @@ async def _check_new(session: AsyncSession, demand: DemandRow, profile: ProfileR
 async def _check_capacity(session: AsyncSession, demand: DemandRow, profile: ProfileRow) -> None:
     standing = (await standings_for(session, [demand.id]))[demand.id].get(profile.id)
     if profile.capacity is not None and standing is not None and standing.load >= profile.capacity:
-        message = Text(
+        message = Bilingual(
             f"该画像在手 {standing.load} 项，上限 {profile.capacity} 项；如本人同意，请先调整 capacity。",
             f"The profile serves {standing.load} of at most {profile.capacity} demands; raise capacity if it agrees.",
         )
         raise Conflict("capacity_reached", message)
 
 
-_OTHER_NEEDS_NOTE = Text("原因为“其他”时须在 note 中说明。", "The reason “other” requires an explanation in note.")
+_OTHER_NEEDS_NOTE = Bilingual("原因为“其他”时须在 note 中说明。", "The reason “other” requires an explanation in note.")

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from matching_service.access.life import Life, Step
 from matching_service.access.policies import Action
-from matching_service.foundation.errors import Text
+from matching_service.foundation.errors import Bilingual
 
 
 class SuggestionStatus(StrEnum):
@@ -46,7 +46,7 @@ STATUS_NAMES: Mapping[SuggestionStatus, str] = MappingProxyType(
     }
 )
 
-_OPEN = Text("需求仍开放；已发布的需求随之变为对接中", "the demand is open; a published demand becomes matching")
+_OPEN = Bilingual("需求仍开放；已发布的需求随之变为对接中", "the demand is open; a published demand becomes matching")
 
 
 def _steps() -> list[Step[SuggestionStatus]]:
@@ -69,4 +69,4 @@ def _steps() -> list[Step[SuggestionStatus]]:
     ]
 
 
-LIFE = Life(Text("推荐", "suggestion"), STATUS_NAMES, _steps())
+LIFE = Life(Bilingual("推荐", "suggestion"), STATUS_NAMES, _steps())

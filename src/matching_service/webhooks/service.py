@@ -12,7 +12,7 @@ from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.disclosure.mapping import Mapped, find_mapping
 from matching_service.foundation.clock import now
-from matching_service.foundation.errors import Conflict, FieldError, Text, not_found
+from matching_service.foundation.errors import Bilingual, Conflict, FieldError, not_found
 from matching_service.foundation.outgoing import check_url
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_page, get_row
@@ -36,7 +36,7 @@ async def create_webhook(
     """
     _check(data.model_dump(exclude_unset=True), mappings, allow_private=allow_private)
     if (await session.scalar(select(func.count()).select_from(WebhookRow)) or 0) >= MAX_WEBHOOKS:
-        message = Text(
+        message = Bilingual(
             f"最多 {MAX_WEBHOOKS} 个订阅；请先删除不用的订阅。",
             f"At most {MAX_WEBHOOKS} webhooks are allowed; delete one first.",
         )
@@ -54,7 +54,7 @@ async def create_webhook(
 async def get_webhook(session: AsyncSession, webhook_id: str) -> WebhookRow:
     """Return the subscription. Raises NotFound."""
     if (row := await get_row(session, WebhookRow, webhook_id)) is None:
-        raise not_found(Text("订阅", "Webhook"), webhook_id, code="webhook_not_found")
+        raise not_found(Bilingual("订阅", "Webhook"), webhook_id, code="webhook_not_found")
     return row
 
 
@@ -147,7 +147,7 @@ async def _change_dead(
         statement = statement.where(DeliveryRow.id.in_(delivery_ids))
     dead = set(await session.scalars(statement))
     if wrong := [id_ for id_ in delivery_ids or () if id_ not in dead]:
-        message = Text(
+        message = Bilingual(
             f"不是本订阅的死信：{'、'.join(wrong[:10])}。",
             f"These are not dead letters of this webhook: {', '.join(wrong[:10])}.",
         )
