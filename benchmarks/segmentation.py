@@ -17,8 +17,8 @@ from matching_service import sample
 from matching_service.evaluation.baselines import plain_tokenizer
 from matching_service.text.lexicon import Lexicon, default_lexicon
 from matching_service.text.normalise import fold
-from matching_service.text.segment import Segmenter, han_runs, is_chinese, jieba_with
 from matching_service.text.terms import Analyzer
+from matching_service.text.tokenizer import Tokenizer, han_runs, is_chinese, jieba_with
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 ROUNDS = 5
@@ -32,7 +32,7 @@ def run() -> list[dict[str, object]]:
     """Jieba's search mode beside jieba; whole texts as the service cuts them, also beside it; the analysis."""
     texts = [fold(text) for text in chinese_texts()]
     lexicon = default_lexicon()
-    peer, engine, segmenter = jieba_of(lexicon), jieba_with(lexicon), Segmenter(lexicon)
+    peer, engine, tokenizer = jieba_of(lexicon), jieba_with(lexicon), Tokenizer(lexicon)
 
     def tokens(text: str) -> list[tuple[str, int, int]]:
         return engine.tokenize(text, "search", False)
@@ -42,7 +42,7 @@ def run() -> list[dict[str, object]]:
 
     n_different = sum(tokens(text) != peer_tokens(text) for text in texts)
     search = compare(tokens, peer_tokens, texts)
-    pieces = compare(segmenter.cut, lambda text: list(peer.cut(text, HMM=False)), texts)
+    pieces = compare(tokenizer.cut, lambda text: list(peer.cut(text, HMM=False)), texts)
     return [
         search
         | {

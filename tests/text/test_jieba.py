@@ -1,4 +1,4 @@
-"""The segmenter cuts Chinese exactly like jieba with the same dictionary and without the hidden Markov model."""
+"""The tokenizer cuts Chinese exactly like jieba with the same dictionary and without the hidden Markov model."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from matching_service import sample
 from matching_service.evaluation.baselines import plain_tokenizer
 from matching_service.text.lexicon import default_lexicon
 from matching_service.text.normalise import fold
-from matching_service.text.segment import Segmenter, han_runs, is_chinese
+from matching_service.text.tokenizer import Tokenizer, han_runs, is_chinese
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -58,7 +58,7 @@ def jieba_with(lexicon):
 
 @pytest.fixture(scope="module")
 def ours():
-    return Segmenter(LEXICON)
+    return Tokenizer(LEXICON)
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,11 @@ def theirs():
     return jieba_with(LEXICON)
 
 
-def tokens_of_ours(segmenter, text):
+def tokens_of_ours(tokenizer, text):
     """The tokens in the order of jieba's search mode: inner words first, each with its span."""
     start = 0
-    for piece in segmenter.cut(text):
-        yield from ((word.text, start + word.start, start + word.end) for word in segmenter.words_in(piece))
+    for piece in tokenizer.cut(text):
+        yield from ((word.text, start + word.start, start + word.end) for word in tokenizer.words_in(piece))
         start += len(piece)
 
 
@@ -121,5 +121,5 @@ def test_any_chinese_is_cut_as_jieba_cuts_it(ours, theirs, text):
 @example({"\u9fd6研": 1000, "㐀研": 1000, "生命": 1}, ["\u9fd6研", "㐀研", "生命"])
 def test_words_that_jieba_knows_may_be_given_other_frequencies(user_words, texts):
     lexicon = replace(LEXICON, user_words=user_words, canonical={})
-    ours, theirs = Segmenter(lexicon), jieba_with(lexicon)
+    ours, theirs = Tokenizer(lexicon), jieba_with(lexicon)
     assert [ours.cut(text) for text in texts] == [theirs.lcut(text, HMM=False) for text in texts]

@@ -11,7 +11,6 @@ from matching_service.text import terms
 from matching_service.text.lexicon import default_lexicon
 from matching_service.text.normalise import fold
 from matching_service.text.quantities import find_quantities
-from matching_service.text.segment import Segmenter, han_runs
 from matching_service.text.terms import (
     NGRAM_MARK,
     SYNONYM_MARK,
@@ -21,6 +20,7 @@ from matching_service.text.terms import (
     find_terms,
     is_ngram,
 )
+from matching_service.text.tokenizer import Tokenizer, han_runs
 
 TRADITIONAL = str.maketrans("机视觉测试检铝轮减谐泵压电热锂", "機視覺測試檢鋁輪減諧泵壓電熱鋰")
 FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
@@ -58,7 +58,7 @@ MEASURES = (
     "企业",
     "高新技术企业",
 )
-SEGMENTER = Segmenter(default_lexicon())
+SEGMENTER = Tokenizer(default_lexicon())
 SENTENCES = st.lists(st.sampled_from((*WORDS, "的", "，", "。", "12")), max_size=12).map("".join)
 
 
@@ -87,13 +87,13 @@ def test_the_places_of_some_terms_are_those_among_all(text, other):
 
 def plain_terms(text):
     """The terms of a folded text by their definition, one after the other: quantities, words outside them, n-grams."""
-    segmenter, lexicon, start = SEGMENTER, default_lexicon(), 0
+    tokenizer, lexicon, start = SEGMENTER, default_lexicon(), 0
     covered: set[int] = set()
     quantities = list(find_quantities(text))
     taken = {place for quantity in quantities for place in range(quantity.start, quantity.end)}
     yield from quantities
-    for piece in segmenter.cut(text):
-        for word in segmenter.words_in(piece):
+    for piece in tokenizer.cut(text):
+        for word in tokenizer.words_in(piece):
             if start + word.start not in taken:
                 canonical = lexicon.canonical.get(word.text)
                 yield (SYNONYM_MARK + canonical if canonical else word.text), start + word.start, start + word.end

@@ -21,7 +21,7 @@ _BARE = "+"
 class Lexicon:
     """The added words, all folded. ``version`` changes when any of them changes.
 
-    user_words : word -> frequency for the segmenter.
+    user_words : word -> frequency for the tokenizer.
     stop_words : words that carry no topic; they are dropped.
     bare_words : words that people search for (公司) but whose single characters say nothing; they get no n-grams.
     canonical : synonym -> the member that stands for its group.

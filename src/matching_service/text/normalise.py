@@ -2,7 +2,7 @@
 
 Folding normalises compatibility forms (NFKC: full-width letters, ㎡, ligatures), case, traditional characters and
 dashes. It drops invisible characters, thousands separators and the space between a number and its unit.
-Segmentation into words is in ``segment.py``.
+Segmentation into words is in ``tokenizer.py``.
 """
 
 import re

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from matching_service.text.lexicon import Lexicon, default_lexicon
 from matching_service.text.normalise import Spans, fold, fold_with_spans
 from matching_service.text.quantities import Quantity, find_quantities
-from matching_service.text.segment import Segmenter, Word, han_runs
+from matching_service.text.tokenizer import Tokenizer, Word, han_runs
 
 NGRAM_MARK = "~"
 SYNONYM_MARK = "≈"
@@ -107,10 +107,10 @@ class Analyzer:
     """
 
     def __init__(self, lexicon: Lexicon) -> None:
-        self._segmenter = Segmenter(lexicon)
+        self._tokenizer = Tokenizer(lexicon)
         self._canonical = lexicon.canonical
         self._bare_words = lexicon.bare_words
-        self._known = _Memory(lambda piece: self._read(piece, self._segmenter.words_in(piece)))
+        self._known = _Memory(lambda piece: self._read(piece, self._tokenizer.words_in(piece)))
 
     def count_terms(self, text: str) -> Counter[str]:
         """Count each term of ``text``. Empty for a text without letters or digits."""
@@ -135,7 +135,7 @@ class Analyzer:
 
     def _analyse(self, folded: str) -> tuple[list[_Reading], list[Quantity]]:
         """Return the readings of the pieces, without words that start inside a quantity, and the quantities."""
-        pieces = self._segmenter.cut(folded)
+        pieces = self._tokenizer.cut(folded)
         readings = list(map(self._known.__getitem__, pieces))
         quantities = list(find_quantities(folded))
         if quantities:
@@ -143,7 +143,7 @@ class Analyzer:
             starts = list(accumulate(map(len, pieces), initial=0))
             touched = (range(bisect_right(starts, q.start) - 1, bisect_left(starts, q.end)) for q in quantities)
             for number in set(chain.from_iterable(touched)):
-                words = self._segmenter.words_in(pieces[number])
+                words = self._tokenizer.words_in(pieces[number])
                 kept = [word for word in words if not in_quantity[starts[number] + word.start]]
                 readings[number] = self._read(pieces[number], kept)
         return readings, quantities

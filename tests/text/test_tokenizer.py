@@ -7,28 +7,28 @@ from strategies import ANY_TEXT
 
 from matching_service.text.lexicon import default_lexicon, parse_lexicon
 from matching_service.text.normalise import fold
-from matching_service.text.segment import Segmenter, Word, han_runs
+from matching_service.text.tokenizer import Tokenizer, Word, han_runs
 
-SEGMENTER = Segmenter(default_lexicon())
+SEGMENTER = Tokenizer(default_lexicon())
 
 
-def words_with_places(folded, segmenter=SEGMENTER):
+def words_with_places(folded, tokenizer=SEGMENTER):
     """The words of a text, each with its span in the text."""
     start = 0
-    for piece in segmenter.cut(folded):
-        for word in segmenter.words_in(piece):
+    for piece in tokenizer.cut(folded):
+        for word in tokenizer.words_in(piece):
             yield Word(word.text, start + word.start, start + word.end)
         start += len(piece)
 
 
-def words(text, segmenter=SEGMENTER):
-    return [word.text for word in words_with_places(fold(text), segmenter)]
+def words(text, tokenizer=SEGMENTER):
+    return [word.text for word in words_with_places(fold(text), tokenizer)]
 
 
 @pytest.fixture(scope="module")
-def small_segmenter():
-    """A segmenter with a small lexicon."""
-    return Segmenter(parse_lexicon("谐减器 3 n\n3D打印 3 n\n深度 学习 3 n", "的\nthe", "锟斤拷,KJK\nC++,cpp"))
+def small_tokenizer():
+    """A tokenizer with a small lexicon."""
+    return Tokenizer(parse_lexicon("谐减器 3 n\n3D打印 3 n\n深度 学习 3 n", "的\nthe", "锟斤拷,KJK\nC++,cpp"))
 
 
 @settings(deadline=None, max_examples=300)
@@ -109,9 +109,9 @@ def test_a_stop_word_takes_the_words_inside_it_along():
     assert words("高新材料") != []
 
 
-def test_a_segmenter_knows_its_own_lexicon_only(small_segmenter):
+def test_a_tokenizer_knows_its_own_lexicon_only(small_tokenizer):
     def cut(text):
-        return words(text, small_segmenter)
+        return words(text, small_tokenizer)
 
     assert "谐减器" in cut("谐减器")
     assert "谐减器" not in words("谐减器")

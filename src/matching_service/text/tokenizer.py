@@ -34,7 +34,7 @@ class Word(NamedTuple):
     end: int
 
 
-class Segmenter:
+class Tokenizer:
     """Cuts texts with one lexicon. Immutable, so threads may share it. Building one takes 0.1 s."""
 
     def __init__(self, lexicon: Lexicon) -> None:
@@ -80,7 +80,7 @@ class Segmenter:
 
 
 def jieba_with(lexicon: Lexicon) -> rjieba.Jieba:
-    """Build a segmenter from jieba's dictionary and the Chinese words of the lexicon.
+    """Build a tokenizer from jieba's dictionary and the Chinese words of the lexicon.
 
     A synonym or stop word takes effect only if it is cut as one word. One that is in no dictionary therefore gets a
     frequency high enough for that. For a word that jieba knows, the lexicon's frequency replaces jieba's, in the total
