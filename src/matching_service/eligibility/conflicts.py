@@ -78,7 +78,7 @@ async def reasons_against(
 
 
 def _cursor_id(candidate: str) -> str:
-    """Return the candidate as an id that a cursor can contain. Bilingual that is no id is hashed to one."""
+    """Return the candidate as an id that a cursor can contain. Any other text is hashed to one."""
     return candidate if is_id(candidate) else str(uuid5(NAMESPACE_OID, candidate))
 
 
