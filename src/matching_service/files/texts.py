@@ -1,4 +1,4 @@
-"""Bilingual files to sheets and objects: the encoding, the separator, and what spreadsheets leave in a .csv."""
+"""Text files to sheets and objects: the encoding, the separator, and what spreadsheets leave in a .csv."""
 
 import csv
 import io
