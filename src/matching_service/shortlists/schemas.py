@@ -111,7 +111,12 @@ class MovedProfile(BaseModel):
 
 
 class DemandChanges(BaseModel):
+    """What changed on the list of a demand since the list before."""
+
     demand_id: str
+    demand_title: str
+    run_id: str
+    at: datetime = Field(description="When the new list became visible.")
     entered: list[PlacedProfile]
     left: list[PlacedProfile]
     moved: list[MovedProfile]
