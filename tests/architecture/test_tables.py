@@ -48,8 +48,8 @@ MAY_WRITE = {
     "ProgrammeRecordRow": {"programme"},
     "ProjectPartnerRow": {"projects"},
     "ProjectRow": {"projects", "demands"},  # demands: the step to contracted opens the project (0022)
-    "SuggestionRow": {"suggestions"},
-    "SuggestionTransitionRow": {"suggestions"},
+    "SuggestionRow": {"suggestions", "demands"},  # demands: a demand that leaves the list closes what waits (0022)
+    "SuggestionTransitionRow": {"suggestions", "demands"},
     "WebhookRow": {"webhooks"},
     "WebhookStateRow": {"webhooks"},
     "WorkRow": {"profiles", "quality"},
@@ -80,7 +80,7 @@ MAY_READ = {
     "ProgrammeRecordRow": {"files", "reports"},
     "ProjectRow": {"reports"},
     "SuggestionRow": {"eligibility", "engagements", "files", "programme", "reports", "runs", "shortlists"},
-    "SuggestionTransitionRow": {"engagements", "programme", "reports"},
+    "SuggestionTransitionRow": {"eligibility", "engagements", "programme", "reports"},
     "WebhookStateRow": {"jobs"},
     "WorkRow": {"live_index", "reports"},
 }  # fmt: skip

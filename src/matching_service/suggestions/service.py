@@ -34,7 +34,7 @@ async def create_suggestion(session: AsyncSession, body: SuggestionCreate, actor
     await _check_new(session, demand, profile)
     refuse_barred(await reasons_against(session, demand, profile, on=today()))
     await _check_capacity(session, demand, profile)
-    row = SuggestionRow(id=new_id(), demand_id=demand.id, profile_id=profile.id, status=SuggestionStatus.SUGGESTED)
+    row = SuggestionRow(id=new_id(), demand=demand, profile=profile, status=SuggestionStatus.SUGGESTED)
     row.note = body.note
     session.add(row)
     await _record_step(session, row, None, actor)
