@@ -133,6 +133,16 @@ async def _explanation(world: World) -> Post:
     return Post("/v1/matches/explain", {"query": {"title": "谐波减速器"}, "profile_id": await world.profile()})
 
 
+async def _decisions(world: World) -> Post:
+    pair = {"demand_id": await world.demand(), "profile_id": await world.profile()}
+    return Post("/v1/decisions/bulk", {"items": [pair | {"decision": "shortlisted"}]})
+
+
+async def _added_by_hand(world: World) -> Post:
+    profile_id = await world.profile()
+    return Post(f"/v1/demands/{await world.demand()}/matches", {"profile_id": profile_id})
+
+
 async def _conflicts(world: World) -> Post:
     hidden = await world.profile(visibility="hidden")
     return Post(f"/v1/demands/{await world.demand()}/conflicts", {"candidates": [hidden]})
@@ -242,7 +252,9 @@ POSTS: dict[str, Sequence[Callable[[World], Awaitable[Post]]]] = {
     "/v1/engagements": (_engagement,),
     "/v1/matches": (_match, _stored_match),
     "/v1/matches/explain": (_explanation,),
+    "/v1/decisions/bulk": (_decisions,),
     "/v1/demands/{demand_id}/conflicts": (_conflicts,),
+    "/v1/demands/{demand_id}/matches": (_added_by_hand,),
     "/v1/profiles/{profile_id}/matches": (_reverse_match,),
     "/v1/match-runs": (_start,),
     "/v1/match-runs/{run_id}/cancel": (_cancel,),
@@ -270,7 +282,7 @@ EVERY_POST = pytest.mark.parametrize(
 )
 SHOW_A_SECRET = {"_webhook", "_secret"}
 TELLS_OF_A_PERSON = {
-    "_engagement", "_match", "_stored_match", "_explanation", "_conflicts", "_reverse_match", "_profile", "_profiles",
+    "_added_by_hand", "_engagement", "_match", "_stored_match", "_explanation", "_conflicts", "_reverse_match", "_profile", "_profiles",
     "_suggestion", "_suggestion_step", "_claim", "_claim_step",
 }  # fmt: skip
 

@@ -48,8 +48,8 @@ MAY_WRITE = {
     "ProgrammeRecordRow": {"programme"},
     "ProjectPartnerRow": {"projects"},
     "ProjectRow": {"projects", "demands"},  # demands: the step to contracted opens the project (0022)
-    "SuggestionRow": {"suggestions"},
-    "SuggestionTransitionRow": {"suggestions"},
+    "SuggestionRow": {"suggestions", "demands"},  # demands: a demand that leaves the list closes what waits (0022)
+    "SuggestionTransitionRow": {"suggestions", "demands"},
     "WebhookRow": {"webhooks"},
     "WebhookStateRow": {"webhooks"},
     "WorkRow": {"profiles", "quality"},
@@ -71,7 +71,7 @@ MAY_READ = {
     "MatchRow": {"disclosure", "reports", "runs", "webhooks"},
     "MatchRunRow": {"jobs", "reports"},
     "MilestoneRow": {"reports"},
-    "OrganizationRow": {"claims", "demands", "disclosure", "feeds", "files", "programme", "reports"},
+    "OrganizationRow": {"claims", "demands", "disclosure", "eligibility", "feeds", "files", "programme", "reports"},
     "OutboxRow": {"api", "disclosure", "feeds", "runs", "shortlists", "webhooks"},
     "ProfileRow": {
         "api", "claims", "disclosure", "eligibility", "engagements", "feeds", "files", "live_index", "matching", "organizations",
@@ -80,7 +80,7 @@ MAY_READ = {
     "ProgrammeRecordRow": {"files", "reports"},
     "ProjectRow": {"reports"},
     "SuggestionRow": {"eligibility", "engagements", "files", "programme", "reports", "runs", "shortlists"},
-    "SuggestionTransitionRow": {"engagements", "programme", "reports"},
+    "SuggestionTransitionRow": {"eligibility", "engagements", "programme", "reports"},
     "WebhookStateRow": {"jobs"},
     "WorkRow": {"live_index", "reports"},
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -33,9 +34,10 @@ class World:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def organization(self) -> str:
+    async def organization(self, **values: Any) -> str:
         async with self.database.transaction() as session:
-            return (await create_organization(session, OrganizationCreate(name="某厂"), COMMAND_LINE)).id
+            body = OrganizationCreate(**{"name": f"某厂{uuid4().hex}"} | values)
+            return (await create_organization(session, body, COMMAND_LINE)).id
 
     async def profile(self, **values: Any) -> str:
         async with self.database.transaction() as session:
@@ -206,6 +208,29 @@ async def everything(world: World) -> tuple[str, dict[str, list[str]]]:
         expected[await world.profile(visibility="hidden")] = ["hidden"]
         expected[await world.profile(organization_id=rival)] = ["excluded_organization"]
     return demand, expected
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "is_same"),
+    [
+        ({"name": "佛山某厂（集团）"}, {"name": "佛山某厂(集团)"}, True),
+        ({"name": "ABC 精密机械"}, {"name": "ＡＢＣ精密机械", "credit_code": "91440606MA4UNEW12U"}, True),
+        ({"name": "佛山某厂"}, {"name": "佛山某厂二厂"}, False),
+        (
+            {"name": "佛山某厂", "credit_code": "91440606MA4UNEW12U"},
+            {"name": "佛山某厂", "credit_code": "91440606796276337C"},
+            False,
+        ),
+    ],
+)
+async def test_the_same_firm_under_two_sources_is_the_demanding_organization(
+    world: World, *, own: dict[str, Any], other: dict[str, Any], is_same: bool
+) -> None:
+    owner = await world.organization(source="portal", **own)
+    twin = await world.organization(source="kexie", **other)
+    inside = await world.profile(organization_id=twin)
+    items = await world.items(await world.demand(owner))
+    assert [item.profile_id for item in items] == ([inside] if is_same else [])
 
 
 async def test_all_reasons_of_a_profile_are_named(world: World) -> None:

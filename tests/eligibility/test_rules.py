@@ -45,7 +45,8 @@ async def random_world(database: Database, seed: int, on: date) -> None:
     rng = random.Random(seed)
     async with database.transaction() as session:
         organizations = [
-            (await create_organization(session, OrganizationCreate(name=f"某厂{n}"), COMMAND_LINE)).id for n in range(4)
+            (await create_organization(session, OrganizationCreate(name=name, source=f"{n}"), COMMAND_LINE)).id
+            for n, name in enumerate(["某厂（佛山）", "某厂(佛山)", "某厂2", "某厂3"])
         ]
 
         def day() -> date | None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,14 @@ def test_entries_stand_in_the_order_of_days_and_say_what_is_overdue() -> None:
         (27, "engagement", False, "id-1"),
         (29, "next_step", False, "id-4"),
     ]
+
+
+@pytest.mark.parametrize("place", ["顺德区大良街道 8 号", "A; B, C", None])
+def test_the_place_is_the_location_of_the_event_and_not_of_its_next_step(place: str | None) -> None:
+    row = engagement(1, FIRST, place=place, next_step="跟进", next_step_on=LAST)
+    lines = unfolded(icalendar(entries([row], FIRST, LAST, on=FIRST)))
+    wanted = [] if place is None else ["LOCATION:" + place.replace(";", "\\;").replace(",", "\\,")]
+    assert [line for line in lines if line.startswith("LOCATION")] == wanted
 
 
 def unfolded(text: str) -> list[str]:

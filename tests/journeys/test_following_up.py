@@ -32,9 +32,10 @@ def test_a_suggestion_is_followed_from_contact_to_refusal(server: Server, source
         moved = http.get(f"/v1/demands/{demand}").json()
     assert_problem(early, 409, "demand_not_open")
     assert made.status_code == 201
-    assert made.json()["next_statuses"] == ["contacted", "not_suitable"]
+    assert made.json()["next_statuses"] == ["contacted", "not_suitable", "closed"]
+    assert (made.json()["demand_title"], bool(made.json()["profile_name"])) == (listed[0]["demand_title"], True)
     assert made.json()["id"] in assert_problem(again, 409, "already_suggested")["detail"]
-    assert assert_problem(illegal, 409, "illegal_transition")["legal"] == ["contacted", "not_suitable"]
+    assert assert_problem(illegal, 409, "illegal_transition")["legal"] == ["contacted", "not_suitable", "closed"]
     assert_problem(stale, 412, "etag_mismatch")
     assert contacted["status"] == "contacted"
     assert_problem(unexplained, 422, "transition_incomplete", "/reason")

@@ -77,7 +77,7 @@ def test_what_was_stored_is_read_back(server: Server, source: str) -> None:
         made = http.post(PATH, json=body)
         read = http.get(made.headers["location"])
     assert made.status_code == 201
-    assert made.json() == read.json()
+    assert made.json() == read.json() | {"similar": made.json()["similar"]}
     assert made.headers["etag"] == read.headers["etag"]
     assert body.items() <= read.json().items()
 
@@ -134,3 +134,17 @@ def test_two_records_of_one_firm_are_found_and_become_one(server: Server, source
     assert first["id"] in assert_problem(changed, 409, "organization_merged")["detail"]
     assert [row["id"] for row in listed] == [row["id"] for row in in_cluster] == [first["id"]]
     assert moved["organization_id"] == first["id"]
+
+
+def test_a_new_organization_is_told_of_those_that_may_be_the_same(server: Server, source: str) -> None:
+    name = f"佛山市{source}液压机械有限公司"
+    with server.client("portal") as http:
+        first = http.post("/v1/organizations", json={"name": name, "source": source}).raise_for_status().json()
+        twin = (
+            http.post("/v1/organizations", json={"name": f"佛山{source}液压机械股份有限公司"}).raise_for_status().json()
+        )
+        other = http.post("/v1/organizations", json={"name": "全然不同的鸡蛋合作社"}).raise_for_status().json()
+    assert first["id"] not in [one["organization"]["id"] for one in first["similar"]]
+    assert twin["similar"][0]["organization"]["id"] == first["id"]
+    assert twin["similar"][0]["likeness"] > 0.65
+    assert first["id"] not in [one["organization"]["id"] for one in other["similar"]]

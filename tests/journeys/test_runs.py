@@ -19,7 +19,7 @@ from http_checks import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.clock import now
+from matching_service.foundation.clock import now, today
 from matching_service.runs.queries import get_run
 from matching_service.store.shortlists import MatchListRow, MatchRunRow
 
@@ -213,6 +213,36 @@ def test_the_changes_of_one_demands_own_list_are_read_too(server: Server, source
     assert left == [profiles[1]]
     assert changes["items"][0]["entered"] == []
     assert changes["next_cursor"] is None
+
+
+def test_what_changed_since_a_moment_in_all_demands(server: Server, source: str) -> None:
+    with server.client() as http:
+        demand = create(http, "demands", source=source, title="减速器")["id"]
+        profiles = [create(http, "profiles", source=source, summary="谐波减速器")["id"] for _ in range(2)]
+        match(http, demand_id=demand, candidates=profiles, store=True)
+        second = match(http, demand_id=demand, candidates=profiles[:1], store=True)
+        at = http.get(f"/v1/match-runs/{second['run_id']}").json()["finished_at"]
+        newest = http.get("/v1/changes", params={"since": at}).raise_for_status().json()["items"][-1]
+        by_day = read_all(http, "/v1/changes", since=f"{today()}")
+        before = read_all(http, "/v1/changes", since="2999-01-01")
+        for wrong in ("", "yesterday", "2026-11-30T08:00:00"):
+            assert_problem(http.get("/v1/changes", params={"since": wrong}), 422, "invalid_parameter", "since")
+    assert (newest["demand_id"], newest["demand_title"], newest["run_id"]) == (demand, "减速器", second["run_id"])
+    assert newest["left"][0]["profile_id"] == profiles[1]
+    assert next(one["run_id"] for one in by_day if one["demand_id"] == demand) == second["run_id"]
+    assert before == []
+
+
+def test_runs_are_listed_with_the_newest_first(server: Server, source: str) -> None:
+    with server.client() as http:
+        demand = create(http, "demands", source=source, title="减速器")["id"]
+        own = [match(http, demand_id=demand, store=True)["run_id"] for _ in range(2)]
+        _run(http)
+        every = [run["id"] for run in read_all(http, "/v1/match-runs", scope="demand", state="finished")]
+        (newest,) = http.get("/v1/match-runs", params={"limit": 1}).json()["items"]
+        assert_problem(http.get("/v1/match-runs", params={"state": "ended"}), 422, "invalid_parameter", "state")
+    assert every[:2] == own[::-1]
+    assert (newest["scope"], newest["state"]) == ("open", "finished")
 
 
 def test_decisions_survive_a_run(server: Server, source: str) -> None:

@@ -6,15 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matching_service.foundation.clock import now
 from matching_service.shortlists.changes import (
     MOVED_AT_LEAST,
     Cause,
+    ChangedList,
     Moves,
     compare_lists,
     profile_ids_of,
     read_changes,
 )
 
+OF = ChangedList("d", "减速器", "r", now())
 RANKS = st.lists(st.sampled_from("abcdefgh"), unique=True).map(lambda ids: {i: n for n, i in enumerate(ids, start=1)})
 
 
@@ -71,7 +74,7 @@ def test_what_is_stored_is_json_and_names_nobody() -> None:
 
 
 def test_it_is_read_with_names_and_in_words() -> None:
-    changes = read_changes("d", STORED, {"a": "甲", "n": "新", "x": "某"})
+    changes = read_changes(OF, STORED, {"a": "甲", "n": "新", "x": "某"})
     (entered,), (left, deleted), (moved,) = changes.entered, changes.left, changes.moved
     assert (entered.profile_id, entered.name, entered.rank) == ("n", "新", 1)
     assert (entered.causes[0].code, entered.causes[0].zh, entered.causes[0].en) == (
@@ -87,7 +90,7 @@ def test_it_is_read_with_names_and_in_words() -> None:
 
 
 def test_of_a_profile_that_is_gone_only_the_place_is_told() -> None:
-    (moved,) = read_changes("d", STORED, {}).moved
+    (moved,) = read_changes(OF, STORED, {}).moved
     assert moved.name is None
     assert moved.causes[0].works == []
     assert "柔轮" not in moved.model_dump_json()

@@ -192,9 +192,10 @@ async def assert_ranked_views_agree(engine: Engine) -> None:
             assert answer.is_listed == (not answer.why_not), answer
             if answer.is_listed and answer.rank is not None:
                 whole[profile_id] = answer.rank
-        order = sorted(whole, key=lambda profile_id: whole[profile_id])
+        pinned = {item.profile.id for item in kept.items if item.decision == "pinned"}
+        order = sorted(whole, key=lambda profile_id: (profile_id not in pinned, whole[profile_id]))
         assert order == [profile_id for profile_id in places if profile_id in whole]
-        assert all(whole[profile_id] == places[profile_id] for profile_id in order[:TOP_K])
+        assert all(whole[profile_id] == places[profile_id] for profile_id in order if whole[profile_id] <= TOP_K)
         async with engine.database.transaction() as session:
             everybody = MatchBody(demand_id=demand_id, candidates=list(profiles.values()), store=True, explain=False)
             ranked = await match(engine, session, everybody)

@@ -27,7 +27,7 @@ class Item:
 
 def organization(name: str, external_id: str | None = None, source: str = "s") -> OrganizationRow:
     values = {"id": new_id(), "source": source, "external_id": external_id, "name": name, "kind": "other"}
-    return new_row(OrganizationRow, values)
+    return new_row(OrganizationRow, values | {"plain_name": name})
 
 
 async def store(database: Database, *rows: OrganizationRow) -> None:

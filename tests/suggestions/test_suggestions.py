@@ -124,7 +124,7 @@ async def test_an_illegal_step_lists_the_legal_ones_and_changes_nothing(city: Ci
     suggestion_id = await city.suggest(0, 0)
     with pytest.raises(IllegalTransition) as refused:
         await city.move(suggestion_id, S.AGREED)
-    assert refused.value.legal == ("contacted", "not_suitable")
+    assert refused.value.legal == ("contacted", "not_suitable", "closed")
     await city.move(suggestion_id, S.CONTACTED)
     for given in ({}, {"reason": RefusalReason.OTHER}):
         with pytest.raises(InvalidInput):
@@ -167,9 +167,9 @@ async def test_nobody_is_approached_for_a_demand_that_is_not_open(city: City, st
     await city.adopt(0, status)
     with pytest.raises(Conflict) as suggested:
         await city.suggest(0, 1)
-    with pytest.raises(Conflict) as contacted:
+    with pytest.raises(IllegalTransition):  # it was closed with the demand
         await city.move(suggestion_id, S.CONTACTED)
-    assert suggested.value.code == contacted.value.code == "demand_not_open"
+    assert suggested.value.code == "demand_not_open"
 
 
 async def test_load_rises_with_each_acceptance_and_falls_when_the_suggestion_ends(city: City) -> None:
@@ -222,3 +222,40 @@ async def test_a_refusal_keeps_the_profile_off_the_next_list_of_this_demand_alon
     assert await profiles_on_list(0) == {1, 2, 3}
     async with city.database.reading() as session:
         assert len((await session.scalars(select(SuggestionRow))).all()) == 3
+
+
+@pytest.mark.parametrize("end", [DemandStatus.EXPIRED, DemandStatus.ABANDONED, DemandStatus.CONTRACTED])
+async def test_what_waits_is_closed_with_its_demand(city: City, end: DemandStatus) -> None:
+    waiting = [await city.suggest(0, profile) for profile in range(3)]
+    await city.move(waiting[1], S.CONTACTED)
+    await city.move(waiting[2], S.CONTACTED, S.ACCEPTED, S.MET)
+    elsewhere = await city.suggest(1, 0)
+    if end is DemandStatus.EXPIRED:  # only a published demand expires, and a contact has moved this one on
+        async with city.database.transaction() as session:
+            (await get_demand(session, city.demands[0])).status = DemandStatus.PUBLISHED
+    await city.adopt(0, end)
+    async with city.database.reading() as session:
+        rows = [await get_suggestion(session, suggestion_id) for suggestion_id in waiting]
+        is_contracted = end is DemandStatus.CONTRACTED
+        assert [row.status for row in rows] == ["closed", "closed", "met" if is_contracted else "closed"]
+        assert (await get_suggestion(session, elsewhere)).status == "suggested"
+        last = [(await list_transitions(session, row.id))[-1] for row in rows]
+        events = await session.scalars(select(OutboxRow.event).where(OutboxRow.entity_id == waiting[0]))
+        assert list(events)[-1] == "suggestion.closed"
+    assert [step.from_status for step in last][:2] == ["suggested", "contacted"]
+    assert all(step.note and step.note.startswith("需求") for step in last[:2])
+    with pytest.raises(IllegalTransition):
+        await city.move(waiting[0], S.CONTACTED)
+    assert (await city.standing(2)).n_accepted == 1  # the acceptance still counts
+    assert (await city.standing(1)).n_rejected == 0
+
+
+async def test_an_agreement_and_a_refusal_stay_when_the_demand_ends(city: City) -> None:
+    agreed, refused = await city.suggest(0, 0), await city.suggest(0, 1)
+    await city.move(agreed, S.CONTACTED, S.ACCEPTED, S.MET, S.AGREED)
+    await city.move(refused, S.CONTACTED, S.NO_ANSWER)
+    await city.adopt(0, DemandStatus.CONTRACTED)
+    async with city.database.reading() as session:
+        assert (await get_suggestion(session, agreed)).status == "agreed"
+        assert (await get_suggestion(session, refused)).status == "no_answer"
+    assert (await city.standing(0)).load == 1

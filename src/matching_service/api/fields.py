@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Annotated, Any
 from unicodedata import normalize
 
@@ -9,7 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from matching_service.foundation.clock import ID_PATTERN
+from matching_service.foundation.clock import ID_PATTERN, start_of
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # not allowed in XML, and so in XLSX files
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -62,6 +63,17 @@ def _not_bool(value: Any) -> Any:
 
 def _half_width(value: Any) -> Any:
     return normalize("NFKC", value) if isinstance(value, str) else value
+
+
+def _moment(value: str) -> datetime:
+    """Read a moment with its offset, or a day, which begins in China."""
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            return moment
+        return start_of(date.fromisoformat(value))
+    except ValueError:
+        raise PydanticCustomError("moment", "must be a moment with its offset, or a day") from None
 
 
 def _mailable(address: str) -> str:
@@ -119,6 +131,8 @@ RowId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Region = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 RegionPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,6}$")]
 Year = Annotated[int, Field(ge=1900, le=2100), NotBool]
+Moment = Annotated[str, AfterValidator(_moment)]
+"""A datetime once it is validated: 2026-11-30T08:00:00+08:00, or 2026-11-30 for its first moment in China."""
 Search = Annotated[str, StringConstraints(min_length=1, max_length=200), *Clean]
 
 

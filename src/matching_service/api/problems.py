@@ -305,6 +305,7 @@ _MESSAGES = {
     "date_parsing": "应为日期，如 2026-11-23。",
     "date_from_datetime_inexact": "应为日期，不带时刻，如 2026-11-23。",
     "date_from_datetime_parsing": "应为日期，如 2026-11-23。",
+    "moment": "应为带时区的时刻，如 2026-11-30T08:00:00+08:00，或日期，如 2026-11-30。",
     "lone_surrogate": "文本含有无效字符（半个代理对）。",
     "control_character": "文本含有控制字符（如 NUL），请删除。",
     "email_address": "应为电子邮箱，如 name@example.org；前后不能有标点。",

@@ -19,6 +19,7 @@ from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.outbox import record_event
 from matching_service.store.projects import ProjectRow
+from matching_service.store.suggestions import ACCEPTED, CLOSED, UNSETTLED, SuggestionRow, SuggestionTransitionRow
 
 _REQUIRED = {
     "problem": "主要问题",
@@ -148,6 +149,7 @@ async def _apply(
         record_event(session, "project.opened", entity="project", entity_id=project.id, detail=detail)
     if step["from"] in OPEN and path[-1] not in OPEN:
         await _end_claims(session, row, actor)
+        await _end_suggestions(session, row, actor)
 
 
 async def _end_claims(session: AsyncSession, row: DemandRow, actor: Principal) -> None:
@@ -159,6 +161,32 @@ async def _end_claims(session: AsyncSession, row: DemandRow, actor: Principal) -
         claim.status, claim.opinion = NOT_CHOSEN, f"需求{STATUS_NAMES[DemandStatus(row.status)]}"
         record_audit(session, actor, NOT_CHOSEN, entity="claim", entity_id=claim.id, detail=detail)
         record_event(session, f"claim.{NOT_CHOSEN}", entity="claim", entity_id=claim.id, detail=detail)
+    await session.flush()
+
+
+async def _end_suggestions(session: AsyncSession, row: DemandRow, actor: Principal) -> None:
+    """Close the suggestions that wait for a next step when the demand is no longer open.
+
+    A contract ends only those without an answer: with an accepted one staff may still write down the agreement.
+    """
+    ended = UNSETTLED - ACCEPTED if row.status == DemandStatus.CONTRACTED else UNSETTLED
+    waiting = select(SuggestionRow).where(SuggestionRow.demand_id == row.id, SuggestionRow.status.in_(ended))
+    for suggestion in (await session.scalars(waiting.order_by(SuggestionRow.id).with_for_update())).all():
+        before, suggestion.status = suggestion.status, CLOSED
+        note = f"需求{STATUS_NAMES[DemandStatus(row.status)]}"
+        session.add(
+            SuggestionTransitionRow(
+                suggestion_id=suggestion.id,
+                from_status=before,
+                to_status=CLOSED,
+                note=note,
+                actor_id=actor.id,
+                at=now(),
+            )
+        )
+        detail = {"from": before, "to": CLOSED, "demand_id": row.id, "profile_id": suggestion.profile_id}
+        record_audit(session, actor, "transition", entity="suggestion", entity_id=suggestion.id, detail=detail)
+        record_event(session, f"suggestion.{CLOSED}", entity="suggestion", entity_id=suggestion.id, detail=detail)
     await session.flush()
 
 

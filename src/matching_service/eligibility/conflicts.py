@@ -14,7 +14,7 @@ from matching_service.eligibility.cases import Case
 from matching_service.eligibility.rules import RULES, ExclusionOfOrganization, ExclusionOfProfile, Rule, joined
 from matching_service.eligibility.schemas import ConflictItem, ConflictReason, MatchedProfile, ReasonAnswer
 from matching_service.foundation.clock import is_id
-from matching_service.foundation.errors import Bilingual
+from matching_service.foundation.errors import Bilingual, Conflict, FieldError
 from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.store.demands import DemandRow
 from matching_service.store.profiles import ProfileRow
@@ -75,6 +75,15 @@ async def reasons_against(
         return _item(row, on).reasons
     case = Case(on)
     return [_reason(rule, profile, on) for rule in RULES if rule.applies(profile, case)]
+
+
+def refuse_barred(against: Sequence[ConflictReason], *, code: str = "may_not_be_proposed") -> None:
+    """Raise Conflict with all reasons, if there are any."""
+    if against:
+        words = [Bilingual(reason.detail.zh, reason.detail.en) for reason in against]
+        message = Bilingual("".join(word.zh for word in words), " ".join(word.en for word in words))
+        errors = [FieldError(reason.code, word, "/profile_id") for reason, word in zip(against, words, strict=True)]
+        raise Conflict(code, message, errors=errors)
 
 
 def _cursor_id(candidate: str) -> str:

@@ -10,10 +10,10 @@ from datetime import date
 from functools import reduce
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Select, and_, false, or_
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select
 from sqlalchemy.orm import aliased
 
-from matching_service.eligibility.cases import Case
+from matching_service.eligibility.cases import SAME_ORGANIZATIONS, Case
 from matching_service.eligibility.schemas import Code
 from matching_service.foundation.errors import Bilingual
 from matching_service.index.filters import NO_FILTERS, Filters
@@ -56,7 +56,7 @@ class Rule:
 
 
 def _is_of_own_organization(profile: Candidate, case: Case) -> bool:
-    return case.organization_id is not None and profile.organization_id == case.organization_id
+    return profile.organization_id in case.own_organizations
 
 
 def _is_away(profile: Candidate, case: Case) -> bool:
@@ -72,17 +72,22 @@ def _without_organizations(filters: Filters, ids: Iterable[str]) -> Filters:
     return replace(filters, excluded_organizations=filters.excluded_organizations | frozenset(ids))
 
 
+def _is_of_the_same_organization(demand: DemandRow) -> ColumnElement[bool]:
+    """Also for a record of the same firm that another source has sent."""
+    if demand.organization_id is None:
+        return false()
+    same = SAME_ORGANIZATIONS.subquery()
+    others = select(same.c[1]).where(same.c[0] == demand.organization_id)
+    return or_(ProfileRow.organization_id == demand.organization_id, ProfileRow.organization_id.in_(others))
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "own_organization",
         Bilingual("属于提出需求的机构。", "Belongs to the demanding organization."),
         applies=_is_of_own_organization,
-        condition=lambda demand, _on: (
-            ProfileRow.organization_id == demand.organization_id if demand.organization_id is not None else false()
-        ),
-        narrow=lambda filters, case: _without_organizations(
-            filters, [case.organization_id] if case.organization_id is not None else []
-        ),
+        condition=lambda demand, _on: _is_of_the_same_organization(demand),
+        narrow=lambda filters, case: _without_organizations(filters, case.own_organizations),
     ),
     Rule(
         "excluded_by_organization",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, and_, bindparam, case, func, literal, null, or_, select, union_all
+from sqlalchemy import BindParameter, Select, and_, bindparam, case, exists, func, literal, null, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.demands.states import OPEN
@@ -18,7 +18,7 @@ from matching_service.ranking.structured import Standing
 from matching_service.store.demands import UNDER_CONTRACT, DemandRow
 from matching_service.store.lookup import id_batches
 from matching_service.store.shortlists import DecisionRow
-from matching_service.store.suggestions import ACCEPTED, REFUSED, SuggestionRow
+from matching_service.store.suggestions import ACCEPTED, CLOSED, REFUSED, SuggestionRow, SuggestionTransitionRow
 
 _KEPT = ("pinned", "shortlisted")
 _NO_STANDING = Standing()
@@ -105,6 +105,15 @@ def _minus(known: Standing, own: Standing) -> Standing:
     )
 
 
+_WAS_ACCEPTED = and_(
+    SuggestionRow.status == CLOSED,
+    exists().where(
+        SuggestionTransitionRow.suggestion_id == SuggestionRow.id, SuggestionTransitionRow.to_status == "accepted"
+    ),
+)
+"""Closed with its demand after the profile had accepted: the acceptance still counts."""
+
+
 def _pairs(demand_ids: BindParameter[Any] | None = None) -> Select[*tuple[Any, ...]]:
     """Select one row per pair of demand and profile, from decisions and suggestions, of some demands or of all.
 
@@ -128,7 +137,7 @@ def _pairs(demand_ids: BindParameter[Any] | None = None) -> Select[*tuple[Any, .
         SuggestionRow.demand_id,
         SuggestionRow.profile_id,
         null().label("decision"),
-        case((SuggestionRow.status.in_(ACCEPTED), 1), else_=0),
+        case((or_(SuggestionRow.status.in_(ACCEPTED), _WAS_ACCEPTED), 1), else_=0),
         case((SuggestionRow.status == "not_suitable", 1), else_=0),
         case((SuggestionRow.status.in_(REFUSED), 1), else_=0),
         case((SuggestionRow.status == "agreed", 1), else_=0),

@@ -50,6 +50,8 @@ def icalendar(items: Iterable[CalendarEntry]) -> str:
         event.add("dtstamp", engagement.updated_at)
         event.add("dtstart", entry.on)
         event.add("summary", summary)
+        if engagement.place and not is_step:
+            event.add("location", engagement.place)
         if engagement.note and not is_step:
             event.add("description", engagement.note)
         calendar.add_component(event)

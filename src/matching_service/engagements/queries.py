@@ -14,7 +14,7 @@ from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.claims import ClaimRow
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.lookup import get_page, get_row
-from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
+from matching_service.store.suggestions import CLOSED, SuggestionRow, SuggestionTransitionRow
 
 
 async def get_engagement(session: AsyncSession, engagement_id: str) -> EngagementRow:
@@ -82,7 +82,7 @@ async def due_until(session: AsyncSession, whose: ColumnElement[bool], last: dat
 async def last_contacts(session: AsyncSession, demand_ids: Sequence[str], *, until: date) -> dict[str, date]:
     """Return the day of the last contact about each demand, by id. A demand without any contact has no entry.
 
-    A contact is an engagement held by ``until``, a claim, or a step of a suggestion after its creation.
+    A contact is an engagement held by ``until``, a claim, or a step of a suggestion that staff took after its creation.
     """
     held = select(EngagementRow.demand_id, func.max(EngagementRow.held_on)).where(
         EngagementRow.demand_id.in_(demand_ids), EngagementRow.held_on <= until
@@ -92,7 +92,11 @@ async def last_contacts(session: AsyncSession, demand_ids: Sequence[str], *, unt
     steps = (
         select(SuggestionRow.demand_id, func.max(SuggestionTransitionRow.at))
         .join(SuggestionRow, SuggestionTransitionRow.suggestion_id == SuggestionRow.id)
-        .where(SuggestionRow.demand_id.in_(demand_ids), SuggestionTransitionRow.from_status.is_not(None))
+        .where(
+            SuggestionRow.demand_id.in_(demand_ids),
+            SuggestionTransitionRow.from_status.is_not(None),
+            SuggestionTransitionRow.to_status != CLOSED,
+        )
     )
     claims = select(ClaimRow.demand_id, func.max(ClaimRow.created_at)).where(ClaimRow.demand_id.in_(demand_ids))
     for statement in (steps.group_by(SuggestionRow.demand_id), claims.group_by(ClaimRow.demand_id)):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from matching_service.api.fields import Answer, Body, EntityId, ExternalId, Text5000, Topic
+from matching_service.api.fields import Answer, Body, EntityId, ExternalId, Text5000, Title, Topic
 
 Kind = Literal["contact", "visit", "meeting", "training", "roadshow"]
 KIND_NAMES: dict[Kind, str] = {
@@ -24,6 +24,7 @@ _EXAMPLE: JsonDict = {
     "held_on": "2026-11-26",
     "people": ["李主任", "陈工"],
     "organization_id": "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11",
+    "place": "顺德区大良街道顺翔路 8 号",
     "note": "看了注塑车间，油温偏高",
     "next_step": "请专家给出改造方案",
     "next_step_on": "2026-12-03",
@@ -35,6 +36,7 @@ class EngagementFields(Body):
     organization_id: EntityId | None = None
     demand_id: EntityId | None = None
     profile_id: EntityId | None = None
+    place: Title | None = Field(default=None, description="Where it is held; LOCATION in the calendar file.")
     note: Text5000 = None
     outcome: Text5000 = None
     next_step: Text5000 = None
@@ -72,6 +74,7 @@ class Engagement(Answer):
     organization_id: str | None
     demand_id: str | None
     profile_id: str | None
+    place: str | None
     note: str | None
     outcome: str | None
     next_step: str | None

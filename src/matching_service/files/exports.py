@@ -140,6 +140,6 @@ async def _match_rows(database: Database) -> AsyncGenerator[dict[str, Any], None
                         "score": round(entry.match.score, 4),
                         "level": entry.match.level,
                         "reason": entry.match.explanation.get("reason", {}).get("zh"),
-                        "decision": entry.decision.decision if entry.decision is not None else None,
+                        "decision": entry.decided,
                         "run_id": visible.run.id,
                     }

@@ -23,13 +23,14 @@ from matching_service.matching.schemas import (
     SubmissionAnswer,
     TopK,
 )
-from matching_service.shortlists.schemas import MatchAnswer
+from matching_service.shortlists.schemas import AddedProfileBody, MatchAnswer
 
 router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
 
 
 EngineDep = Annotated[Engine, Depends(provided(Engine))]
 CanMatch = Annotated[Principal, Depends(Permit(Action.MATCH))]
+CanDecide = Annotated[Principal, Depends(Permit(Action.MATCH_DECIDE))]
 CanReadMatches = Depends(Permit(Action.MATCH_READ))
 
 
@@ -49,6 +50,23 @@ async def explain(body: ExplainBody, engine: EngineDep, _principal: CanMatch, tu
     """Explain one pair of demand and profile. If the profile is not on the list, the answer says why."""
     async with turn:
         return await service.explain(engine, body)
+
+
+@router.post("/demands/{demand_id}/matches", dependencies=[Idempotent], responses=problem_responses(404, 409))
+async def add_by_hand(
+    demand_id: str,
+    body: AddedProfileBody,
+    write: WriteSession,
+    engine: EngineDep,
+    principal: CanDecide,
+    turn: RankingTurn,
+) -> MatchAnswer:
+    """Put a known profile on the list of a demand: it is pinned, and the demand is ranked anew and its list stored.
+
+    409 lists every reason why the profile may not be proposed.
+    """
+    async with turn:
+        return await service.add_by_hand(engine, write, demand_id, body, principal)
 
 
 @router.get("/demands/{demand_id}/similar", dependencies=[CanReadMatches], responses=problem_responses(404))

@@ -7,12 +7,14 @@ from time import perf_counter
 from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.access.policies import Principal
 from matching_service.api.problems import problem_errors
 from matching_service.demands.queries import get_demand, last_transitions
 from matching_service.demands.states import EDITABLE, OPEN, DemandStatus
 from matching_service.demands.transitions import form_errors
-from matching_service.eligibility.conflicts import reasons_against
-from matching_service.eligibility.schemas import MatchedProfile
+from matching_service.eligibility.conflicts import reasons_against, refuse_barred
+from matching_service.eligibility.schemas import Decision, MatchedProfile
+from matching_service.foundation.clock import today
 from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput, Language
 from matching_service.foundation.metrics import MATCH_SECONDS
 from matching_service.index.filters import Filters
@@ -29,6 +31,7 @@ from matching_service.matching.questions import (
 from matching_service.matching.ranking import rank_demands, rank_many, with_stored_vectors
 from matching_service.matching.reasons import why_not
 from matching_service.matching.schemas import (
+    DEFAULT_TOP_K,
     MAX_TOP_K,
     DemandMatchAnswer,
     DemandMatchItem,
@@ -43,9 +46,11 @@ from matching_service.matching.schemas import (
 from matching_service.profiles.queries import get_profile
 from matching_service.ranking.explain import Explanation
 from matching_service.ranking.ranker import RankedProfile
-from matching_service.shortlists.lists import new_run
-from matching_service.shortlists.schemas import ExplanationAnswer, IndexAnswer, MatchAnswer, MatchItem
-from matching_service.shortlists.service import keep_single_list
+from matching_service.shortlists.lists import ListEntry, new_run
+from matching_service.shortlists.queries import newest_lists
+from matching_service.shortlists.schemas import AddedProfileBody, ExplanationAnswer, IndexAnswer, MatchAnswer, MatchItem
+from matching_service.shortlists.service import keep_single_list, pin_by_hand, tell_decision
+from matching_service.shortlists.visible import pinned_first
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_by_ids
 from matching_service.store.outbox import last_seqs
@@ -56,9 +61,12 @@ _N_REVERSE_CANDIDATES = 100
 """Number of demands that the reverse match scores exactly, after a first pass that finds likely ones."""
 
 
-async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAnswer:
+async def match(
+    engine: Engine, write: AsyncSession, body: MatchBody, *, also_pinned: frozenset[str] = frozenset()
+) -> MatchAnswer:
     """Rank profiles for one request. ``write`` is used only if the list is stored.
 
+    also_pinned : ids of profiles that ``write`` pins in this very transaction, for a list that is stored.
     Raises NotFound, InvalidInput, or Unavailable while the indexes load.
     """
     started = perf_counter()
@@ -77,7 +85,7 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
     view = await engine.view(newest=newest, min_as_of=body.min_as_of)
     question = replace(question, weights=own_weights(body, view.weights), explain=body.explain)
     if body.store:
-        question = replace(question, pinned=case.decided("pinned"))
+        question = replace(question, pinned=case.decided("pinned") | also_pinned)
     else:
         question = with_decisions_shown(case, question, body)
     if body.candidates is not None:
@@ -101,6 +109,9 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
         match_ids = await keep_single_list(write, run, case, entries, took_ms=took_ms)
         run_id = run.id
 
+    def decision(entry: ListEntry) -> Decision | None:
+        return "pinned" if entry.profile.id in also_pinned else case.decision(entry.profile.id)
+
     def answer() -> MatchAnswer:
         return MatchAnswer(
             run_id=run_id,
@@ -115,13 +126,34 @@ async def match(engine: Engine, write: AsyncSession, body: MatchBody) -> MatchAn
                     level=entry.ranked.level,
                     explanation=_explanation(entry.explanation),
                     match_id=match_ids.get(entry.profile.id),
-                    decision=case.decision(entry.profile.id),
+                    decision=decision(entry),
                 )
-                for rank_, entry in enumerate(entries, start=1)
+                for rank_, entry in pinned_first(enumerate(entries, start=1), lambda at: decision(at[1]) == "pinned")
             ],
         )
 
     return await to_thread.run_sync(answer)  # validating a thousand explanations would block the event loop
+
+
+async def add_by_hand(
+    engine: Engine, write: AsyncSession, demand_id: str, body: AddedProfileBody, actor: Principal
+) -> MatchAnswer:
+    """Pin a profile for a demand, rank the demand anew and store the list. Returns the list, the profile on top.
+
+    Raises NotFound. Raises Conflict, with all reasons, if the profile may not be proposed for the demand.
+    """
+    async with engine.database.reading() as session:
+        demand = await get_demand(session, demand_id)
+        profile = await get_profile(session, body.profile_id)
+        refuse_barred(await reasons_against(session, demand, profile, on=today()))
+        previous = (await newest_lists(session, [demand.id])).get(demand.id)
+    decision = await pin_by_hand(write, demand.id, body, actor)
+    top_k = previous[1].top_k if previous is not None else DEFAULT_TOP_K
+    question = MatchBody(demand_id=demand.id, top_k=top_k, store=True)
+    made = await match(engine, write, question, also_pinned=frozenset({profile.id}))
+    match_id = next((item.match_id for item in made.items if item.profile.id == profile.id), None)
+    tell_decision(write, (demand.id, profile.id), decision, actor, match_id=match_id)
+    return made
 
 
 async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:

@@ -22,11 +22,14 @@ from matching_service.organizations.schemas import (
     Organization,
     OrganizationCreate,
     OrganizationPatch,
+    RegisteredOrganization,
 )
 
 router = APIRouter(prefix="/v1/organizations", tags=["organizations"], route_class=RememberingRoute)
 
 CanRead = Depends(Permit(Action.ORGANIZATION_READ))
+_N_SIMILAR = 5
+
 CanMerge = Annotated[Principal, Depends(Permit(Action.ORGANIZATION_MERGE))]
 CanWrite = Annotated[Principal, Depends(Permit(Action.ORGANIZATION_WRITE))]
 
@@ -34,11 +37,13 @@ CanWrite = Annotated[Principal, Depends(Permit(Action.ORGANIZATION_WRITE))]
 @router.post("", status_code=201, dependencies=[Idempotent], responses=problem_responses(409))
 async def create_organization(
     body: OrganizationCreate, session: WriteSession, principal: CanWrite, response: Response
-) -> Organization:
-    """Register an organization."""
+) -> RegisteredOrganization:
+    """Register an organization. The answer names those that may be the same one under another id or source."""
     row = await service.create_organization(session, body, principal)
     response.headers["Location"] = f"/v1/organizations/{row.id}"
-    return answer_row(response, row, Organization)
+    similar = await service.find_similar(session, row.name, limit=_N_SIMILAR, besides=row.id)
+    made = answer_row(response, row, Organization)
+    return RegisteredOrganization(**made.model_dump(), similar=similar)
 
 
 @router.get("", dependencies=[CanRead])

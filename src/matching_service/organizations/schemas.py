@@ -110,6 +110,12 @@ class LikeOrganization(BaseModel):
     likeness: float = Field(description="Similarity of the names, in (0, 1].")
 
 
+class RegisteredOrganization(Organization):
+    """A new organization, with those that may be the same one. Merge them by POST /v1/organizations/{id}/merge."""
+
+    similar: list[LikeOrganization] = Field(description="Organizations with a similar name, at most five.")
+
+
 class LikeOrganizations(BaseModel):
     """Two records that may belong to the same organization."""
 

@@ -1,6 +1,7 @@
 """Register and change organizations, find duplicates, replace exclusion lists."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from anyio import to_thread
 from sqlalchemy import select
@@ -26,7 +27,7 @@ from matching_service.store.base import assign
 from matching_service.store.batch import Batch, new_row, write_rows
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import existing_ids, get_by_ids, id_batches, in_parts, rows_by_external_id
-from matching_service.store.organizations import ExclusionRow, OrganizationRow
+from matching_service.store.organizations import ExclusionRow, OrganizationRow, plain_name
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
 
@@ -38,7 +39,7 @@ async def create_organization(session: AsyncSession, data: OrganizationCreate, a
         for row in taken.values():
             raise _taken("external_id", data.external_id, row.id)
     await _refuse_taken_codes(session, data.credit_code)
-    row = OrganizationRow(**data.model_dump())
+    row = OrganizationRow(**_with_plain_name(data.model_dump()))
     session.add(row)
     await session.flush()
     record_audit(session, actor, "create", entity="organization", entity_id=row.id)
@@ -52,7 +53,7 @@ async def update_organization(
     changes = patch.model_dump(exclude_unset=True)
     if (code := changes.get("credit_code")) and code != row.credit_code:
         await _refuse_taken_codes(session, code)
-    changed = assign(row, changes)
+    changed = _assign(row, changes)
     await session.flush()
     record_audit(session, actor, "update", entity="organization", entity_id=row.id, detail={"fields": sorted(changes)})
     if changed:
@@ -73,7 +74,8 @@ async def upsert_organizations(
             raise _taken("credit_code", code, owner_id)
 
     def create(item: OrganizationCreate) -> OrganizationRow:
-        row = new_row(OrganizationRow, item.model_dump(exclude={"id"}) | {"id": item.row_id or new_id()})
+        values = _with_plain_name(item.model_dump(exclude={"id"}))
+        row = new_row(OrganizationRow, values | {"id": item.row_id or new_id()})
         check_code(item.credit_code, row.id)
         record_audit(session, actor, "created", entity="organization", entity_id=row.id)
         return row
@@ -82,7 +84,7 @@ async def upsert_organizations(
         if row.merged_into is not None:
             raise _merged(row.merged_into)
         check_code(item.credit_code, row.id)
-        changed = assign(row, item.sent(item.model_dump(exclude={"id"})))
+        changed = _assign(row, item.sent(item.model_dump(exclude={"id"})))
         if changed:
             changes[row.id] = sorted({*changes.get(row.id, ()), *changed})
             record_audit(session, actor, "updated", entity="organization", entity_id=row.id)
@@ -92,6 +94,15 @@ async def upsert_organizations(
     await write_rows(session, OrganizationRow, batch.rows)
     await _record_updates(session, changes)
     return results
+
+
+def _with_plain_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(values) | ({"plain_name": plain_name(values["name"])} if "name" in values else {})
+
+
+def _assign(row: OrganizationRow, values: Mapping[str, Any]) -> list[str]:
+    """Assign the values to the row. Returns the sorted names of the fields that changed."""
+    return [name for name in assign(row, _with_plain_name(values)) if name != "plain_name"]
 
 
 async def find_duplicates(session: AsyncSession, *, limit: int) -> list[LikeOrganizations]:
@@ -113,9 +124,11 @@ async def find_duplicates(session: AsyncSession, *, limit: int) -> list[LikeOrga
     ]
 
 
-async def find_similar(session: AsyncSession, name: str, *, limit: int) -> list[LikeOrganization]:
-    """Return the ``limit`` organizations with the most similar names, most similar first."""
-    named = await all_names(session)
+async def find_similar(
+    session: AsyncSession, name: str, *, limit: int, besides: str | None = None
+) -> list[LikeOrganization]:
+    """Return the ``limit`` organizations with the most similar names, most similar first, ``besides`` left out."""
+    named = [pair for pair in await all_names(session) if pair[0] != besides]
     similar = (await to_thread.run_sync(like_names, name, [other for _, other in named]))[:limit]
     rows = await get_by_ids(session, OrganizationRow, (named[i][0] for i, _ in similar))
     return [

@@ -24,7 +24,7 @@ from matching_service.store.profiles import HOME, NEVER_MATCHED, ProfileRow, Wor
 from matching_service.store.programme import ProgrammeRecordRow, holds_on
 from matching_service.store.projects import MilestoneRow, ProjectRow
 from matching_service.store.shortlists import ListState, MatchListRow, MatchRow, MatchRunRow, RunState
-from matching_service.store.suggestions import ACCEPTED, REFUSED, SuggestionRow, SuggestionTransitionRow
+from matching_service.store.suggestions import ACCEPTED, CLOSED, REFUSED, SuggestionRow, SuggestionTransitionRow
 
 STAGES: dict[str, Iterable[str]] = {
     "intake": LIFE.at_or_beyond(DemandStatus.SUBMITTED),
@@ -85,7 +85,11 @@ async def list_waits(session: AsyncSession, period: Period) -> list[Wait]:
         ),
         select(SuggestionRow.demand_id, sql_day_of(SuggestionTransitionRow.at))
         .join(SuggestionRow, SuggestionTransitionRow.suggestion_id == SuggestionRow.id)
-        .where(SuggestionTransitionRow.from_status.is_not(None), SuggestionTransitionRow.at < period.end),
+        .where(
+            SuggestionTransitionRow.from_status.is_not(None),
+            SuggestionTransitionRow.to_status != CLOSED,
+            SuggestionTransitionRow.at < period.end,
+        ),
         select(ClaimRow.demand_id, sql_day_of(ClaimRow.created_at)).where(ClaimRow.created_at < period.end),
     ).subquery()
     contacted_on = func.min(contacts.c.day)

@@ -1,15 +1,16 @@
 """Queries for match runs."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_page, get_row
-from matching_service.store.shortlists import NIGHT_SCOPES, ListState, MatchListRow, MatchRunRow, RunState
+from matching_service.store.shortlists import NIGHT_SCOPES, ListState, MatchListRow, MatchRunRow, RunScope, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,28 @@ async def last_finished_run(session: AsyncSession) -> MatchRunRow | None:
     return await session.scalar(statement.order_by(MatchRunRow.id.desc()).limit(1))
 
 
-async def list_changed_lists(session: AsyncSession, run_id: str, page: PageRequest) -> Page[MatchListRow]:
-    """Return the lists of a run that differ from the previous ones."""
-    statement = select(MatchListRow).where(MatchListRow.run_id == run_id, MatchListRow.changes.is_not(None))
+async def list_runs(
+    session: AsyncSession, page: PageRequest, *, scope: RunScope | None, state: RunState | None
+) -> Page[MatchRunRow]:
+    """Return runs, newest first."""
+    statement = select(MatchRunRow)
+    if scope:
+        statement = statement.where(MatchRunRow.scope == scope)
+    if state:
+        statement = statement.where(MatchRunRow.state == state)
+    return await get_page(session, statement, MatchRunRow, page)
+
+
+async def list_changed_lists(
+    session: AsyncSession, page: PageRequest, *, run_id: str | None = None, since: datetime | None = None
+) -> Page[MatchListRow]:
+    """Return the lists that differ from the previous ones: of a run, or of all runs that finished since a moment."""
+    statement = select(MatchListRow).where(MatchListRow.changes.is_not(None))
+    if run_id is not None:
+        statement = statement.where(MatchListRow.run_id == run_id)
+    if since is not None:
+        is_new = and_(MatchRunRow.state == RunState.FINISHED, MatchRunRow.finished_at >= since)
+        statement = statement.join(MatchRunRow, MatchListRow.run_id == MatchRunRow.id).where(is_new)
     return await get_page(session, statement, MatchListRow, page)
 
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 
 from matching_service.access.policies import Action, Principal
 from matching_service.api.deps import DatabaseDep, PageDep, Permit, ReadSession, WriteSession
+from matching_service.api.fields import Blank, Moment
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
@@ -16,7 +17,7 @@ from matching_service.runs import service as runs
 from matching_service.runs.background import BackgroundRuns
 from matching_service.runs.schemas import FailedDemand, Run, RunBody
 from matching_service.shortlists.schemas import DemandChanges
-from matching_service.store.shortlists import RunScope
+from matching_service.store.shortlists import RunScope, RunState
 
 router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
 
@@ -46,6 +47,33 @@ async def start_run(
     tasks.add_task(background.start, run.id, patience_s=runs.START_PATIENCE_S)
     response.headers["Location"] = f"/v1/match-runs/{run.id}"
     return await runs.describe_run(engine.database, run)
+
+
+@router.get("/match-runs", dependencies=[CanReadRuns])
+async def list_runs(
+    session: ReadSession,
+    database: DatabaseDep,
+    page: PageDep,
+    scope: Annotated[RunScope | None, Blank, Query(description="open, changed or demand (one list by hand).")] = None,
+    state: Annotated[RunState | None, Blank] = None,
+) -> ListAnswer[Run]:
+    """List runs, newest first."""
+    found = await queries.list_runs(session, page, scope=scope, state=state)
+    return ListAnswer(items=await runs.describe_runs(database, found.items), next_cursor=found.next_cursor)
+
+
+@router.get("/changes", dependencies=[CanReadRuns])
+async def read_changes_since(
+    session: ReadSession,
+    page: PageDep,
+    since: Annotated[
+        Moment,
+        Query(description="A moment with its offset (2026-11-30T08:00:00+08:00), or a day, which begins in China."),
+    ],
+) -> ListAnswer[DemandChanges]:
+    """List the changed lists of all demands since a moment, newest first: what changed since yesterday."""
+    changes = await runs.changes_since(session, since, page)  # type: ignore[arg-type]  # Moment is a datetime by now
+    return ListAnswer(items=list(changes.items), next_cursor=changes.next_cursor)
 
 
 @router.get("/match-runs/{run_id}", dependencies=[CanReadRuns], responses=problem_responses(404))

@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,11 +27,12 @@ from matching_service.runs.affected import changed_since_last_run
 from matching_service.runs.chunks import Progress, RankMany, RunContext, rank_chunks
 from matching_service.runs.schemas import Run
 from matching_service.shortlists import queries as shortlist_queries
-from matching_service.shortlists.changes import profile_ids_of, read_changes
+from matching_service.shortlists.changes import ChangedList, profile_ids_of, read_changes
 from matching_service.shortlists.lists import finish_run, new_run
 from matching_service.shortlists.schemas import DemandChanges
 from matching_service.store.database import Database
-from matching_service.store.lookup import in_parts
+from matching_service.store.demands import DemandRow
+from matching_service.store.lookup import get_by_ids, in_parts
 from matching_service.store.outbox import last_seq
 from matching_service.store.ownership import is_owned, owning
 from matching_service.store.shortlists import MatchListRow, MatchRunRow, RunScope, RunState
@@ -107,9 +108,19 @@ async def resume_run(database: Database, session: AsyncSession, run_id: str, act
 
 async def describe_run(database: Database, run: MatchRunRow) -> Run:
     """Return the run with computed fields: whether it was interrupted, and estimates from its pace so far."""
+    return (await describe_runs(database, [run]))[0]
+
+
+async def describe_runs(database: Database, runs: Sequence[MatchRunRow]) -> list[Run]:
+    """Return the runs as ``describe_run`` does. At most one run over many demands is running."""
+    return [
+        await _describe_running(database, run) if run.state == RunState.RUNNING else Run.model_validate(run)
+        for run in runs
+    ]
+
+
+async def _describe_running(database: Database, run: MatchRunRow) -> Run:
     answer = Run.model_validate(run)
-    if run.state != RunState.RUNNING:
-        return answer
     if await _is_interrupted(database, run):
         return answer.model_copy(update={"is_interrupted": True})
     n_ended = run.n_done + run.n_kept + run.n_failed
@@ -151,12 +162,26 @@ async def complete_run(
 async def changes_of_run(session: AsyncSession, run_id: str, page: PageRequest) -> Page[DemandChanges]:
     """Return the changes and causes of each changed list of a run. Unchanged lists are left out. Raises NotFound."""
     await queries.get_run(session, run_id)
-    lists = await queries.list_changed_lists(session, run_id, page)
-    stored = [(row.demand_id, row.changes or {}) for row in lists.items]
+    return await _read_changes(session, await queries.list_changed_lists(session, page, run_id=run_id))
+
+
+async def changes_since(session: AsyncSession, since: datetime, page: PageRequest) -> Page[DemandChanges]:
+    """Return the changes of every list, of any demand, that became visible at ``since`` or later, newest first."""
+    return await _read_changes(session, await queries.list_changed_lists(session, page, since=since))
+
+
+async def _read_changes(session: AsyncSession, lists: Page[MatchListRow]) -> Page[DemandChanges]:
+    demands = await get_by_ids(session, DemandRow, (row.demand_id for row in lists.items))
+    ended = await get_by_ids(session, MatchRunRow, (row.run_id for row in lists.items))
     names = await shortlist_queries.names_of_profiles(
-        session, (id_ for _, changes in stored for id_ in profile_ids_of(changes))
+        session, (id_ for row in lists.items for id_ in profile_ids_of(row.changes or {}))
     )
-    return Page([read_changes(demand_id, changes, names) for demand_id, changes in stored], lists.next_cursor)
+    items: list[DemandChanges] = []
+    for row in lists.items:
+        run, title = ended[row.run_id], demands[row.demand_id].title
+        changed = ChangedList(row.demand_id, title, row.run_id, run.finished_at or run.created_at)
+        items.append(read_changes(changed, row.changes or {}, names))
+    return Page(items, lists.next_cursor)
 
 
 async def _prepare(engine: Engine, run_id: str) -> tuple[RunContext, int, Sequence[str]]:

@@ -5,7 +5,8 @@ nothing shows the name of a profile that was deleted since.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from matching_service.eligibility.rules import RULES
@@ -170,7 +171,17 @@ def profile_ids_of(stored: Mapping[str, Any]) -> Iterator[str]:
         yield from (entry["profile_id"] for entry in entries if entry["profile_id"] is not None)
 
 
-def read_changes(demand_id: str, stored: Mapping[str, Any], names: Mapping[str, str]) -> DemandChanges:
+@dataclass(frozen=True, slots=True)
+class ChangedList:
+    """The list whose changes are read: its demand, its run, and the moment it became visible."""
+
+    demand_id: str
+    demand_title: str
+    run_id: str
+    at: datetime
+
+
+def read_changes(of: ChangedList, stored: Mapping[str, Any], names: Mapping[str, str]) -> DemandChanges:
     """Turn stored changes into an answer.
 
     names : by profile id, of the profiles that still exist. Deleted profiles get no name and no titles of works.
@@ -182,7 +193,7 @@ def read_changes(demand_id: str, stored: Mapping[str, Any], names: Mapping[str, 
         return dict(entry) | {"name": name, "causes": causes}
 
     return DemandChanges(
-        demand_id=demand_id,
+        **asdict(of),
         entered=[PlacedProfile.model_validate(with_words(entry)) for entry in stored["entered"]],
         left=[PlacedProfile.model_validate(with_words(entry)) for entry in stored["left"]],
         moved=[MovedProfile.model_validate(with_words(entry)) for entry in stored["moved"]],

@@ -1,6 +1,6 @@
 """Queries for stored lists, their runs and decisions, and for names of profiles."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
@@ -82,6 +82,22 @@ async def get_decisions(session: AsyncSession, demand_ids: Sequence[str]) -> Map
     for row in await session.scalars(select(DecisionRow).where(DecisionRow.demand_id.in_(demand_ids))):
         decisions[row.demand_id][row.profile_id] = row
     return decisions
+
+
+async def newest_match_ids(session: AsyncSession, pairs: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+    """Return the id of the newest match by (demand id, profile id). Pairs that no list names are left out."""
+    demand_ids = sorted({demand_id for demand_id, _ in pairs})
+    newest: dict[tuple[str, str], str] = {}
+    for batch in id_batches(profile_id for _, profile_id in pairs):
+        statement = (
+            select(MatchListRow.demand_id, MatchRow.profile_id, func.max(MatchRow.id))
+            .join(MatchListRow, MatchRow.list_id == MatchListRow.id)
+            .where(MatchRow.profile_id.in_(batch), MatchListRow.demand_id.in_(demand_ids))
+            .group_by(MatchListRow.demand_id, MatchRow.profile_id)
+        )
+        rows = await session.execute(statement)
+        newest |= {(demand_id, profile_id): match_id for demand_id, profile_id, match_id in rows}
+    return newest
 
 
 async def get_match(session: AsyncSession, match_id: str) -> tuple[MatchRow, MatchListRow]:

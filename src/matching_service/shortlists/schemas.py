@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from matching_service.api.fields import (
     Answer,
     Body,
+    EntityId,
     Text5000,
 )
 from matching_service.eligibility.schemas import Decision, MatchedProfile, ReasonAnswer
@@ -51,7 +52,7 @@ class ExplanationAnswer(Answer):
 
 
 class MatchItem(BaseModel):
-    rank: int
+    rank: int = Field(description="The place by score. Pinned profiles come first in `items`, whatever their rank.")
     profile: MatchedProfile
     score: float = Field(description="In [0, 1].")
     level: Level
@@ -110,7 +111,12 @@ class MovedProfile(BaseModel):
 
 
 class DemandChanges(BaseModel):
+    """What changed on the list of a demand since the list before."""
+
     demand_id: str
+    demand_title: str
+    run_id: str
+    at: datetime = Field(description="When the new list became visible.")
     entered: list[PlacedProfile]
     left: list[PlacedProfile]
     moved: list[MovedProfile]
@@ -119,17 +125,58 @@ class DemandChanges(BaseModel):
 class DecisionBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "pinned", "reason": "企业已面谈"}]})
 
-    decision: Decision
+    decision: Decision | None = Field(
+        description="pinned: first on every list, whatever the rank. shortlisted: marked, its place stays. "
+        "rejected: on no new list. null: undoes the decision before."
+    )
+    reason: Text5000 = None
+
+
+class PairDecisionBody(DecisionBody):
+    """A decision about a profile for a demand, on a list or not."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "demand_id": "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11",
+                    "profile_id": "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e12",
+                    "decision": None,
+                }
+            ]
+        }
+    )
+
+    demand_id: EntityId
+    profile_id: EntityId
+
+
+class AddedProfileBody(Body):
+    """A profile that staff know and put on the list of a demand by hand."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"profile_id": "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e12", "reason": "曾为该企业解决同类问题"}]
+        }
+    )
+
+    profile_id: EntityId
     reason: Text5000 = None
 
 
 class DecisionAnswer(Answer):
+    """A decision as it is now stored. ``decision`` is null where it was undone."""
+
     demand_id: str
     profile_id: str
-    decision: Decision
+    decision: Decision | None
     reason: str | None
     actor_id: str
     at: datetime
+
+
+class NamedDecision(DecisionAnswer):
+    profile_name: str | None = Field(description="null: the profile no longer exists.")
 
 
 def explanation_body(explanation: Explanation) -> dict[str, Any]:

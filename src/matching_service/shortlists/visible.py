@@ -1,7 +1,8 @@
 """The visible list of a demand. The API, the feed, webhooks, exports and reports all read it from here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +15,8 @@ from matching_service.store.lookup import get_by_ids
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.shortlists import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 
+Entry = TypeVar("Entry")
+
 
 @dataclass(frozen=True, slots=True)
 class VisibleMatch:
@@ -21,17 +24,26 @@ class VisibleMatch:
     profile: ProfileRow
     decision: DecisionRow | None
 
+    @property
+    def decided(self) -> str | None:
+        return self.decision.decision if self.decision is not None else None
+
 
 @dataclass(frozen=True, slots=True)
 class VisibleList:
     """A stored list as it may be shown today.
 
-    matches : ordered by rank. Ranks have gaps where a profile was deleted or must no longer be shown.
+    matches : in the order of ``pinned_first``. Ranks have gaps where a profile was deleted or must no longer be shown.
     """
 
     row: MatchListRow
     run: MatchRunRow
     matches: Sequence[VisibleMatch]
+
+
+def pinned_first(entries: Iterable[Entry], is_pinned: Callable[[Entry], bool]) -> list[Entry]:
+    """Return the entries of a list, which are ordered by rank, in the order that people see: pinned ones first."""
+    return sorted(entries, key=lambda entry: not is_pinned(entry))  # a stable sort
 
 
 async def visible_lists(session: AsyncSession, demands: Sequence[DemandRow]) -> Mapping[str, VisibleList]:
@@ -52,5 +64,5 @@ async def visible_lists(session: AsyncSession, demands: Sequence[DemandRow]) -> 
             for match in matches[row.id]
             if (profile := profiles.get(match.profile_id)) is not None and may_be_shown(profile, case)
         ]
-        visible[demand.id] = VisibleList(row, run, shown)
+        visible[demand.id] = VisibleList(row, run, pinned_first(shown, lambda entry: entry.decided == "pinned"))
     return visible

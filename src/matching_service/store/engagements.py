@@ -31,6 +31,7 @@ class EngagementRow(Identified, Versioned, Table):
     organization_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"), index=True)
     demand_id: Mapped[str | None] = mapped_column(ForeignKey("demands.id", ondelete="SET NULL"), index=True)
     profile_id: Mapped[str | None] = mapped_column(ForeignKey("profiles.id", ondelete="SET NULL"), index=True)
+    place: Mapped[str | None] = mapped_column(String(200))
     note: Mapped[str | None] = mapped_column(Text)
     outcome: Mapped[str | None] = mapped_column(Text)
     next_step: Mapped[str | None] = mapped_column(Text)

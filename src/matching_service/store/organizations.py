@@ -1,6 +1,7 @@
 """Enterprises with demands, institutions of suppliers, and their exclusion lists."""
 
 from datetime import datetime
+from unicodedata import normalize
 
 from sqlalchemy import CheckConstraint, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -8,9 +9,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 from matching_service.store.base import Identified, Table, Versioned
 
 
+def plain_name(name: str) -> str:
+    """Return the letters and digits of a name, full and half width alike. Equal ones mean the same organization."""
+    folded = normalize("NFKC", name).casefold()
+    return "".join(character for character in folded if character.isalnum()) or folded
+
+
 class OrganizationRow(Identified, Versioned, Table):
     """An organization.
 
+    plain_name : ``plain_name(name)``. The same firm may be registered by several sources.
     merged_into : the record that replaced this one. Nothing refers to a merged record, and its replacement is not
         merged itself.
     """
@@ -21,6 +29,9 @@ class OrganizationRow(Identified, Versioned, Table):
     source: Mapped[str] = mapped_column(String(100))
     external_id: Mapped[str | None] = mapped_column(String(100))
     name: Mapped[str] = mapped_column(String(200), index=True)
+    plain_name: Mapped[str] = mapped_column(
+        String(400), index=True, default=lambda context: plain_name(context.get_current_parameters()["name"])
+    )
     credit_code: Mapped[str | None] = mapped_column(String(18))
     region: Mapped[str | None] = mapped_column(String(6))
     kind: Mapped[str] = mapped_column(String(20))

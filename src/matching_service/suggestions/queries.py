@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
 
 from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
@@ -11,10 +12,13 @@ from matching_service.store.lookup import get_page, get_row
 from matching_service.store.suggestions import SuggestionRow, SuggestionTransitionRow
 from matching_service.suggestions.states import SuggestionStatus
 
+_NAMED = (joinedload(SuggestionRow.demand), joinedload(SuggestionRow.profile))
+"""An answer names the demand and the profile."""
+
 
 async def get_suggestion(session: AsyncSession, suggestion_id: str) -> SuggestionRow:
     """Return the row. Raises NotFound."""
-    if (row := await get_row(session, SuggestionRow, suggestion_id)) is None:
+    if (row := await get_row(session, SuggestionRow, suggestion_id, options=_NAMED)) is None:
         raise not_found(Bilingual("推荐", "Suggestion"), suggestion_id, code="suggestion_not_found")
     return row
 
@@ -27,7 +31,7 @@ async def list_suggestions(
     profile_id: str | None = None,
     status: SuggestionStatus | None = None,
 ) -> Page[SuggestionRow]:
-    statement = select(SuggestionRow)
+    statement = select(SuggestionRow).options(*_NAMED)
     if demand_id:
         statement = statement.where(SuggestionRow.demand_id == demand_id)
     if profile_id:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import ConfigDict, Field, computed_field
+from pydantic import AliasPath, ConfigDict, Field, computed_field
 
 from matching_service.api.fields import Answer, Body, EntityId, Text5000
 from matching_service.suggestions.states import LIFE, RefusalReason, SuggestionStatus
@@ -29,7 +29,9 @@ class SuggestionCreate(Body):
 class Suggestion(Answer):
     id: str
     demand_id: str
+    demand_title: str = Field(validation_alias=AliasPath("demand", "title"))
     profile_id: str
+    profile_name: str = Field(validation_alias=AliasPath("profile", "name"))
     status: str
     reason: str | None
     note: str | None

@@ -9,7 +9,7 @@ from matching_service.demands.queries import get_demand
 from matching_service.demands.states import LIFE as DEMAND_LIFE
 from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.demands.transitions import begin_matching
-from matching_service.eligibility.conflicts import reasons_against
+from matching_service.eligibility.conflicts import reasons_against, refuse_barred
 from matching_service.eligibility.standings import standings_for
 from matching_service.foundation.clock import new_id, now, today
 from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput
@@ -32,16 +32,9 @@ async def create_suggestion(session: AsyncSession, body: SuggestionCreate, actor
     profile = await get_profile(session, body.profile_id)
     _check_open(demand)
     await _check_new(session, demand, profile)
-    if against := await reasons_against(session, demand, profile, on=today()):
-        message = Bilingual(
-            "".join(reason.detail.zh for reason in against), " ".join(reason.detail.en for reason in against)
-        )
-        errors = [
-            FieldError(reason.code, Bilingual(reason.detail.zh, reason.detail.en), "/profile_id") for reason in against
-        ]
-        raise Conflict("may_not_be_proposed", message, errors=errors)
+    refuse_barred(await reasons_against(session, demand, profile, on=today()))
     await _check_capacity(session, demand, profile)
-    row = SuggestionRow(id=new_id(), demand_id=demand.id, profile_id=profile.id, status=SuggestionStatus.SUGGESTED)
+    row = SuggestionRow(id=new_id(), demand=demand, profile=profile, status=SuggestionStatus.SUGGESTED)
     row.note = body.note
     session.add(row)
     await _record_step(session, row, None, actor)

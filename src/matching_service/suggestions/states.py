@@ -18,6 +18,7 @@ class SuggestionStatus(StrEnum):
     DECLINED = "declined"
     NO_ANSWER = "no_answer"
     NOT_SUITABLE = "not_suitable"
+    CLOSED = "closed"
 
 
 class RefusalReason(StrEnum):
@@ -43,10 +44,13 @@ STATUS_NAMES: Mapping[SuggestionStatus, str] = MappingProxyType(
         SuggestionStatus.DECLINED: "已婉拒",
         SuggestionStatus.NO_ANSWER: "无回应",
         SuggestionStatus.NOT_SUITABLE: "不合适",
+        SuggestionStatus.CLOSED: "已关闭",
     }
 )
 
 _OPEN = Bilingual("需求仍开放；已发布的需求随之变为对接中", "the demand is open; a published demand becomes matching")
+
+_ENDED = Bilingual("需求签约、过期或放弃时自动关闭", "automatic when the demand is contracted, expired or abandoned")
 
 
 def _steps() -> list[Step[SuggestionStatus]]:
@@ -66,6 +70,7 @@ def _steps() -> list[Step[SuggestionStatus]]:
         Step(s.MET, s.AGREED, write),
         Step(s.MET, s.DECLINED, write, ("reason",)),
         Step(s.MET, s.NOT_SUITABLE, write),
+        *(Step(state, s.CLOSED, write, note=_ENDED) for state in (s.SUGGESTED, s.CONTACTED, s.ACCEPTED, s.MET)),
     ]
 
 
