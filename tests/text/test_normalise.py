@@ -3,7 +3,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from strategies import ANY_TEXT
 
@@ -125,6 +125,8 @@ def test_what_only_looks_like_a_number_with_a_unit_is_kept(text):
 @settings(deadline=None)
 @given(st.integers(min_value=1000), st.sampled_from(["", "mm", " mm", " 元", "%"]))
 def test_thousands_separators_do_not_matter(number, unit):
+    groups = f"{number:,}".split(",")
+    assume((unit.strip() != "mm" and unit != "%") or len(groups[0]) < 3 or groups != sorted(set(groups)))  # 100,200 mm
     assert fold(f"{number:,}{unit}") == fold(f"{number}{unit}")
 
 

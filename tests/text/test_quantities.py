@@ -90,7 +90,8 @@ def test_a_remark_in_brackets_hides_no_quantity(text):
 
 
 def test_a_text_gives_its_quantities_from_left_to_right():
-    assert terms("行程1000mm，噪声≤65dB(A)，效率85%以上，10-20mm") == ["=1m", "=65db(a)", "=85%", "=0.02m"]
+    text = "行程1000mm，噪声≤65dB(A)，效率85%以上，10-20mm"
+    assert terms(text) == ["=1m", "=65db(a)", "=85%", "=0.01m", "=0.02m"]
 
 
 @settings(deadline=None, max_examples=300)
@@ -113,7 +114,7 @@ def test_a_quantity_stands_where_it_was_found(text):
         ends.append(quantity.end)
         start, end = folded.original_span(quantity.start, quantity.end)
         assert 0 <= start < end <= len(text)
-        assert terms(text[start:end]) == [quantity.term]
+        assert terms(text[start:end]) == [quantity.term] or text[start:end].strip(" \u200b")[-1].isdigit()  # of a range
         assert quantity.term.startswith("=")
 
 

@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from matching_service.text.normalise import fold
 
-_FORMAT_VERSION = "4"
+_FORMAT_VERSION = "5"
 _BARE = "+"
 
 

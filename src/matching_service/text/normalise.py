@@ -1,8 +1,10 @@
 """Fold the many spellings of a text into one, and map every folded character to its place in the original.
 
-Folding normalises compatibility forms (NFKC: full-width letters, ㎡, ligatures), case, traditional characters and
-dashes. It drops invisible characters, thousands separators and the space between a number and its unit.
-Segmentation into words is in ``tokenizer.py``.
+Folding reads HTML as a browser shows it and words of Taiwan and Hong Kong as those of the mainland. It normalises
+compatibility forms (NFKC: full-width letters, ㎡, ligatures), radicals, variants and traditional characters, case and
+dashes. It drops invisible characters, thousands separators and the space between a number and its unit. It writes the
+number of axes, phases and the like in Chinese, and the sign of a number as a minus. Segmentation into words is in
+``tokenizer.py``.
 """
 
 import re
@@ -10,25 +12,39 @@ import sys
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 
 from opencc import OpenCC
+
+from matching_service.text.markup import shown_text
+from matching_service.text.regional import mainland_words, pattern_of
+from matching_service.text.spans import Spans, spans_or_identity, substitute
 
 _HAN_BLOCKS = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF))
 _DASHES = dict.fromkeys("‐‑‒–—―−﹣", "-")
 _UNITS = (
     "%|‰|°c|°f|°|k|nm|um|μm|mm|cm|dm|km|m|mg|kg|g|t|ml|l|hz|khz|mhz|ghz|pa|kpa|mpa|gpa|db|dba|v|kv|mv|a|ma|ah|mah|"
-    "w|kw|mw|gw|wh|kwh|mwh|n|kn|nm|r/min|rpm|h|min|s|ms|ppm|ppb|bar|lm|cd|mol|元|万元|亿元|万吨|吨|米|毫米|厘米|"
-    "公斤|千克|克|升|毫升|小时|分钟|秒|天|年|倍|度|台|套|件"
+    "w|kw|mw|gw|wh|kwh|kw·h|mwh|n|kn|nm|r/min|rpm|h|min|s|ms|ppm|ppb|bar|lm|cd|mol|元|万元|亿元|万吨|吨|米|毫米|厘米|"
+    "微米|纳米|公斤|千克|克|升|毫升|小时|分钟|秒|天|年|倍|度|台|套|件|转/分|千瓦|兆帕"
 )
-_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]")
-_SEPARATORS = re.compile(
-    rf"[, \t](?<=\d.)(?:(?<=,)(?=\d{{3}}(?!\d))|(?<=[ \t])[ \t]*(?=(?:{_UNITS})(?![a-z])))"  # rarest part first
+_INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\x00-\x08]")
+_GROUPED = re.compile(
+    r"(?<![a-z0-9_.,])\d{1,3}(?:,\d{3})+(?![\d,])|(?<![a-z0-9_.,])[1-9]\d{0,2}(?: \d{3})+(?=[ \t]*(?:[万亿])?(?:"
+    + _UNITS
+    + r")(?![a-z]))"
 )
+"""A number in groups of three digits, by commas, or by blanks before a unit."""
+_MONEY = re.compile(r"[ \t]*(?:[万亿]?元|[万亿]|美元|人|台|套|件|吨|户|家|亩)")
+_BEFORE_UNIT = re.compile(rf"(?<=\d)[ \t]+(?=[万亿]?(?:{_UNITS})(?![a-z]))")
+_UNIT_AHEAD = re.compile(rf"[ \t]*[万亿]?(?:{_UNITS})(?![a-z])")
+_COUNTED = re.compile(
+    r"(?<![a-z0-9_.\-])(?:[2-9]|10|两)(?=轴|相(?![关互同对应似])|自由度|坐标|联动|缸|冲程|工位|极(?![大小高])|通道|辊|连杆|维(?![护修持]))"
+)
+"""Arabic digits of what is counted by name: 5轴 is 五轴. The other way round, 三水 and 五金 would become numbers."""
+_CHINESE = dict(zip(("2", "3", "4", "5", "6", "7", "8", "9", "10", "两"), "二三四五六七八九十二", strict=True))
+_MINUS = re.compile(r"(?:零下|负)(?=[ \t]*\d)")
 _STEADY = re.compile(r"[ -~\u4e00-\u9fff]+(?=[ -~\u4e00-\u9fff]|\Z)")
 """A run of characters that NFKC does not change. Excludes its last character if a combining one may follow."""
-
-Spans = list[tuple[int, int]]
-
 
 _CASED_BEYOND_BMP = range(0x10400, 0x1E944)
 """From the first to the last letter with a lower case outside the Basic Multilingual Plane."""
@@ -53,18 +69,25 @@ class Folded:
 
 def fold(text: str) -> str:
     """Return the folded text without spans, about twice as fast. Idempotent."""
-    folded = _INVISIBLE.sub("", _fold_single_characters(text))
+    shown, _ = shown_text(text)
+    folded = _INVISIBLE.sub("", _fold_single_characters(_regional().sub(_mainland, shown)))
     if not unicodedata.is_normalized("NFKC", folded):
         folded, _ = _compose(folded, None)
-    return _SEPARATORS.sub("", folded)
+    for pattern, replacement in _NUMBERS:
+        folded = pattern.sub(replacement, folded)
+    return folded
 
 
 def fold_with_spans(text: str) -> Folded:
     """Fold ``text`` and keep the original span of each folded character."""
-    folded, spans = _delete(_INVISIBLE, _fold_single_characters(text), None)
+    shown, spans = shown_text(text)
+    shown, spans = substitute(_regional(), _mainland, shown, spans)
+    folded, spans = substitute(_INVISIBLE, _nothing, _fold_single_characters(shown), spans)
     if not unicodedata.is_normalized("NFKC", folded):
         folded, spans = _compose(folded, spans)
-    return Folded(*_delete(_SEPARATORS, folded, spans))
+    for pattern, replacement in _NUMBERS:
+        folded, spans = substitute(pattern, replacement, folded, spans)
+    return Folded(folded, spans)
 
 
 def simplify(text: str) -> str:
@@ -73,6 +96,42 @@ def simplify(text: str) -> str:
     For models that were trained on simplified Chinese only.
     """
     return str(_simplifier().convert(unicodedata.normalize("NFKC", text)))
+
+
+def _nothing(_match: re.Match[str]) -> str:
+    return ""
+
+
+def _mainland(match: re.Match[str]) -> str:
+    return mainland_words(_simplified)[match[0]]
+
+
+def _joined_groups(match: re.Match[str]) -> str:
+    """Join the groups of one number. 100,200,300 rpm, which rise, are three speeds; 100,000 rpm is one number."""
+    number, end = match[0], match.end()
+    groups = number.split(",")
+    is_list = len(groups[0]) == _GROUP and groups == sorted(set(groups)) and len(groups) > 1
+    if is_list and _UNIT_AHEAD.match(match.string, end) and not _MONEY.match(match.string, end):
+        return number
+    return number.replace(",", "").replace(" ", "")
+
+
+_GROUP = 3
+_NUMBERS = (
+    (_GROUPED, _joined_groups),
+    (_BEFORE_UNIT, _nothing),
+    (_MINUS, lambda _match: "-"),
+    (_COUNTED, lambda match: _CHINESE[match[0]]),
+)
+
+
+@cache
+def _regional() -> re.Pattern[str]:
+    return pattern_of(mainland_words(_simplified))
+
+
+def _simplified(text: str) -> str:
+    return str(_simplifier().convert(text))
 
 
 @cache
@@ -91,6 +150,7 @@ def _single_characters() -> dict[int, str]:
         )
     )
     simplified = dict(zip(han, convert(han), strict=True)) if len(convert(han)) == len(han) else {}
+    variants = _variants()
     table: dict[int, str] = {}
     for code in range(min(sys.maxunicode, 0xFFFF) + 1):
         character = chr(code)
@@ -101,7 +161,7 @@ def _single_characters() -> dict[int, str]:
             before = folded
             folded = unicodedata.normalize("NFKC", folded)
             folded = folded.lower() if len(folded.lower()) == 1 else folded
-            folded = _DASHES.get(folded, simplified.get(folded, folded))
+            folded = _DASHES.get(folded, variants.get(folded, simplified.get(folded, folded)))
         if len(folded) == 1 and folded != character and not unicodedata.combining(folded):
             table[code] = folded
     for character in map(chr, _CASED_BEYOND_BMP):
@@ -110,6 +170,13 @@ def _single_characters() -> dict[int, str]:
     table[ord("İ")] = "i"  # the only letter whose lower case is two characters
     table[ord("µ")] = "μ"
     return table
+
+
+def _variants() -> dict[str, str]:
+    """Radicals and variants that neither NFKC nor OpenCC knows, by character."""
+    content = (files("matching_service.text") / "data" / "variants.txt").read_text(encoding="utf-8")
+    lines = (line.split(" ", 1) for line in content.splitlines() if not line.startswith("#"))
+    return dict(lines)
 
 
 def _fold_single_characters(text: str) -> str:
@@ -125,7 +192,7 @@ def _single_character() -> re.Pattern[str]:
 
 def _compose(text: str, spans: Spans | None) -> tuple[str, Spans]:
     """Apply NFKC to each cluster (a base character and its combining ones), so that every position stays known."""
-    before = _spans_or_identity(text, spans)
+    before = spans_or_identity(text, spans)
     characters: list[str] = []
     after: Spans = []
     start = 0
@@ -151,23 +218,3 @@ def _joins_previous(character: str) -> bool:
         or "\u1160" <= character <= "\u11ff"  # Hangul vowels and finals
         or character in "\uff9e\uff9f\u3099\u309a"  # voicing marks of kana
     )
-
-
-def _delete(pattern: re.Pattern[str], text: str, spans: Spans | None) -> tuple[str, Spans | None]:
-    """Delete the matches of the pattern. Returns the given objects if there are none."""
-    matches = list(pattern.finditer(text))
-    if not matches:
-        return text, spans
-    before = _spans_or_identity(text, spans)
-    kept: list[str] = []
-    after: Spans = []
-    position = 0
-    for match in matches:
-        kept.append(text[position : match.start()])
-        after += before[position : match.start()]
-        position = match.end()
-    return "".join([*kept, text[position:]]), after + before[position:]
-
-
-def _spans_or_identity(text: str, spans: Spans | None) -> Spans:
-    return spans if spans is not None else [(i, i + 1) for i in range(len(text))]

@@ -16,8 +16,9 @@ from sys import intern
 from typing import NamedTuple
 
 from matching_service.text.lexicon import Lexicon, default_lexicon
-from matching_service.text.normalise import Spans, fold, fold_with_spans
+from matching_service.text.normalise import fold, fold_with_spans
 from matching_service.text.quantities import Quantity, find_quantities
+from matching_service.text.spans import Spans, cut_out
 from matching_service.text.tokenizer import Tokenizer, Word, han_runs
 
 NGRAM_MARK = "~"
@@ -114,7 +115,9 @@ class Analyzer:
 
     def count_terms(self, text: str) -> Counter[str]:
         """Count each term of ``text``. Empty for a text without letters or digits."""
-        readings, quantities = self._analyse(fold(text))
+        folded = fold(text)
+        joined, _ = cut_out(self._tokenizer.breaks_in_words(folded), folded, None)
+        readings, quantities = self._analyse(joined)
         terms = [quantity.term for quantity in quantities]
         left = ""
         for reading, _, _, _, first, last, _ in readings:
@@ -131,7 +134,8 @@ class Analyzer:
     def read(self, text: str) -> ReadText:
         """Analyse the text once, to look up the places of all its terms or of some."""
         folded = fold_with_spans(text)
-        return ReadText(*self._analyse(folded.text), folded.spans)
+        joined, spans = cut_out(self._tokenizer.breaks_in_words(folded.text), folded.text, folded.spans)
+        return ReadText(*self._analyse(joined), spans)
 
     def _analyse(self, folded: str) -> tuple[list[_Reading], list[Quantity]]:
         """Return the readings of the pieces, without words that start inside a quantity, and the quantities."""

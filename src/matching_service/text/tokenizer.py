@@ -7,21 +7,44 @@ because jieba breaks 0.45mm and HPLC-MS apart.
 
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
-from itertools import groupby
+from collections.abc import Collection, Iterable, Iterator
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 import rjieba
 
 from matching_service.text.lexicon import Lexicon
+from matching_service.text.quantities import is_unit
 
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff"
 _HAN_RUN = re.compile(f"[{_HAN}]+")
+_BROKEN_RUN = re.compile(rf"[{_HAN}]+(?:[ \t\r\n]+[{_HAN}]+)+")
+_BREAK = re.compile(r"[ \t\r\n]+")
+_HAN_BREAK = re.compile(rf"[ \t\r\n](?=[{_HAN}])")
 _JIEBA_HAN = ("\u4e00", "\u9fd5")
 """The range of characters that jieba joins into words. jieba returns rarer ones one by one; rjieba may join them."""
-_OTHER_RUN = rf"[^\W_{_HAN}]+(?:[.\-+/][^\W_{_HAN}]+)*%?"
+_STANDARD = (
+    r"(?<![a-z0-9])(?:gb|jb|hg|hb|qb|qc|yb|ys|yy|sj|sh|sy|dl|nb|fz|jt|jc|jg|cj|gy|iso|iec|en|din|astm|ansi|jis|ieee)"
+    r"(?:/[tz])?[ \-]?\d{2,6}(?:[.\-]\d{1,5})*(?![a-z0-9])"
+)
+"""The number of a standard: gb/t 19001-2016, iso 9001."""
+_OTHER_RUN = (
+    rf"{_STANDARD}|[^\W_{_HAN}]+(?:[.\-+/][^\W_{_HAN}]+)*(?:%|\+\+|#)?"
+    rf"|(?<![^\W_{_HAN}])\.[a-z][a-z0-9]+(?![^\W_{_HAN}])"
+)
+"""Letters and digits with their connectors. Symbols at the end or in front are part of the name: c++, c#, 45#, .net."""
 _OTHER = re.compile(_OTHER_RUN)
 _CONNECTOR = re.compile(r"[.\-+/]")
+_IS_STANDARD = re.compile(_STANDARD)
+_DIGITS_INSIDE = re.compile(r"\d{3,}")
+_GRADE = re.compile(r"(?P<grade>[a-z]+\d{2,})[a-z]+")
+_LATIN_JOINT = re.compile(r"(?<=[a-z0-9])[ \-/](?=[a-z0-9])")
+_JOINTS = ("", " ", "-", "/")
+_MOST_PARTS = 4
+_YEAR = re.compile(r"-\d{4}$")
+_AT_WILL = re.compile(r"(?<=[^\W\d_])[/\-+](?=[^\W_])|[/\-+](?=[^\W\d_])")
+_AT_WILL_IN_STANDARD = re.compile(r"[/ ]|-(?=\d)")
+_SERIES = re.compile(r"(?P<letters>[a-z]{1,4})\d{1,4}(?:/\d{1,4})+")
 _QUANTITY = re.compile(r"\d+(?:\.\d+)?[^\W\d_]*%?")
 _MIN_FREQUENCY = 3
 
@@ -40,8 +63,8 @@ class Tokenizer:
     def __init__(self, lexicon: Lexicon) -> None:
         self._stop_words = lexicon.stop_words
         self._jieba = jieba_with(lexicon)
-        self._mixed = frozenset(word for word in (*lexicon.user_words, *lexicon.canonical) if not is_chinese(word))
-        self._pieces = re.compile(_pieces(self._mixed))
+        self._mixed = _spellings(word for word in (*lexicon.user_words, *lexicon.canonical) if not is_chinese(word))
+        self._pieces = re.compile(_pieces(self._mixed.keys()))
 
     def cut(self, folded: str) -> list[str]:
         """Split the text into pieces. Joined, they give the text again.
@@ -58,14 +81,32 @@ class Tokenizer:
                 pieces.append(other)
         return pieces
 
+    def breaks_in_words(self, folded: str) -> list[tuple[int, int]]:
+        """Return the spans of blanks and line breaks inside Chinese words: 谐 波 减 速 器, a word broken by a PDF.
+
+        A break is inside a word if the text without breaks has a word there. Blanks between words stay (轴承 润滑).
+        """
+        inside: list[tuple[int, int]] = []
+        if not _HAN_BREAK.search(folded):  # most texts have none, and this tells it ten times faster
+            return inside
+        for run in _BROKEN_RUN.finditer(folded):
+            breaks = list(_BREAK.finditer(folded, *run.span()))
+            word_ends = set(accumulate(map(len, self._jieba.cut(_BREAK.sub("", run[0]), False))))
+            n_blanks = 0
+            for match in breaks:
+                if match.start() - run.start() - n_blanks not in word_ends:
+                    inside.append(match.span())
+                n_blanks += match.end() - match.start()
+        return inside
+
     def words_in(self, piece: str) -> list[Word]:
         """Return the words of a piece, inner ones before the whole, without stop words and the words inside them."""
-        if piece in self._mixed:
-            words = [Word(piece, 0, len(piece))]
+        if (listed := self._mixed.get(piece)) is not None:
+            words = [Word(listed, 0, len(piece))]
         elif is_chinese(piece):
             words = [*self._inner_words(piece), Word(piece, 0, len(piece))]
         elif _OTHER.fullmatch(piece):
-            words = [*_parts(piece), Word(piece, 0, len(piece))]
+            words = [*_parts(piece), Word(_plain_run(piece), 0, len(piece))]
         else:
             return []
         stops = [word for word in words if word.text in self._stop_words]
@@ -77,6 +118,24 @@ class Tokenizer:
             for start in range(len(word) - length + 1 if len(word) > length else 0):
                 if self._jieba.has_word(word[start : start + length]):
                     yield Word(word[start : start + length], start, start + length)
+
+
+def _spellings(words: Iterable[str]) -> dict[str, str]:
+    """Return each listed word by its spellings: a blank, a hyphen, a slash or nothing between its Latin parts."""
+    listed = {word: word for word in words}
+    for word in sorted(listed):
+        parts = _LATIN_JOINT.split(word)
+        if 1 < len(parts) <= _MOST_PARTS:
+            for joint in _JOINTS:
+                listed.setdefault(joint.join(parts), word)
+    return listed
+
+
+def _plain_run(run: str) -> str:
+    """Return a joined run without the connectors that people use at will: gc/ms is gc-ms. Between digits they stay."""
+    if _IS_STANDARD.fullmatch(run):
+        return _AT_WILL_IN_STANDARD.sub("", _YEAR.sub("", run))
+    return _AT_WILL.sub("", run)
 
 
 def jieba_with(lexicon: Lexicon) -> rjieba.Jieba:
@@ -107,15 +166,33 @@ def han_runs(folded: str) -> Iterator[re.Match[str]]:
 
 
 def _parts(run: str) -> Iterator[Word]:
-    """Yield the parts of a joined run such as hplc-esi-ms. A quantity such as 0.45mm has none."""
+    """Yield the parts of a joined run such as hplc-esi-ms, and the numbers and grades in it. 0.45mm has none.
+
+    7075 is in 7075-t6, 304 in sus304 and 316l, q235 in q235b, ip67 in ip65/67, 19001 in gb/t19001-2016.
+    """
+    if _IS_STANDARD.fullmatch(run):
+        number = _DIGITS_INSIDE.search(run)
+        if number is not None:
+            yield Word(number[0], *number.span())
+        return
+    if _QUANTITY.fullmatch(run) and (run[0:3].isdigit() is False or is_unit(run.lstrip("0123456789.")) or "." in run):
+        return
     start = 0
     pieces = _CONNECTOR.split(run)
-    if len(pieces) == 1 or _QUANTITY.fullmatch(run):
-        return
-    for piece in pieces:
-        if len(piece) > 1 and not piece.isdigit():
-            yield Word(piece, start, start + len(piece))
-        start += len(piece) + 1
+    series = _SERIES.fullmatch(run)
+    for place, piece in enumerate(pieces):
+        end = start + len(piece)
+        if series and place:
+            yield Word(series["letters"] + piece, start, end)
+        elif len(pieces) > 1 and len(piece) > 1 and not piece.isdigit() and run != f".{piece}":
+            is_dotted = piece == "net" and start > 1 and run[start - 1] == "."
+            yield Word(f".{piece}", start - 1, end) if is_dotted else Word(piece, start, end)
+        for digits in _DIGITS_INSIDE.finditer(piece):
+            if digits[0] != run:
+                yield Word(digits[0], start + digits.start(), start + digits.end())
+        if (grade := _GRADE.fullmatch(piece)) is not None:
+            yield Word(grade["grade"], start, start + grade.end("grade"))
+        start = end + 1
 
 
 def _outside(words: list[Word], stops: list[Word]) -> list[Word]:
