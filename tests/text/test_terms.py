@@ -3,7 +3,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from strategies import ANY_TEXT
 
@@ -11,6 +11,7 @@ from matching_service import sample
 from matching_service.text import terms
 from matching_service.text.lexicon import default_lexicon
 from matching_service.text.normalise import fold
+from matching_service.text.phrases import Phrases
 from matching_service.text.quantities import find_quantities
 from matching_service.text.terms import (
     NGRAM_MARK,
@@ -60,6 +61,7 @@ MEASURES = (
     "高新技术企业",
 )
 SEGMENTER = Tokenizer(default_lexicon())
+PHRASES = Phrases(default_lexicon().foreign, SEGMENTER.cut)
 SENTENCES = st.lists(st.sampled_from((*WORDS, "的", "，", "。", "12")), max_size=12).map("".join)
 
 
@@ -73,7 +75,8 @@ CONNECTORS = re.compile(r"[/\-+ ]")  # people write them at will: gc/ms is gc-ms
 @example("👨‍👩‍👧测试")
 def test_counting_is_finding_without_the_places(text):
     occurrences = find_terms(text)
-    assert Counter(occurrence.term for occurrence in occurrences) == count_terms(text)
+    meant = [term for reading in default_analyzer().read(text).readings for term in reading.meant]
+    assert Counter([*(occurrence.term for occurrence in occurrences), *meant]) == count_terms(text)
     places = [(occurrence.start, -occurrence.end, occurrence.term) for occurrence in occurrences]
     assert places == sorted(places)
 
@@ -87,6 +90,13 @@ def test_the_places_of_some_terms_are_those_among_all(text, other):
     every = frozenset(count_terms(text))
     assert read.places_of(every) == read.places()
     assert read.words <= every
+
+
+def names_nothing(text):
+    """Whether the text holds no name of a concept in another language, nor a synonym in other letters."""
+    pieces = SEGMENTER.cut(fold(text))
+    readings = default_analyzer().read(text).readings
+    return not list(PHRASES.find(pieces)) and not any(reading.meant for reading in readings)
 
 
 def plain_terms(text):
@@ -115,6 +125,7 @@ def plain_terms(text):
 @given(st.one_of(ANY_TEXT, st.lists(st.sampled_from((*WORDS, *MEASURES, "的", "，", " ", "a", "7"))).map("".join)))
 @example("10毫米波公司的水泵")
 def test_the_terms_are_those_of_the_plain_definition(text):
+    assume(names_nothing(text))
     folded = re.sub(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])", "，", fold(text))  # a blank may stand in a word
     expected = sorted(plain_terms(folded), key=lambda place: (place[1], -place[2], place[0]))
     assert find_terms(folded) == expected
@@ -123,6 +134,7 @@ def test_the_terms_are_those_of_the_plain_definition(text):
 @settings(deadline=None, max_examples=300)
 @given(ANY_TEXT)
 def test_a_term_stands_in_the_original_text_where_it_was_found(text):
+    assume(names_nothing(text))
     for occurrence in find_terms(text):
         assert 0 <= occurrence.start < occurrence.end <= len(text)
         written = fold(text[occurrence.start : occurrence.end])
@@ -156,6 +168,7 @@ def test_terms_of_two_sentences_add_up(first, second):
 @settings(deadline=None)
 @given(ANY_TEXT)
 def test_character_ngrams_are_marked_and_one_or_two_characters_of_a_run(text):
+    assume(names_nothing(text))
     runs = [run.group() for run in han_runs(fold(text))]
     for term in count_terms(text):
         if is_ngram(term):
@@ -271,3 +284,29 @@ def test_threads_may_share_an_analyzer(monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         rounds = [pool.map(analyzer.find_terms, texts) for _ in range(3)]
         assert all(list(occurrences) == alone for occurrences in rounds)
+
+
+@pytest.mark.parametrize(
+    ("text", "term", "place"),
+    [
+        ("Design of harmonic drives for robots", "≈谐波减速器", "harmonic drives"),
+        ("strain-wave gears", "≈谐波减速器", "strain-wave gears"),
+        ("Ein Wellgetriebe für Roboter", "≈谐波减速器", "Wellgetriebe"),
+        ("ロボット用波動歯車装置の寿命", "≈谐波减速器", "波動歯車装置"),
+        ("расчёт волнового редуктора", "≈谐波减速器", "волнового редуктора"),
+        ("하모닉 감속기 설계", "≈谐波减速器", "하모닉 감속기"),
+    ],
+)
+def test_a_name_in_another_language_is_the_term_of_its_concept(text, term, place):
+    assert (term, place) in [(o.term, text[o.start : o.end]) for o in find_terms(text)]
+    assert count_terms(text).keys() >= count_terms("谐波减速器").keys()
+
+
+@pytest.mark.parametrize(("short", "full"), [("PLC", "可编程逻辑控制器"), ("AI", "人工智能"), ("IoT", "物联网")])
+@pytest.mark.parametrize("general", ["改造", "平台", "质检"])
+def test_synonyms_are_equals(short, full, general):
+    """A name shares more with its other name than with a text of the same general word, either way."""
+    for query, other in ((short, full), (full, short)):
+        asked = count_terms(query + general)
+        with_name, with_word = count_terms(f"{other}选型"), count_terms(f"产线{general}")
+        assert len(asked & with_name) > len(asked & with_word)

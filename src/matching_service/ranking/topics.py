@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matching_service.index.contract import Alternatives, BoolArray, FloatArray
+from matching_service.text.normalise import fold
 from matching_service.text.terms import NGRAM_MARK, Analyzer, is_ngram
 
 _OTHER_LETTER = re.compile(r"[^\W_\u3007\u3400-\u4dbf\u4e00-\u9fff]")
@@ -58,5 +59,5 @@ def _alternatives(topic: str, analyzer: Analyzer) -> Alternatives:
     }
     ngrams = {o.term for o in occurrences if is_ngram(o.term)}
     bigrams = {term for term in ngrams if len(term) == len(NGRAM_MARK) + 2} or ngrams
-    is_all_chinese = _OTHER_LETTER.search(topic) is None
+    is_all_chinese = _OTHER_LETTER.search(fold(topic)) is None
     return tuple(tuple(sorted(terms)) for terms in (longest, bigrams if is_all_chinese else ()) if terms)

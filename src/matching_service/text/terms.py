@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from sys import intern
 from typing import NamedTuple
 
 from matching_service.text.lexicon import Lexicon, default_lexicon
 from matching_service.text.normalise import fold, fold_with_spans
+from matching_service.text.phrases import Phrases
 from matching_service.text.quantities import Quantity, find_quantities
 from matching_service.text.spans import Spans, cut_out
-from matching_service.text.tokenizer import Tokenizer, Word, han_runs
+from matching_service.text.tokenizer import Tokenizer, Word, han_runs, is_chinese
 
 NGRAM_MARK = "~"
 SYNONYM_MARK = "≈"
@@ -48,6 +49,7 @@ class _Reading(NamedTuple):
     first, last : the first and last character if it may form a bigram with the neighbour's, else empty. ``last``
         carries the n-gram mark.
     length : number of characters.
+    meant : terms of the Chinese name of what the piece names in other letters. They have no place in the text.
     """
 
     terms: tuple[str, ...]
@@ -57,6 +59,7 @@ class _Reading(NamedTuple):
     first: str
     last: str
     length: int
+    meant: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class ReadText:
         """Return the places of the wanted terms only, in the same order."""
         places: list[Place] = [quantity for quantity in self.quantities if quantity.term in wanted]
         offset, left = 0, ""
-        for terms, _, inside, _, first, last, length in self.readings:
+        for terms, _, inside, _, first, last, length, _ in self.readings:
             if left and first and left + first in wanted:
                 places.append((left + first, offset - 1, offset + 1))
             if not wanted.isdisjoint(terms):
@@ -110,6 +113,8 @@ class Analyzer:
     def __init__(self, lexicon: Lexicon) -> None:
         self._tokenizer = Tokenizer(lexicon)
         self._canonical = lexicon.canonical
+        self._spoken = lexicon.spoken
+        self._phrases = Phrases(lexicon.foreign, self._tokenizer.cut)
         self._bare_words = lexicon.bare_words
         self._known = _Memory(lambda piece: self._read(piece, self._tokenizer.words_in(piece)))
 
@@ -120,15 +125,20 @@ class Analyzer:
         readings, quantities = self._analyse(joined)
         terms = [quantity.term for quantity in quantities]
         left = ""
-        for reading, _, _, _, first, last, _ in readings:
+        for reading, _, _, _, first, last, _, meant in readings:
             if left and first:
                 terms.append(left + first)
             terms += reading
+            terms += meant
             left = last
         return Counter(terms)
 
     def find_terms(self, text: str) -> list[Occurrence]:
-        """Return the same terms with their positions in the original ``text``, in order of start."""
+        """Return the terms with their positions in the original ``text``, in order of start.
+
+        A name in another language is one term here. ``count_terms`` also counts the words and characters of its
+        Chinese name.
+        """
         return list(map(Occurrence._make, self.read(text).places()))
 
     def read(self, text: str) -> ReadText:
@@ -142,6 +152,10 @@ class Analyzer:
         pieces = self._tokenizer.cut(folded)
         readings = list(map(self._known.__getitem__, pieces))
         quantities = list(find_quantities(folded))
+        for first, last, name in self._phrases.find(pieces):
+            own, meant = self._read_name(name)
+            length = sum(len(piece) for piece in pieces[first : last + 1])
+            readings[first] = _with_name(readings[first], own, length, meant)
         if quantities:
             in_quantity = _marked(folded, [(quantity.start, quantity.end) for quantity in quantities])
             starts = list(accumulate(map(len, pieces), initial=0))
@@ -171,7 +185,25 @@ class Analyzer:
         long = tuple({term for term in terms if len(term) > 1 and not is_ngram(term)})
         n_at_last = len([start for _, start, _ in places if start == last])
         first = intern(marked[0][len(NGRAM_MARK) :])
-        return _Reading(terms, long, tuple(places), n_at_last, first, marked[last], length)
+        meant = tuple([term for word, _, _ in words for term in self._meant_by(word)])
+        return _Reading(terms, long, tuple(places), n_at_last, first, marked[last], length, meant)
+
+    def _meant_by(self, word: str) -> tuple[str, ...]:
+        """Return the other terms of the Chinese name of a synonym in other letters.
+
+        Synonyms are equals: PLC shares as much with 可编程控制器 as that name with itself.
+        """
+        name = self._spoken.get(self._canonical.get(word, ""))
+        return () if name is None or is_chinese(word) else self._read_name(name)[1]
+
+    @cache  # noqa: B019  # an analyzer lives as long as the process, and there are some thousand names
+    def _read_name(self, name: str) -> tuple[str, tuple[str, ...]]:
+        """Return the term of a Chinese name, and its other terms: the words and characters inside."""
+        readings = list(map(self._known.__getitem__, self._tokenizer.cut(name)))
+        crossing = [left.last + right.first for left, right in pairwise(readings) if left.last and right.first]
+        terms = dict.fromkeys([*(term for reading in readings for term in reading.terms), *crossing])
+        own = self._term_of(name)
+        return own, tuple(term for term in terms if term != own)
 
     def _term_of(self, word: str) -> str:
         canonical = self._canonical.get(word)
@@ -215,11 +247,22 @@ def find_terms(text: str) -> list[Occurrence]:
     return default_analyzer().find_terms(text)
 
 
+def _with_name(reading: _Reading, own: str, length: int, meant: tuple[str, ...]) -> _Reading:
+    """Return the reading of a piece at which a name of ``length`` characters begins."""
+    if own in reading.terms:
+        return reading
+    places = sorted(((own, 0, length), *reading.places), key=_order)
+    n_at_last = reading.n_at_last + (reading.length == 1)
+    return reading._replace(
+        terms=(*reading.terms, own), places=tuple(places), n_at_last=n_at_last, meant=(*reading.meant, *meant)
+    )
+
+
 def _places(readings: Sequence[_Reading]) -> list[Place]:
     """Return the terms of consecutive pieces and the bigrams across their borders, in the order of ``find_terms``."""
     places: list[Place] = []
     offset, left, n_after_left = 0, "", 0
-    for _, _, inside, n_at_last, first, last, length in readings:
+    for _, _, inside, n_at_last, first, last, length, _ in readings:
         if left and first:
             places.insert(len(places) - n_after_left, (left + first, offset - 1, offset + 1))
         for term, start, end in inside:

@@ -41,6 +41,7 @@ _GRADE = re.compile(r"(?P<grade>[a-z]+\d{2,})[a-z]+")
 _LATIN_JOINT = re.compile(r"(?<=[a-z0-9])[ \-/](?=[a-z0-9])")
 _JOINTS = ("", " ", "-", "/")
 _MOST_PARTS = 4
+_SHORTEST_LATIN = 2
 _YEAR = re.compile(r"-\d{4}$")
 _AT_WILL = re.compile(r"(?<=[^\W\d_])[/\-+](?=[^\W_])|[/\-+](?=[^\W\d_])")
 _AT_WILL_IN_STANDARD = re.compile(r"[/ ]|-(?=\d)")
@@ -102,7 +103,7 @@ class Tokenizer:
     def words_in(self, piece: str) -> list[Word]:
         """Return the words of a piece, inner ones before the whole, without stop words and the words inside them."""
         if (listed := self._mixed.get(piece)) is not None:
-            words = [Word(listed, 0, len(piece))]
+            words = [*_latin_words_in(piece), Word(listed, 0, len(piece))]
         elif is_chinese(piece):
             words = [*self._inner_words(piece), Word(piece, 0, len(piece))]
         elif _OTHER.fullmatch(piece):
@@ -163,6 +164,14 @@ def is_chinese(text: str) -> bool:
 def han_runs(folded: str) -> Iterator[re.Match[str]]:
     """Yield the maximal runs of Chinese characters."""
     return _HAN_RUN.finditer(folded)
+
+
+def _latin_words_in(piece: str) -> Iterator[Word]:
+    """Yield the Latin words inside a listed word that also has Chinese ones: dcdc in dc/dc变换器."""
+    if _HAN_RUN.search(piece):
+        for run in _OTHER.finditer(piece):
+            if len(run[0]) > _SHORTEST_LATIN:
+                yield Word(_plain_run(run[0]), *run.span())
 
 
 def _parts(run: str) -> Iterator[Word]:
