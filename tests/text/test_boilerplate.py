@@ -12,14 +12,15 @@ INTRODUCTIONS = (
     "公司成立于2006年，是国家高新技术企业。",
     "本厂始建于1978年！",
     "注册资本5000万元；",
-    "现有员工320人，其中工程师45人。",
-    "我公司专业从事注塑机的生产。",
+    "现有员工320人。",
+    "我公司专业从事日用品的生产。",
     "我司产品远销欧美。",
     "集团位于佛山市。",
-    "企业占地80亩，通过ISO9001认证。",
+    "企业占地80亩，",
     "年销售额约2.3亿元。",
-    "主营业务为五金加工。",
-    "本企业致力于智能家居。",
+    "公司拥有多项专利，",
+    "企业客户遍布全国。",
+    "本企业致力于创新。",
 )
 INCOMES = (
     "预计经济效益显著。",
@@ -29,7 +30,7 @@ INCOMES = (
     "利润提高10%。",
 )
 TECHNICAL = (
-    "设备占地面积小于10平方米。",
+    "设备占地面积小于10平方毫米；",
     "柔轮在8000小时后齿根开裂。",
     "要求定位精度±0.01mm；",
     "我公司的注塑机在保压时压力过冲2MPa。",
@@ -37,7 +38,12 @@ TECHNICAL = (
     "材料须通过UL94 V-0级认证。",
     "企业现有产线的节拍为45秒。",
     "希望成立联合攻关组？",
+    "公司位于产线末端的液压缸漏油，",
+    "我公司专业从事注塑机的生产。",
+    "客户投诉公司产品噪声，",
+    "公司需要解决客户要求的耐温问题，",
 )
+"""Some speak of the company as well: they name a need, a quantity or a technical term."""
 SENTENCES = st.lists(st.sampled_from((*INTRODUCTIONS, *INCOMES, *TECHNICAL, "\n", " ", "——")), max_size=8).map("".join)
 ANYTHING = st.one_of(ANY_TEXT, SENTENCES, st.lists(st.one_of(ANY_TEXT, st.sampled_from(INTRODUCTIONS))).map("".join))
 

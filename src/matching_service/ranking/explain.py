@@ -86,7 +86,7 @@ class Explainer:
 
     def __init__(self, prepared: PreparedQuery, frequencies: Frequencies) -> None:
         self._weights = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, frequencies)
-        text = replace(prepared.query.topical(), nice_to_have=()).text  # the text of the weighted terms
+        text = replace(prepared.query, nice_to_have=()).text  # the text of the weighted terms
         occurrences = find_terms(text)
         self._lone = _lone_characters(text, occurrences)
         surfaces = _surfaces(text, occurrences)

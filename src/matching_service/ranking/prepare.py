@@ -14,12 +14,16 @@ from matching_service.ranking.topics import Topic, prepare_topics
 from matching_service.text.language import language_of
 from matching_service.text.terms import Analyzer, default_analyzer
 
+_ASIDE = 0.2
+"""The weight of a word that only clauses about the company have. They may hold part of the need after all."""
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
     """A query after word segmentation and encoding, which cost more than ranking and do not depend on the profiles.
 
-    ``rarity`` is the rarity of terms among all demands, 1 for a term that is not in it.
+    ``rarity`` holds factors of terms, 1 for a term that is not in it: their rarity among all demands. Words that only
+    clauses about the company have get a small one.
     """
 
     query: Query
@@ -44,12 +48,16 @@ def prepare(
     analyzer = analyzer or default_analyzer()
     topical = query.topical()
     terms = query_terms(topical, analyzer)
+    asides = query_terms(query, analyzer).keys() - terms.keys()
+    terms.update(dict.fromkeys(asides, 1))
+    rarity = rarity_among(terms, demand_frequencies) if demand_frequencies is not None else {}
+    rarity |= {term: _ASIDE * rarity.get(term, 1.0) for term in asides}
     language = language_of(query.text)
     return PreparedQuery(
         query=query,
         terms=terms,
         title_terms=analyzer.count_terms(query.title),
-        rarity=rarity_among(terms, demand_frequencies) if demand_frequencies is not None else {},
+        rarity=rarity,
         vector=query_vector(topical, language, encoder),
         language=language,
         must_have=prepare_topics(query.must_have, analyzer),

@@ -42,6 +42,7 @@ class Lexicon:
     foreign : name of a concept in another language, folded -> the member of ``canonical`` that stands for it.
     spoken : member that stands for a group -> a Chinese name of it. Its words and characters stand for the group
         where a text has a name without Chinese characters.
+    technical : Chinese words of the technical vocabulary.
     """
 
     user_words: Mapping[str, int]
@@ -50,6 +51,7 @@ class Lexicon:
     canonical: Mapping[str, str]
     foreign: Mapping[str, str]
     spoken: Mapping[str, str]
+    technical: frozenset[str]
     version: str
 
 
@@ -59,7 +61,9 @@ def default_lexicon() -> Lexicon:
     folder = files("matching_service.text") / "data" / "terms"
     terms = sorted((file for file in folder.iterdir() if file.name.endswith(".tsv")), key=lambda file: file.name)
     return parse_lexicon(
-        *(_read(name) for name in ("userdict.txt", "stopwords.txt", "synonyms.txt")),
+        _read("userdict.txt"),
+        _read("stopwords.txt"),
+        _read("synonyms.txt"),
         "".join(file.read_text(encoding="utf-8") for file in terms),
     )
 
@@ -80,6 +84,7 @@ def parse_lexicon(user_dictionary: str, stop_words: str, synonyms: str, terms: s
         canonical=canonical,
         foreign=foreign,
         spoken=_chinese_names(canonical),
+        technical=frozenset({*user_words, *canonical, *foreign.values()}),
         version=digest.hexdigest()[:12],
     )
 
