@@ -1,9 +1,10 @@
 """Request and response bodies of stored lists, their changes and decisions."""
 
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from matching_service.api.fields import (
     Answer,
@@ -14,6 +15,9 @@ from matching_service.api.fields import (
 from matching_service.eligibility.schemas import Decision, MatchedProfile, ReasonAnswer
 from matching_service.ranking.calibrate import Level
 from matching_service.ranking.explain import Explanation
+
+_BEYOND_BMP = 0x10000
+"""From here on, UTF-16 takes two code units for a character."""
 
 
 class PartAnswer(Answer):
@@ -37,9 +41,19 @@ class EvidenceAnswer(Answer):
     work_title: str | None = None
     year: int | None = None
     field: str
-    start: int = Field(description="Offset of `text` in the stored field, in characters.")
+    start: int = Field(description="Offset of `text` in the stored field, in Unicode code points.")
     text: str
-    highlights: list[tuple[int, int]] = Field(description="Half-open spans of `text`, in characters.")
+    highlights: list[tuple[int, int]] = Field(description="Half-open spans of `text`, in Unicode code points.")
+
+    @computed_field(  # type: ignore[prop-decorator]
+        description="The same spans in UTF-16 code units, as JavaScript, Java and C# count."
+    )
+    @property
+    def highlights_utf16(self) -> list[tuple[int, int]]:
+        if self.text.isascii() or max(map(ord, self.text)) < _BEYOND_BMP:
+            return self.highlights
+        units = list(accumulate((1 + (ord(character) >= _BEYOND_BMP) for character in self.text), initial=0))
+        return [(units[start], units[end]) for start, end in self.highlights]
 
 
 class ExplanationAnswer(Answer):
