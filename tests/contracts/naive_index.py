@@ -148,6 +148,7 @@ def passes(document: Document, filters: Filters) -> bool:
         (not filters.kinds or facts.kind in filters.kinds)
         and (not filters.region_prefixes or (facts.region or "").startswith(filters.region_prefixes))
         and (not filters.clusters or bool(filters.clusters & set(facts.clusters)))
+        and (filters.overseas is None or filters.overseas == (facts.country != "CN"))
         and (filters.candidates is None or document.profile_id in filters.candidates)
         and document.profile_id not in filters.exclude
         and facts.organization_id not in filters.excluded_organizations

@@ -121,6 +121,7 @@ async def test_who_belongs_to_the_demanding_organization(world: World) -> None:
     assert item.profile is not None
     assert item.profile.model_dump() == {
         "id": inside, "external_id": "E", "kind": "expert", "name": "卓砺川", "region": "440605",
+        "country": "CN", "overseas": False, "language": "zh", "organization": {"id": own, "name": "某厂"},
     }  # fmt: skip
     assert [reason.code for reason in item.reasons] == ["own_organization"]
     assert await world.items(await world.demand()) == []

@@ -49,7 +49,7 @@ from matching_service.index.vectors import VectorQuery
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _CURRENT = "CURRENT"
 _KEPT_S = 3600
 """Unused files are kept this long, because another process may be about to load them."""
