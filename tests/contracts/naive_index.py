@@ -97,6 +97,7 @@ class NaiveIndex:
         rows = self._rows(query, Filters(candidates=wanted))
         return TopicEvidence(
             profiles=_handles(row.profile_id for row in rows),
+            work_ids=_handles(row.passage.work_id or "" for row in rows),
             cosines=np.array([row.cosine for row in rows], dtype=np.float32),
             languages=np.array([row.passage.language for row in rows], dtype=np.str_),
             topics=_columns(rows, len(query.topics)),

@@ -103,7 +103,7 @@ class TestOrder:
         ranked = rank(
             prepare(query, ENCODER), snapshot_of(*documents), top_k=ALL, weights=weights, circumstances=circumstances
         )
-        keys = [(len(profile.missing_must_have), -profile.score, profile.profile_id) for profile in ranked]
+        keys = [(profile.lacks, -profile.score, profile.profile_id) for profile in ranked]
         assert keys == sorted(set(keys))
 
     def test_who_has_every_must_have_comes_before_better_ones_who_do_not(self):
@@ -398,7 +398,7 @@ class TestStability:
         prepared = prepare(query, ENCODER)
         last_night = rank(prepared, snapshot_of(*before), top_k=ALL, weights=weights, circumstances=NOW)
         tonight = self.again(prepared, snapshot_of(*documents), last_night, top_k=ALL, weights=weights)
-        assert [len(p.missing_must_have) for p in tonight] == sorted(len(p.missing_must_have) for p in tonight)
+        assert [p.lacks for p in tonight] == sorted(p.lacks for p in tonight)
         for profile in tonight:
             assert sum(part.contribution for part in profile.parts) == pytest.approx(profile.score, abs=1e-9)
             if (part := part_of(profile, STABILITY)) is not None:
@@ -533,7 +533,7 @@ class TestFilters:
         ranked = rank(prepared, snapshot, top_k=ALL, filters=filters, weights=weights, circumstances=NOW)
         with_passages = {document.profile_id for document in documents}
         assert sorted(ids(ranked)) == sorted((candidates & with_passages) - exclude)
-        keys = [(len(profile.missing_must_have), -profile.score, profile.profile_id) for profile in ranked]
+        keys = [(profile.lacks, -profile.score, profile.profile_id) for profile in ranked]
         assert keys == sorted(keys)
 
     @few

@@ -146,6 +146,7 @@ class TopicEvidence:
     """All passages of some profiles, in any order, with those columns of ``CandidatePassages`` that prove topics."""
 
     profiles: Handles
+    work_ids: NDArray[np.bytes_]
     cosines: FloatArray
     languages: NDArray[np.str_]
     topics: BoolArray

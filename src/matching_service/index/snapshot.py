@@ -253,7 +253,7 @@ class Snapshot:
         """``contract.Index.topic_evidence``."""
         rows = self.passages_of(profiles)
         cosines, topics = self._known_cosines_of(query, rows), self._topics_of(query, rows)
-        return TopicEvidence(self.profile_rows[rows], cosines, self.languages(rows), topics)
+        return TopicEvidence(self.profile_rows[rows], self.work_ids(rows), cosines, self.languages(rows), topics)
 
     def allowed(self, filters: Filters) -> BoolArray:
         """bool, shape (n_profiles including those that are gone,): which profiles are there and pass the filters."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matching_service.index.contract import FloatArray
 from matching_service.index.frequencies import Frequencies
@@ -45,6 +45,7 @@ def prepare(
     topical = query.topical()
     terms = query_terms(topical, analyzer)
     language = language_of(query.text)
+    rest = query_terms(replace(topical, must_have=()), analyzer).keys() if query.must_have else frozenset[str]()
     return PreparedQuery(
         query=query,
         terms=terms,
@@ -52,7 +53,7 @@ def prepare(
         rarity=rarity_among(terms, demand_frequencies) if demand_frequencies is not None else {},
         vector=query_vector(topical, language, encoder),
         language=language,
-        must_have=prepare_topics(query.must_have, analyzer),
-        nice_to_have=prepare_topics(query.nice_to_have, analyzer),
+        must_have=prepare_topics(query.must_have, analyzer, rest),
+        nice_to_have=prepare_topics(query.nice_to_have, analyzer, frozenset()),
         calibration=encoder.calibration,
     )
