@@ -152,7 +152,8 @@ def test_a_ranking_finds_the_expert_who_writes_in(language, with_must_have):
     own = [closeness(language, topic, ranked, rivals={language}) for topic, ranked in rankings_of]
     among_all = [closeness(language, topic, ranked, rivals=set(LANGUAGES)) for topic, ranked in rankings_of]
     assert np.mean(own) >= 0.75
-    assert np.mean(among_all) >= 0.7
+    # With a must-have, every Chinese text that uses its word comes before all that only mean something close.
+    assert np.mean(among_all) >= (0.65 if with_must_have else 0.7)
 
 
 def test_experts_of_all_languages_are_said_to_lack_a_must_have_about_as_often():

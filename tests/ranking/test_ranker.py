@@ -223,12 +223,14 @@ class TestScores:
     @few
     @given(DOCUMENTS, QUERIES, ANY_WEIGHTS, CIRCUMSTANCES)
     def test_parts_sum_to_the_score(self, documents, query, weights, circumstances):
-        ranked = rank(
-            prepare(query, ENCODER), snapshot_of(*documents), top_k=ALL, weights=weights, circumstances=circumstances
-        )
+        prepared = prepare(query, ENCODER)
+        ranked = rank(prepared, snapshot_of(*documents), top_k=ALL, weights=weights, circumstances=circumstances)
+        languages = {d.profile_id: {passage.language for passage in d.passages} for d in documents}
         for profile in ranked:
             assert sum(part.contribution for part in profile.parts) == pytest.approx(profile.score, abs=1e-9)
-            assert sum(part.weight for part in topic_parts(profile)) == pytest.approx(1, abs=1e-9)
+            assert all(part.value * part.weight == pytest.approx(part.contribution, abs=1e-9) for part in profile.parts)
+            if languages[profile.profile_id] == {prepared.language}:
+                assert sum(part.weight for part in topic_parts(profile)) == pytest.approx(1, abs=1e-9)
             assert 0 < profile.score <= 1
             assert profile.level == weights.floors.level_of(profile.score)
             for part in profile.parts:
@@ -629,6 +631,24 @@ class TestLanguages:
             semantic = part_of(profile, "semantic")
             if semantic is not None and prepared.language not in languages[profile.profile_id]:
                 assert sum(part.contribution for part in topic_parts(profile)) >= semantic.value - 1e-6
+
+    @few
+    @given(DOCUMENTS, QUERIES, st.floats(0.05, 1), st.floats(0, 1))
+    def test_the_curve_of_another_language_only_lowers_and_keeps_the_order_of_meanings(
+        self, documents, query, knee, slope
+    ):
+        """Chinese profiles keep their scores, whatever the curve."""
+        query, snapshot = replace(query, must_have=()), snapshot_of(*documents)
+        prepared = prepare(query, ENCODER)
+        curved = replace(prepared, calibration=replace(prepared.calibration, knee=knee, slope=slope))
+        plain, credited = (
+            {profile.profile_id: profile for profile in rank(each, snapshot, top_k=ALL, weights=BOTH)}
+            for each in (prepared, curved)
+        )
+        own = [d.profile_id for d in documents if {p.language for p in d.passages} == {prepared.language}]
+        assert set(plain) == set(credited)
+        assert all(plain[i].score == credited[i].score for i in own if i in plain)
+        assert all(credited[i].score <= plain[i].score + 1e-6 for i in plain)
 
     def test_a_shared_word_helps_a_foreign_profile(self):
         (vector,) = ENCODER.encode(["kiln"], ["en"])

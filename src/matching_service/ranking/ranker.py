@@ -27,7 +27,6 @@ from matching_service.ranking.fusion import (
     ADJUSTING_SIGNALS,
     MUST_HAVE,
     STABILITY,
-    TOPIC_SIGNALS,
     Float64Array,
     Fused,
     Weights,
@@ -100,6 +99,7 @@ class TopicFinding:
 class RankedProfile:
     """``parts`` sum to ``score``. ``work_ids`` name the best passages, best first; None is the profile's own text.
 
+    topic_signals : the topic signals as ``fusion.fuse`` had them, None = not known, in the order of TOPIC_SIGNALS.
     must_have : in the order of the demand.
     """
 
@@ -107,6 +107,7 @@ class RankedProfile:
     score: float
     level: Level
     parts: tuple[Part, ...]
+    topic_signals: tuple[float | None, ...]
     work_ids: tuple[str | None, ...]
     must_have: tuple[TopicFinding, ...]
     missing_nice_to_have: tuple[str, ...]
@@ -277,10 +278,10 @@ def _topic_signals(question: _Question, candidates: CandidatePassages) -> FloatA
     semantic = question.semantic(candidates.cosines, candidates.languages)
     signals = np.stack([lexical_value(candidates.words), semantic], axis=1)
     if question.weights.topic()[1] > 0:
-        # Between two languages words say little: a shared "PLC" may help, but missing words must not harm.
-        lexical, semantic = signals.T
+        # Between two languages a shared "PLC" may help, but missing words must not harm.
         is_foreign = candidates.languages != question.prepared.language
-        lexical[is_foreign & (lexical <= semantic)] = np.nan  # False where semantic is not known
+        credited = question.prepared.calibration.expected_words(signals[:, 1])
+        signals[:, 0] = np.where(is_foreign, np.fmax(signals[:, 0], credited), signals[:, 0])
     return signals
 
 
@@ -441,7 +442,10 @@ def _ranked(
         profile_id=shortlist.profile_ids[j],
         score=score,
         level=question.weights.floors.level_of(score),
-        parts=_parts(topical, shortlist, fused, j),
+        parts=_parts(question, topical, shortlist, fused, j),
+        topic_signals=tuple(
+            None if math.isnan(signal) else signal for signal in topical.signals[topical.leaders[place]].tolist()
+        ),
         work_ids=tuple(work_id.decode() or None for work_id in topical.candidates.work_ids[shown].tolist()),
         must_have=must_have,
         missing_nice_to_have=tuple(
@@ -452,21 +456,34 @@ def _ranked(
     )
 
 
-def _parts(topical: _Topical, shortlist: _Shortlist, fused: Fused, j: int) -> tuple[Part, ...]:
+def _topic_parts(question: _Question, topical: _Topical, fused: Fused, j: int, leader: int) -> list[Part]:
+    """The parts of the topic signals of the shortlisted profile at place ``j``, from its best passage.
+
+    The words with which a passage in another language is credited are a part of its meaning, which earned them.
+    """
+    lexical, semantic = (float(signal) for signal in topical.signals[leader])
+    by_words, by_meaning = fused.topic_parts[j].tolist()
+    word_weight, meaning_weight = fused.topic_weights[j].tolist()
+    if math.isnan(semantic):
+        return [Part("lexical", lexical, word_weight, by_words, lexical)]
+    words, is_foreign = lexical, topical.candidates.languages[leader] != question.prepared.language
+    if is_foreign and meaning_weight > 0:
+        words = float(lexical_value(topical.candidates.words[leader : leader + 1])[0])
+        credited = word_weight * (lexical - words)
+        by_words, by_meaning = by_words - credited, by_meaning + credited
+        meaning_weight = by_meaning / semantic if semantic > 0 else meaning_weight
+    parts = [
+        Part("lexical", words, word_weight, by_words, lexical),
+        Part("semantic", semantic, meaning_weight, by_meaning, semantic),
+    ]
+    return parts[1:] if is_foreign and words == 0 and meaning_weight > 0 else parts
+
+
+def _parts(question: _Question, topical: _Topical, shortlist: _Shortlist, fused: Fused, j: int) -> tuple[Part, ...]:
     """The parts of the shortlisted profile at place ``j``; what is not known is no part."""
     place = int(shortlist.places[j])
-    signals, values, findings = topical.signals[topical.leaders[place]], shortlist.values[j], shortlist.findings[j]
-    parts = [
-        Part(
-            signal,
-            float(signals[s]),
-            float(fused.topic_weights[j, s]),
-            float(fused.topic_parts[j, s]),
-            float(signals[s]),
-        )
-        for s, signal in enumerate(TOPIC_SIGNALS)
-        if not np.isnan(signals[s])
-    ]
+    values, findings = shortlist.values[j], shortlist.findings[j]
+    parts = _topic_parts(question, topical, fused, j, int(topical.leaders[place]))
     for s, signal in enumerate(ADJUSTING_SIGNALS):
         if not np.isnan(values[s]):
             finding = findings.get(signal)
