@@ -336,6 +336,23 @@ def test_what_only_means_something_close_says_so_and_quotes():
     assert "Harmonic drive" in explanation.reason.en
 
 
+def test_where_meaning_brings_more_than_a_shared_word_both_are_said():
+    ranked, _, explanation = explain(Query("谐波减速器的PLC"), [own_text("Harmonic drive and PLC of the machine")])
+    assert 0 < lexical_part(ranked) < ranked.score / 2
+    assert [term.term for term in explanation.terms] == ["PLC"]
+    assert "含义相近，并同样写到『PLC』" in explanation.reason.zh
+    assert "Means something close to the demand and shares “PLC”" in explanation.reason.en
+    assert [marked(evidence) for evidence in explanation.evidence] == [["PLC"]]
+
+
+def test_a_must_have_of_several_words_shows_the_sentence_that_has_them_all():
+    query = Query("水泵", must_have=("招商 园区",))
+    _, _, explanation = explain(query, [own_text("园区里的事。水泵。园区的招商很好。")])
+    evidence = explanation.must_have[0].evidence
+    assert evidence.text == "园区的招商很好。"
+    assert marked(evidence) == ["园区", "招商"]
+
+
 def test_where_no_word_is_shared_the_opening_is_shown():
     text = "Harmonic drive design. 20 years; other things"
     ranked, _, explanation = explain(Query("谐波减速器"), [own_text(text)], language="en")

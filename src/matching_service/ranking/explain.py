@@ -125,7 +125,10 @@ class Explainer:
         terms = self._term_contributions(located[0], lexical) if located and lexical > 0 else []
         evidence = _evidence(located, self._weights, self._lone)
         must_have = tuple(self._must_have(finding, by_work.get(finding.work_id)) for finding in ranked.must_have)
-        reason = _reason(terms, best, evidence, must_have) if ranked.score > 0 else _NOTHING
+        by_meaning = next((part.contribution for part in ranked.parts if part.signal == "semantic"), 0.0)
+        reason = _NOTHING
+        if ranked.score > 0:
+            reason = _reason(terms, best, evidence, must_have, is_by_meaning=by_meaning > lexical)
         return Explanation(
             ranked.parts,
             tuple(terms[:_MAX_TERMS]),
@@ -148,10 +151,10 @@ class Explainer:
         for alternative in topic.alternatives:
             terms = frozenset(alternative)
             using = _LocatedTerms(passage, {field: text.places_of(terms) for field, text in read.items()})
-            sentences = _sentences(using, dict.fromkeys(terms, 1.0))
-            if sentences and sentences[0].weight > 0:
+            if terms <= {term for places in using.places.values() for term, _, _ in places}:
+                best = _sentences(using, dict.fromkeys(terms, 1.0))[0]
                 single = {term.removeprefix(NGRAM_MARK): "" for term in terms}
-                return MustHave(topic.name, state, _cut(sentences[0], _highlights(sentences[0].places, single)))
+                return MustHave(topic.name, state, _cut(best, _highlights(best.places, single)))
         return MustHave(topic.name, state, None)  # the text has changed since it was indexed
 
     def _term_contributions(self, best: "_LocatedTerms", lexical: float) -> list[TermContribution]:
@@ -331,8 +334,12 @@ def _reason(
     passages: Sequence[PassageText],
     evidence: Sequence[Evidence],
     must_have: Sequence[MustHave],
+    *,
+    is_by_meaning: bool,
 ) -> Bilingual:
-    """One sentence for people. Where no words are shared, it says so and quotes the closest text."""
+    """One sentence for people. Where no words are shared, it says so and quotes the closest text. Where meaning brought
+    more than the shared words, it says that first.
+    """
     source = _source(passages[0]) if passages else Bilingual("其资料", "its record")
     lacking = _lacking(must_have)
     if not terms:
@@ -346,6 +353,11 @@ def _reason(
     words = [share.term for share in sorted(terms, key=lambda share: len(share.term) < 2)][:_N_TERMS_IN_REASON]
     quoted_zh = "".join(f"『{word}』" for word in words)
     quoted_en = ", ".join(f"“{word}”" for word in words)
+    if is_by_meaning:
+        return Bilingual(
+            f"与需求含义相近，并同样写到{quoted_zh}，依据{source.zh}{lacking.zh}。",
+            f"Means something close to the demand and shares {quoted_en}, according to {source.en}{lacking.en}.",
+        )
     return Bilingual(
         f"与需求的{quoted_zh}相符，依据{source.zh}{lacking.zh}。",
         f"Shares {quoted_en} with the demand, according to {source.en}{lacking.en}.",
