@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from matching_service.text.language import has_prose
 from matching_service.text.terms import NGRAM_MARK, Analyzer, is_ngram
 
 _OTHER_LETTER = re.compile(r"[^\W_\u3007\u3400-\u4dbf\u4e00-\u9fff]")
+_DESIGNATION = re.compile(r"\d{2}|[+#]")
+"""A part of a name that only the name itself proves: 7075铝合金, 45#钢, IP67防护, C++编程; not 3D打印 or 5G通信."""
 _NEAR_IN_MEANING = 0.52
 """From this semantic signal of the whole demand on, a passage may well hold its topics in other words."""
 
@@ -36,8 +39,8 @@ class Topic:
     """``alternatives`` are sets of terms, any of which proves the topic; empty for a topic without words.
 
     may_be_meant : a text that is close in meaning to the demand may hold the topic in other words. Not so for a model,
-        standard, abbreviation or number (C++, 7075, PLC), which all languages write alike; and not for a topic of which
-        the rest of the demand does not speak, because closeness to the demand says nothing of it.
+        standard, abbreviation or number (C++, 7075铝合金, PLC), which all languages write alike; and not for a topic of
+        which the rest of the demand does not speak, because closeness to the demand says nothing of it.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Topic:
 def prepare_topics(names: Sequence[str], analyzer: Analyzer, context: AbstractSet[str]) -> tuple[Topic, ...]:
     """Analyse topics. context : the terms of the rest of the demand."""
     return tuple(
-        Topic(name, _alternatives(name, analyzer), has_prose(name) and not context.isdisjoint(_terms(name, analyzer)))
+        Topic(name, _alternatives(name, analyzer), _is_prose(name) and not context.isdisjoint(_terms(name, analyzer)))
         for name in names
     )
 
@@ -67,6 +70,11 @@ def states_in_passages(topics: Sequence[Topic], by_words: BoolArray, semantic: F
     may_be_meant = np.array([topic.may_be_meant for topic in topics], dtype=np.bool_)
     may_hold = may_be_meant[:, None] & (semantic >= _NEAR_IN_MEANING)  # NaN compares as False
     return np.where(proven, MET, np.where(may_hold, NOT_VERIFIED, NOT_MET)).astype(np.int8)
+
+
+def _is_prose(topic: str) -> bool:
+    """Tell whether the topic is words alone, which a text may paraphrase."""
+    return has_prose(topic) and _DESIGNATION.search(normalize("NFKC", topic)) is None
 
 
 def _terms(topic: str, analyzer: Analyzer) -> AbstractSet[str]:
