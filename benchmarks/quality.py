@@ -14,6 +14,7 @@ from matching_service import sample
 from matching_service.evaluation.compare import CUT_MEASURES, MEASURES, Difference, Result
 from matching_service.quality.evaluation import FITTED, NAIVE, SERVICE, K, QualityReport, evaluate_files
 from matching_service.quality.evaluation import levels_of as grades_by_level
+from matching_service.quality.origins import N_SHOWN
 from matching_service.ranking.calibrate import LEVEL_NAMES
 from matching_service.ranking.encoder import load_encoder
 from matching_service.ranking.fusion import default_weights
@@ -37,6 +38,8 @@ def main() -> None:
         print(f"\n### {title}: {first.n_demands} demands, {first.n_pairs} pairs\n")
         _rankers(reports)
         _levels(first)
+        for name, report in reports.items():
+            _origins(name, report)
         _ablations(first)
         _worst(first)
     if DATA.exists():
@@ -78,6 +81,37 @@ def _gain(difference: Difference | None) -> dict[str, object]:
 def _levels(report: QualityReport) -> None:
     print("\nlevels, cross-validated\n")
     _table([{"level": f"{LEVEL_NAMES[level].zh} {level}"} | _shares(g) for level, g in report.grades_by_level.items()])
+
+
+def _origins(encoder: str, report: QualityReport) -> None:
+    print(f"\norigins ({encoder}): first places beside the supply\n")
+    _table(
+        [
+            {
+                "scope": places.scope,
+                "overseas of the supply": f"{places.supply_share:.0%}",
+                "overseas of first places": f"{places.first_share:.0%}",
+                "right of these": _percent(places.right_overseas),
+                "right of the other first places": _percent(places.right_home),
+                "wrong overseas before right Chinese": f"{places.n_wrong_before_right} of {places.n_demands}",
+                "unjudged of first fives": places.n_unjudged,
+            }
+            for places in report.places
+        ]
+    )
+    print(f"\nreliability ({encoder}): profiles in the first {N_SHOWN} places\n")
+    _table(
+        [
+            {"language": group.language, "level": group.level, "listed": group.n_listed, "judged": group.n_judged}
+            | {"right of judged": _percent(group.n_right / group.n_judged if group.n_judged else None)}
+            | {"right of listed": _percent(group.n_right / group.n_listed)}
+            for group in report.reliability
+        ]
+    )
+
+
+def _percent(share: float | None) -> str:
+    return f"{share:.0%}" if share is not None else "-"
 
 
 def _shares(grades: Sequence[int]) -> dict[str, object]:

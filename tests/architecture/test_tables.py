@@ -71,7 +71,10 @@ MAY_READ = {
     "MatchRow": {"disclosure", "reports", "runs", "webhooks"},
     "MatchRunRow": {"jobs", "reports"},
     "MilestoneRow": {"reports"},
-    "OrganizationRow": {"claims", "demands", "disclosure", "eligibility", "feeds", "files", "programme", "reports"},
+    "OrganizationRow": {
+        "claims", "demands", "disclosure", "eligibility", "feeds", "files", "live_index", "matching", "programme", "reports",
+        "shortlists",
+    },
     "OutboxRow": {"api", "disclosure", "feeds", "runs", "shortlists", "webhooks"},
     "ProfileRow": {
         "api", "claims", "disclosure", "eligibility", "engagements", "feeds", "files", "live_index", "matching", "organizations",

@@ -165,6 +165,7 @@ class IndexContract:
         found = sorted(
             zip(
                 owners(index, evidence.profiles),
+                (name.decode() for name in evidence.work_ids.tolist()),
                 known(evidence.cosines),
                 evidence.languages.tolist(),
                 evidence.topics.T.tolist(),
@@ -174,8 +175,8 @@ class IndexContract:
         )
         names = set(owners(index, chosen))
         expected = [
-            (owner, cosine, language, topics)
-            for (owner, _), (_, cosine, language, _, topics) in answers(index, everyone).items()
+            (owner, work_id, cosine, language, topics)
+            for (owner, work_id), (_, cosine, language, _, topics) in answers(index, everyone).items()
             if owner in names
         ]
         assert found == sorted(expected, key=str)

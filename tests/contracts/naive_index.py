@@ -97,6 +97,7 @@ class NaiveIndex:
         rows = self._rows(query, Filters(candidates=wanted))
         return TopicEvidence(
             profiles=_handles(row.profile_id for row in rows),
+            work_ids=_handles(row.passage.work_id or "" for row in rows),
             cosines=np.array([row.cosine for row in rows], dtype=np.float32),
             languages=np.array([row.passage.language for row in rows], dtype=np.str_),
             topics=_columns(rows, len(query.topics)),
@@ -148,6 +149,7 @@ def passes(document: Document, filters: Filters) -> bool:
         (not filters.kinds or facts.kind in filters.kinds)
         and (not filters.region_prefixes or (facts.region or "").startswith(filters.region_prefixes))
         and (not filters.clusters or bool(filters.clusters & set(facts.clusters)))
+        and (filters.overseas is None or filters.overseas == (facts.country != "CN"))
         and (filters.candidates is None or document.profile_id in filters.candidates)
         and document.profile_id not in filters.exclude
         and facts.organization_id not in filters.excluded_organizations

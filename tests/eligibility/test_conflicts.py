@@ -116,13 +116,14 @@ async def test_an_unknown_demand_is_not_found(world: World) -> None:
 
 
 async def test_who_belongs_to_the_demanding_organization(world: World) -> None:
-    own, other = await world.organization(), await world.organization()
+    own, other = await world.organization(name="某厂"), await world.organization()
     inside = await world.profile(organization_id=own, external_id="E", region="440605")
     await world.profile(organization_id=other)
     (item,) = await world.items(await world.demand(own))
     assert item.profile is not None
     assert item.profile.model_dump() == {
         "id": inside, "external_id": "E", "kind": "expert", "name": "卓砺川", "region": "440605",
+        "country": "CN", "overseas": False, "language": "zh", "organization": {"id": own, "name": "某厂"},
     }  # fmt: skip
     assert [reason.code for reason in item.reasons] == ["own_organization"]
     assert await world.items(await world.demand()) == []

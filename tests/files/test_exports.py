@@ -319,6 +319,7 @@ async def test_the_visible_lists_are_exported_with_decisions(database: Database,
         assert written.count("\n") == len(matches)
         assert f'"run_id": "{run.id}"' in written
         assert '"decision": "pinned"' in written
+        assert '"country": "CN", "overseas": false, "language": "zh"' in written
     elif suffix == ".csv":
         rows = (tmp_path / "m.csv").read_text(encoding="utf-8-sig").splitlines()
         assert rows[0].startswith("需求系统编号,需求编号,需求名称,名次")

@@ -41,6 +41,7 @@ def test_who_passes_is_who_would_by_a_plain_reading(gone, documents, filters, n_
         Filters(kinds=frozenset({"expert"})),
         Filters(region_prefixes=("44",)),
         Filters(clusters=frozenset({"新材料"})),
+        Filters(overseas=True),
         Filters(candidates=frozenset({"a"})),
         Filters(exclude=frozenset({"a"})),
         Filters(excluded_organizations=frozenset({"o1"})),

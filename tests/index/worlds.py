@@ -88,6 +88,7 @@ FILTERS = st.builds(
     kinds=st.frozensets(st.sampled_from(["expert", "team", "社", "none such"]), max_size=2),
     region_prefixes=st.lists(st.sampled_from(["00", "44", "4406", "440605", "11", "99"]), max_size=2).map(tuple),
     clusters=st.frozensets(st.sampled_from(["新材料", "装备制造", "none such", ""]), max_size=2),
+    overseas=st.sampled_from([None, None, True, False]),
     candidates=st.one_of(st.none(), st.frozensets(st.sampled_from(["a", "b", "c", "x" * 99, "\ud800"]))),
     exclude=st.frozensets(st.sampled_from(["a", "b", "x" * 37, "", "\ud800"]), max_size=3),
     excluded_organizations=st.frozensets(st.sampled_from(["o1", "o2", "none such"]), max_size=2),

@@ -125,9 +125,12 @@ def test_each_reason_is_told_and_a_candidate_without_one_is_not_listed(server: S
         if code == "not_found":
             assert item["profile"] is None
         else:
-            assert item["profile"] == {
+            assert {name: value for name, value in item["profile"].items() if name != "organization"} == {
                 "id": profile_id, "external_id": None, "kind": "expert", "name": "卓砺川", "region": None,
+                "country": "CN", "overseas": False, "language": "zh",
             }  # fmt: skip
+            of_organization = {"own_organization", "excluded_organization"}
+            assert (item["profile"]["organization"] is not None) == (code in of_organization)
     assert in_two_days in by_id[ids["unavailable"]]["reasons"][0]["detail"]["en"]
     # Other tests share the server, so among all profiles there are others, too.
     assert [item["profile_id"] for item in everything] == sorted(item["profile_id"] for item in everything)

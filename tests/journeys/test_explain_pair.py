@@ -112,15 +112,16 @@ def test_below_top_k_its_rank_is_told(server: Server, source: str) -> None:
         ({"kinds": ["team", "policy"]}, "other_kind", "expert"),
         ({"regions": ["51", "440300"]}, "other_region", "440605"),
         ({"clusters": ["装备制造"]}, "other_cluster", "集群"),
+        ({"overseas": True}, "other_origin", "境外"),
         ({"exclude": ["itself"]}, "excluded_by_request", "exclude"),
     ],
 )
 def test_what_the_request_leaves_out_is_named_and_still_scored(
-    server: Server, source: str, filters: dict[str, list[str]], code: str, zh: str
+    server: Server, source: str, filters: dict[str, Any], code: str, zh: str
 ) -> None:
     with server.client() as http:
         best = _listing(http, source)[0]
-        filters = {name: [best if value == "itself" else value for value in values] for name, values in filters.items()}
+        filters = filters | ({"exclude": [best]} if "exclude" in filters else {})
         answer = _explain(http, best, query=QUERY, **filters)
         listed = match(http, query=QUERY, **filters, top_k=1_000)
         unfiltered = match(http, query=QUERY, candidates=[best])["items"][0]
@@ -344,7 +345,9 @@ def test_no_contact_data_is_told_and_of_a_hidden_profile_no_text(server: Server,
         http.put(f"/v1/profiles/{profile}/contact", json=contact).raise_for_status()
         answer = http.post("/v1/matches/explain", json={"query": QUERY, "profile_id": profile})
     assert answer.status_code == 200
-    assert set(answer.json()["profile"]) == {"id", "external_id", "kind", "name", "region"}
+    assert set(answer.json()["profile"]) == {
+        "id", "external_id", "kind", "name", "region", "country", "overseas", "language", "organization",
+    }  # fmt: skip
     assert secret not in answer.text
     assert '"phone"' not in answer.text
     assert (text in answer.text) == (visibility in {"public", "restricted"})

@@ -68,6 +68,10 @@ def test_a_stored_demand_and_the_same_question_give_the_same_list(server: Server
         "kind": "expert",
         "name": "卓砺川",
         "region": "440605",
+        "country": "CN",
+        "overseas": False,
+        "language": "zh",
+        "organization": None,
     }
 
 
@@ -356,3 +360,36 @@ def test_a_changed_demand_is_matched_by_its_new_text(server: Server, source: str
         after = match(http, **question)
     assert profile_ids(before) == [ids["none"], ids["best"]]
     assert profile_ids(after) == [ids["best"], ids["none"]]
+
+
+def test_the_origin_of_each_profile_is_shown_and_asked_for(server: Server, source: str) -> None:
+    with server.client() as http:
+        institute = create(http, "organizations", source=source, name=f"研究院{source}")
+        common = {"source": source, "clusters": [source], "summary": "谐波减速器柔轮齿根疲劳寿命。"}
+        fields: dict[str, dict[str, Any]] = {
+            "at home": {"organization_id": institute["id"]},
+            "abroad": {"country": "DE", "language": "de"},
+            "abroad, in Chinese": {"country": "SG"},
+        }
+        names = {create(http, "profiles", **common, **more)["id"]: name for name, more in fields.items()}
+        demand = create(http, "demands", source=source, **QUERY)["id"]
+        kept = match(http, demand_id=demand, clusters=[source], store=True)
+        listed = http.get(f"/v1/demands/{demand}/matches").raise_for_status().json()
+        by_origin = {
+            overseas: {names[i] for i in profile_ids(match(http, query=QUERY, clusters=[source], overseas=overseas))}
+            for overseas in (None, True, False)
+        }
+        wrong = http.post("/v1/matches", json={"query": QUERY, "overseas": "yes"})
+    expected = {
+        "at home": {
+            "country": "CN", "overseas": False, "language": "zh",
+            "organization": {"id": institute["id"], "name": institute["name"]},
+        },
+        "abroad": {"country": "DE", "overseas": True, "language": "de", "organization": None},
+        "abroad, in Chinese": {"country": "SG", "overseas": True, "language": "zh", "organization": None},
+    }  # fmt: skip
+    for answer in (kept, listed):
+        shown = {names[item["profile"]["id"]]: item["profile"] for item in answer["items"]}
+        assert {name: {key: shown[name][key] for key in expected["at home"]} for name in shown} == expected
+    assert by_origin == {None: set(names.values()), True: {"abroad", "abroad, in Chinese"}, False: {"at home"}}
+    assert_problem(wrong, 422, "invalid_body", "/overseas")

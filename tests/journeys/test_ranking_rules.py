@@ -61,6 +61,12 @@ class TestMustHave:
             others = item["score"] - part["contribution"]
             assert part["value"] == (1 if missing[name] else 0)
             assert part["contribution"] == pytest.approx(-0.5 * others if missing[name] else 0)
+        work = found["fits with it"]["explanation"]["must_have"][0]
+        assert work["state"] == "met"
+        assert (work["evidence"]["text"], work["evidence"]["highlights"]) == ("激光雷达标定", [[0, 4]])
+        assert found["has nothing"]["explanation"]["must_have"] == [
+            {"topic": "激光雷达", "state": "not_met", "evidence": None}
+        ]
         assert "未见必备条件『激光雷达』" in found["fits without it"]["explanation"]["reason"]["zh"]
         assert "no evidence for the must-have" in found["fits without it"]["explanation"]["reason"]["en"]
 
@@ -386,10 +392,12 @@ class TestOverseas:
         assert all(item["level"] == "none" for item in items[1:])
         explanation = items[0]["explanation"]
         assert _parts(items[0])["region"]["contribution"] == 0
-        assert explanation["terms"] == []
+        assert {term["term"] for term in explanation["terms"]} <= {"谐波减速器", "柔轮"}
         assert [text.startswith(evidence["text"]) for evidence in explanation["evidence"]] == [True]
-        assert explanation["evidence"][0]["highlights"] == []
         assert next(iter(strict)) == "overseas"
+        (must_have,) = strict["overseas"]["explanation"]["must_have"]
+        assert must_have["state"] in {"met", "not_verified"}
+        assert must_have["evidence"]["text"]
         assert strict["overseas"]["explanation"]["missing_must_have"] == []
         assert all(
             item["explanation"]["missing_must_have"] == ["谐波减速器"]

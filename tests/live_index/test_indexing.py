@@ -278,7 +278,9 @@ class TestVectors:
     ) -> None:
         encoder = CountingEncoder()
         index = await opened(database, tmp_path / "index", encoder)
-        (chinese, english) = await store(database, profile(1), profile(2, summary="reducer with an elastic wheel", language="en"))
+        (chinese, english) = await store(
+            database, profile(1), profile(2, summary="reducer with an elastic wheel", language="en")
+        )
         snapshot = await index.catch_up()
         assert snapshot.n_pending == 2
         assert encoder.asked == []

@@ -15,7 +15,7 @@ from matching_service.matching.weights import CrossValidation, WeightsFile, Weig
 from matching_service.ranking.encoder import NoEncoder
 from matching_service.ranking.fusion import SIGNALS
 
-DEFAULT = "default-2-none"
+DEFAULT = "default-3-none"
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
 
 

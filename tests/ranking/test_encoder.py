@@ -108,6 +108,15 @@ class TestEveryModel:
             for vectors in pool.map(lambda _: encode(encoder, *TEXTS[:3]), range(8)):
                 np.testing.assert_array_equal(vectors, expected)
 
+    def test_the_words_a_foreign_text_is_credited_with_rise_with_its_meaning(self, encoder):
+        semantic = np.array([0, 0.1, 0.4, 0.5, 0.7, 1, np.nan], dtype=np.float32)
+        credited = encoder.calibration.expected_words(semantic)
+        assert credited.dtype == np.float32
+        assert credited[:3].tolist() == semantic[:3].tolist()
+        assert (np.diff(credited[:-1]) > 0).all()
+        assert (credited[3:-1] < semantic[3:-1]).all()
+        assert np.isnan(credited[-1])
+
     def test_its_calibration_covers_eight_languages(self, encoder):
         calibration = encoder.calibration
         assert list(calibration.centres) == list(calibration.lines) == EIGHT

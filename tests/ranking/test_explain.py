@@ -10,7 +10,7 @@ from strategies import ANY_TEXT
 
 from matching_service import sample
 from matching_service.index.filters import Filters
-from matching_service.ranking.explain import Explainer, PassageText
+from matching_service.ranking.explain import Explainer, MustHave, PassageText
 from matching_service.ranking.prepare import prepare
 from matching_service.ranking.query import Query
 from matching_service.ranking.ranker import rank
@@ -32,7 +32,7 @@ def explain(query, passages, *, language=None):
     prepared = prepare(query, ENCODER)
     (ranked,) = rank(prepared, snapshot, top_k=1, filters=EVERYONE, weights=BOTH, circumstances=NOW)
     by_work = {passage.work_id: passage for passage in passages}
-    shown = [by_work[work_id] for work_id in ranked.work_ids]
+    shown = [by_work[work_id] for work_id in ranked.quoted_work_ids]
     return ranked, shown, Explainer(prepared, snapshot.frequencies).explain(ranked, shown)
 
 
@@ -100,6 +100,16 @@ def assert_is_sound(prepared, ranked, passages, explanation):
         if not names:
             assert "含义相近" in explanation.reason.zh
             assert "in other words" in explanation.reason.en
+    for finding, must_have in zip(ranked.must_have, explanation.must_have, strict=True):
+        assert (must_have.topic, must_have.state) == (finding.topic.name, finding.state)
+        if finding.state == "not_met" or not finding.topic.alternatives:
+            assert must_have.evidence is None
+        else:
+            evidence = must_have.evidence
+            assert evidence.work_id == finding.work_id
+            stored = next(p for p in passages if p.work_id == evidence.work_id).fields[evidence.field]
+            assert stored[evidence.start : evidence.start + len(evidence.text)] == evidence.text
+            assert bool(evidence.highlights) == (finding.state == "met")
     if lexical_part(ranked) == 0:
         assert names == []
         assert all(evidence.highlights == () for evidence in explanation.evidence)
@@ -280,9 +290,39 @@ def test_evidence_names_the_work_and_its_year_and_the_own_text_not():
 
 
 def test_a_missing_must_have_is_named_in_both_languages():
-    _, _, explanation = explain(Query("水泵", must_have=("柔轮", "铝")), [own_text("水泵")])
+    _, _, explanation = explain(Query("水泵", must_have=("柔轮", "铝")), [own_text("红烧肉里没有水泵")])
     assert "未见必备条件『柔轮』『铝』的依据" in explanation.reason.zh
     assert "no evidence for the must-have “柔轮”, “铝”" in explanation.reason.en
+    assert explanation.must_have == (MustHave("柔轮", "not_met", None), MustHave("铝", "not_met", None))
+
+
+def test_one_that_is_not_verified_is_named_in_both_languages():
+    _, _, explanation = explain(Query("水泵", must_have=("铝水泵",)), [own_text("水泵。")])
+    assert explanation.missing_must_have == ()
+    assert "必备条件『铝水泵』含义相近，未能核实" in explanation.reason.zh
+    assert "not verified: the must-have “铝水泵”" in explanation.reason.en
+
+
+def test_each_must_have_shows_the_sentence_of_its_passage():
+    works = [
+        PassageText(
+            "w0", {"title": "铝的回收", "abstract": "先说别的。再说諧波減速器与水泵。"}, "paper", "铝的回收", 2020
+        ),
+        PassageText("w1", {"title": "Elastic gear"}, "paper", "Elastic gear", 2021),
+    ]
+    query = Query("谐波减速器", must_have=("谐波减速器", "泵", "减速器结构", "机器视觉", "！"))
+    _, _, explanation = explain(query, [own_text("红烧肉"), *works])
+    found = {finding.topic: finding for finding in explanation.must_have}
+    assert {topic: finding.state for topic, finding in found.items()} == {
+        "谐波减速器": "met", "泵": "met", "减速器结构": "not_verified", "机器视觉": "not_met", "！": "met",
+    }  # fmt: skip
+    for topic, words in (("谐波减速器", ["諧波減速器"]), ("泵", ["泵"])):
+        evidence = found[topic].evidence
+        assert (evidence.work_id, evidence.field, evidence.text) == ("w0", "abstract", "再说諧波減速器与水泵。")
+        assert marked(evidence) == words
+    near = found["减速器结构"].evidence
+    assert (near.work_id, near.text, near.highlights) == ("w1", "Elastic gear", ())
+    assert found["！"].evidence is None
 
 
 def test_what_only_means_something_close_says_so_and_quotes():
@@ -294,6 +334,25 @@ def test_what_only_means_something_close_says_so_and_quotes():
     assert "Says it in other words but means something close" in explanation.reason.en
     assert "Gear unit" in explanation.reason.zh
     assert "Gear unit" in explanation.reason.en
+
+
+def test_where_meaning_brings_more_than_a_shared_word_both_are_said():
+    ranked, _, explanation = explain(
+        Query("谐波减速器的PLC"), [own_text("Gear unit with an elastic wheel, and PLC of the machine")]
+    )
+    assert 0 < lexical_part(ranked) < ranked.score / 2
+    assert [term.term for term in explanation.terms] == ["PLC"]
+    assert "含义相近，并同样写到『PLC』" in explanation.reason.zh
+    assert "Means something close to the demand and shares “PLC”" in explanation.reason.en
+    assert [marked(evidence) for evidence in explanation.evidence] == [["PLC"]]
+
+
+def test_a_must_have_of_several_words_shows_the_sentence_that_has_them_all():
+    query = Query("水泵", must_have=("招商 园区",))
+    _, _, explanation = explain(query, [own_text("园区里的事。水泵。园区的招商很好。")])
+    evidence = explanation.must_have[0].evidence
+    assert evidence.text == "园区的招商很好。"
+    assert marked(evidence) == ["园区", "招商"]
 
 
 def test_where_no_word_is_shared_the_opening_is_shown():
@@ -411,4 +470,8 @@ def test_what_is_stored_is_the_whole_answer(query, texts):
     passages = [own_text(texts[0]), *(PassageText(f"w{n}", {"title": text}) for n, text in enumerate(texts[1:]))]
     _, _, found = explain(query, passages)
     stored = json.loads(json.dumps(explanation_body(found)))
-    assert ExplanationAnswer.model_validate(stored).model_dump(mode="json") == stored
+    computed = {
+        "evidence": {"__all__": {"highlights_utf16"}},
+        "must_have": {"__all__": {"evidence": {"highlights_utf16"}}},
+    }
+    assert ExplanationAnswer.model_validate(stored).model_dump(mode="json", exclude=computed) == stored

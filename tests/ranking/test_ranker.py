@@ -103,7 +103,7 @@ class TestOrder:
         ranked = rank(
             prepare(query, ENCODER), snapshot_of(*documents), top_k=ALL, weights=weights, circumstances=circumstances
         )
-        keys = [(len(profile.missing_must_have), -profile.score, profile.profile_id) for profile in ranked]
+        keys = [(profile.lacks, -profile.score, profile.profile_id) for profile in ranked]
         assert keys == sorted(set(keys))
 
     def test_who_has_every_must_have_comes_before_better_ones_who_do_not(self):
@@ -223,12 +223,14 @@ class TestScores:
     @few
     @given(DOCUMENTS, QUERIES, ANY_WEIGHTS, CIRCUMSTANCES)
     def test_parts_sum_to_the_score(self, documents, query, weights, circumstances):
-        ranked = rank(
-            prepare(query, ENCODER), snapshot_of(*documents), top_k=ALL, weights=weights, circumstances=circumstances
-        )
+        prepared = prepare(query, ENCODER)
+        ranked = rank(prepared, snapshot_of(*documents), top_k=ALL, weights=weights, circumstances=circumstances)
+        languages = {d.profile_id: {passage.language for passage in d.passages} for d in documents}
         for profile in ranked:
             assert sum(part.contribution for part in profile.parts) == pytest.approx(profile.score, abs=1e-9)
-            assert sum(part.weight for part in topic_parts(profile)) == pytest.approx(1, abs=1e-9)
+            assert all(part.value * part.weight == pytest.approx(part.contribution, abs=1e-9) for part in profile.parts)
+            if languages[profile.profile_id] == {prepared.language}:
+                assert sum(part.weight for part in topic_parts(profile)) == pytest.approx(1, abs=1e-9)
             assert 0 < profile.score <= 1
             assert profile.level == weights.floors.level_of(profile.score)
             for part in profile.parts:
@@ -398,7 +400,7 @@ class TestStability:
         prepared = prepare(query, ENCODER)
         last_night = rank(prepared, snapshot_of(*before), top_k=ALL, weights=weights, circumstances=NOW)
         tonight = self.again(prepared, snapshot_of(*documents), last_night, top_k=ALL, weights=weights)
-        assert [len(p.missing_must_have) for p in tonight] == sorted(len(p.missing_must_have) for p in tonight)
+        assert [p.lacks for p in tonight] == sorted(p.lacks for p in tonight)
         for profile in tonight:
             assert sum(part.contribution for part in profile.parts) == pytest.approx(profile.score, abs=1e-9)
             if (part := part_of(profile, STABILITY)) is not None:
@@ -533,7 +535,7 @@ class TestFilters:
         ranked = rank(prepared, snapshot, top_k=ALL, filters=filters, weights=weights, circumstances=NOW)
         with_passages = {document.profile_id for document in documents}
         assert sorted(ids(ranked)) == sorted((candidates & with_passages) - exclude)
-        keys = [(len(profile.missing_must_have), -profile.score, profile.profile_id) for profile in ranked]
+        keys = [(profile.lacks, -profile.score, profile.profile_id) for profile in ranked]
         assert keys == sorted(keys)
 
     @few
@@ -607,16 +609,16 @@ class TestLanguages:
         assert ranked[0].score > 0.9
 
     def test_a_foreign_profile_is_not_harmed_by_words_it_cannot_share(self):
-        (profile,) = ask("谐波减速器", document("a", "harmonic drive"), weights=BOTH)
+        (profile,) = ask("谐波减速器", document("a", "gear unit with an elastic wheel"), weights=BOTH)
         assert [(part.signal, part.weight) for part in profile.parts] == [("semantic", 1.0)]
         assert profile.score > 0.9
 
     def test_a_chinese_profile_is_not_harmed_by_the_words_of_a_foreign_query(self):
-        ranked = ask("harmonic drive", document("a", "谐波减速器"), weights=BOTH)
+        ranked = ask("gear unit with an elastic wheel", document("a", "谐波减速器"), weights=BOTH)
         assert [part.signal for part in ranked[0].parts] == ["semantic"]
 
     def test_each_passage_is_of_its_own_language(self):
-        (profile,) = ask("谐波减速器", document("a", "机械工程师", ["harmonic drive"]), weights=BOTH)
+        (profile,) = ask("谐波减速器", document("a", "机械工程师", ["gear unit with an elastic wheel"]), weights=BOTH)
         assert profile.work_ids == ("w0",)
         assert [part.signal for part in profile.parts] == ["semantic"]
 
@@ -629,6 +631,24 @@ class TestLanguages:
             semantic = part_of(profile, "semantic")
             if semantic is not None and prepared.language not in languages[profile.profile_id]:
                 assert sum(part.contribution for part in topic_parts(profile)) >= semantic.value - 1e-6
+
+    @few
+    @given(DOCUMENTS, QUERIES, st.floats(0.05, 1), st.floats(0, 1))
+    def test_the_curve_of_another_language_only_lowers_and_keeps_the_order_of_meanings(
+        self, documents, query, knee, slope
+    ):
+        """Chinese profiles keep their scores, whatever the curve."""
+        query, snapshot = replace(query, must_have=()), snapshot_of(*documents)
+        prepared = prepare(query, ENCODER)
+        curved = replace(prepared, calibration=replace(prepared.calibration, knee=knee, slope=slope))
+        plain, credited = (
+            {profile.profile_id: profile for profile in rank(each, snapshot, top_k=ALL, weights=BOTH)}
+            for each in (prepared, curved)
+        )
+        own = [d.profile_id for d in documents if {p.language for p in d.passages} == {prepared.language}]
+        assert set(plain) == set(credited)
+        assert all(plain[i].score == credited[i].score for i in own if i in plain)
+        assert all(credited[i].score <= plain[i].score + 1e-6 for i in plain)
 
     def test_a_shared_word_helps_a_foreign_profile(self):
         (vector,) = ENCODER.encode(["kiln"], ["en"])

@@ -127,7 +127,7 @@ OWN = [
 
 def is_named(topic: str, text: str) -> bool:
     """Whether the words of the text prove the topic."""
-    (prepared,) = prepare_topics([topic], default_analyzer())
+    (prepared,) = prepare_topics([topic], default_analyzer(), frozenset())
     terms = count_terms(text)
     return any(all(term in terms for term in alternative) for alternative in prepared.alternatives)
 

@@ -68,6 +68,39 @@ def evaluate(
         for level, grades in report.grades_by_level.items()
     ]
     print_rows(("匹配度", "level", "pairs", "grade 0", "grade 1", "grade 2", "grade 3"), levels)
+    print_rows(
+        (
+            "范围 scope", "境外供给 overseas supply", "境外首位 first places", "境外首位正确 right of these",
+            "境内首位正确 right of the others", "错误境外居前 wrong overseas before right Chinese",
+            "前五未标注 unjudged of five",
+        ),
+        [
+            (
+                places.scope,
+                f"{places.supply_share:.0%}",
+                f"{places.first_share:.0%}",
+                _percent(places.right_overseas),
+                _percent(places.right_home),
+                f"{places.n_wrong_before_right} / {places.n_demands}",
+                str(places.n_unjudged),
+            )
+            for places in report.places
+        ],
+    )  # fmt: skip
+    print_rows(
+        ("语种 language", "匹配度 level", "listed", "judged", "right of judged", "right of listed"),
+        [
+            (
+                group.language,
+                group.level,
+                str(group.n_listed),
+                str(group.n_judged),
+                _percent(group.n_right / group.n_judged if group.n_judged else None),
+                _percent(group.n_right / group.n_listed),
+            )
+            for group in report.reliability
+        ],
+    )
     if report.ablations:
         ablated = [(a.name, _mean(a.result, "ndcg"), *_gain(a.difference)) for a in report.ablations]
         print_rows(("without", f"ndcg@{K}", "change", "95 %"), ablated)
@@ -113,6 +146,10 @@ def _mean(result: Result, measure: str) -> str:
 
 def _gain(difference: Difference | None) -> tuple[str, str]:
     return (f"{difference.mean:+.4f}", _interval(difference)) if difference is not None else ("", "")
+
+
+def _percent(share: float | None) -> str:
+    return f"{share:.0%}" if share is not None else "-"
 
 
 def _interval(difference: Difference) -> str:

@@ -17,6 +17,7 @@ from matching_service.foundation.clock import is_id
 from matching_service.foundation.errors import Bilingual, Conflict, FieldError
 from matching_service.foundation.paging import Page, PageRequest, page_of
 from matching_service.store.demands import DemandRow
+from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.shortlists import DecisionRow
 from matching_service.store.suggestions import SuggestionRow
@@ -102,6 +103,10 @@ def _facts(demand: DemandRow, on: date) -> Select[*tuple[Any, ...]]:
         ProfileRow.kind,
         ProfileRow.name,
         ProfileRow.region,
+        ProfileRow.country,
+        ProfileRow.language,
+        ProfileRow.organization_id,
+        OrganizationRow.name.label("organization_name"),
         ProfileRow.available_from,
         ProfileRow.available_until,
         *(rule.condition(demand, on).label(rule.code) for rule in RULES),
@@ -110,12 +115,13 @@ def _facts(demand: DemandRow, on: date) -> Select[*tuple[Any, ...]]:
         DecisionRow.reason.label("rejected_reason"),
         func.coalesce(SuggestionRow.note, SuggestionRow.reason).label("refused_reason"),
     )
-    return joined(statement, demand)
+    named = joined(statement, demand)
+    return named.outerjoin(OrganizationRow, OrganizationRow.id == ProfileRow.organization_id)
 
 
 def _item(row: Row[*tuple[Any, ...]], on: date) -> ConflictItem:
     return ConflictItem(
-        profile=MatchedProfile.model_validate(row),
+        profile=MatchedProfile.of(row, row.organization_name),
         profile_id=row.id,
         reasons=[_reason(rule, row, on) for rule in RULES if getattr(row, rule.code)],
     )

@@ -1,6 +1,6 @@
 """Request and response bodies of the conflict check, and the profile fields that lists show."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,7 @@ from matching_service.api.fields import (
     Body,
     EntityId,
 )
+from matching_service.store.profiles import HOME
 
 MAX_IDS = 5_000
 
@@ -24,12 +25,42 @@ class ReasonAnswer(Answer):
 Decision = Literal["pinned", "shortlisted", "rejected"]
 
 
+class NamedOrganization(Answer):
+    id: str
+    name: str
+
+
 class MatchedProfile(Answer):
     id: str
     external_id: str | None
     kind: str
     name: str
     region: str | None
+    country: str = Field(description="ISO 3166-1 code of two letters.")
+    overseas: bool = Field(description="Whether `country` is another one than CN (境外).")
+    language: str = Field(description="ISO 639-1 code.")
+    organization: NamedOrganization | None
+
+    @classmethod
+    def of(cls, profile: Any, organization_name: str | None) -> Self:
+        """Show a profile.
+
+        profile : any row with these columns. organization_name : None if the profile has no organization.
+        """
+        organization_id = profile.organization_id
+        return cls(
+            id=profile.id,
+            external_id=profile.external_id,
+            kind=profile.kind,
+            name=profile.name,
+            region=profile.region,
+            country=profile.country,
+            overseas=profile.country != HOME,
+            language=profile.language,
+            organization=NamedOrganization(id=organization_id, name=organization_name)
+            if organization_id is not None and organization_name is not None
+            else None,
+        )
 
 
 Code = Literal[

@@ -27,11 +27,12 @@ from matching_service.store.programme import ProgrammeRecordRow
 _ROWS_PER_QUERY = 500
 _MATCH_COLUMNS = (
     "demand_id", "demand_external_id", "demand_title", "rank", "profile_id", "profile_external_id", "name", "kind",
-    "score", "level", "reason", "decision", "run_id",
+    "country", "overseas", "language", "organization", "score", "level", "reason", "decision", "run_id",
 )  # fmt: skip
 _MATCH_LABELS = {
     "demand_id": "需求系统编号", "demand_external_id": "需求编号", "demand_title": "需求名称", "rank": "名次",
-    "profile_id": "画像系统编号", "profile_external_id": "画像编号", "name": "名称", "kind": "类别", "score": "得分",
+    "profile_id": "画像系统编号", "profile_external_id": "画像编号", "name": "名称", "kind": "类别",
+    "country": "国家", "overseas": "是否境外", "language": "语言", "organization": "所属机构", "score": "得分",
     "level": "等级", "reason": "推荐理由", "decision": "处理意见", "run_id": "匹配批次",
 }  # fmt: skip
 _TABLES: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
@@ -137,6 +138,10 @@ async def _match_rows(database: Database) -> AsyncGenerator[dict[str, Any], None
                         "profile_external_id": entry.profile.external_id,
                         "name": entry.profile.name,
                         "kind": entry.profile.kind,
+                        "country": entry.profile.country,
+                        "overseas": entry.profile.is_overseas,
+                        "language": entry.profile.language,
+                        "organization": entry.organization_name,
                         "score": round(entry.match.score, 4),
                         "level": entry.match.level,
                         "reason": entry.match.explanation.get("reason", {}).get("zh"),

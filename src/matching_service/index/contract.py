@@ -25,6 +25,9 @@ Handles = NDArray[Any]
 """How an index names profiles in its answers: numbers or bytes of its own choice, which can be sorted and compared.
 They hold for the index that gave them, not for the one after a change."""
 
+HOME = "CN"
+"""``Facts.country`` of profiles that are not overseas."""
+
 TermCounts = Mapping[str, float]
 TermWeights = Mapping[str, float]
 Alternatives = tuple[tuple[str, ...], ...]
@@ -56,7 +59,7 @@ class Facts:
 
     kind: str
     region: str | None = None
-    country: str = "CN"
+    country: str = HOME
     clusters: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     organization_id: str | None = None
@@ -65,6 +68,10 @@ class Facts:
     capacity: int | None = None
     available_from: date | None = None
     available_until: date | None = None
+
+    @property
+    def is_overseas(self) -> bool:
+        return self.country != HOME
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,7 @@ class TopicEvidence:
     """All passages of some profiles, in any order, with those columns of ``CandidatePassages`` that prove topics."""
 
     profiles: Handles
+    work_ids: NDArray[np.bytes_]
     cosines: FloatArray
     languages: NDArray[np.str_]
     topics: BoolArray

@@ -11,6 +11,7 @@ class Filters:
     kinds: frozenset[str] = frozenset()
     region_prefixes: tuple[str, ...] = ()
     clusters: frozenset[str] = frozenset()
+    overseas: bool | None = None
     candidates: frozenset[str] | None = None
     exclude: frozenset[str] = frozenset()
     excluded_organizations: frozenset[str] = frozenset()

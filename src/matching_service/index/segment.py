@@ -73,13 +73,14 @@ class Ragged:
 @dataclass(frozen=True, slots=True)
 class ProfileColumns:
     """Columns of shape (n_profiles,). ids : bytes, rising. kinds, organizations, clusters : ``text_key``.
-    regions : int32, the code as a number, -1 = not known. available_from, available_until : days, or NaT.
-    facts : JSON of ``Facts``.
+    regions : int32, the code as a number, -1 = not known. overseas : bool. available_from, available_until : days, or
+    NaT. facts : JSON of ``Facts``.
     """
 
     ids: NDArray[np.bytes_]
     kinds: Keys
     regions: NDArray[np.int32]
+    overseas: BoolArray
     organizations: Keys
     clusters: Ragged
     available_from: NDArray[np.datetime64]
@@ -93,6 +94,7 @@ class ProfileColumns:
             ids=id_column(document.profile_id for document in documents),
             kinds=np.array([text_key(f.kind) for f in facts], dtype=np.uint64),
             regions=np.array([int(f.region) if f.region else _NO_REGION for f in facts], dtype=np.int32),
+            overseas=np.array([f.is_overseas for f in facts], dtype=np.bool_),
             organizations=np.array([text_key(f.organization_id) for f in facts], dtype=np.uint64),
             clusters=Ragged.build([[text_key(name) for name in f.clusters] for f in facts], np.uint64),
             available_from=np.array([f.available_from for f in facts], dtype="datetime64[D]"),
@@ -121,6 +123,8 @@ class ProfileColumns:
         if filters.clusters:
             wanted = np.array([text_key(cluster) for cluster in filters.clusters], dtype=np.uint64)
             passing &= self.clusters.any_in_row(np.isin(self.clusters.values, wanted))
+        if filters.overseas is not None:
+            passing &= self.overseas == filters.overseas
         for organization_id in filters.excluded_organizations:
             passing &= self.organizations != text_key(organization_id)
         return passing

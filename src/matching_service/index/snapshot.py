@@ -49,7 +49,7 @@ from matching_service.index.vectors import VectorQuery
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _CURRENT = "CURRENT"
 _KEPT_S = 3600
 """Unused files are kept this long, because another process may be about to load them."""
@@ -253,7 +253,7 @@ class Snapshot:
         """``contract.Index.topic_evidence``."""
         rows = self.passages_of(profiles)
         cosines, topics = self._known_cosines_of(query, rows), self._topics_of(query, rows)
-        return TopicEvidence(self.profile_rows[rows], cosines, self.languages(rows), topics)
+        return TopicEvidence(self.profile_rows[rows], self.work_ids(rows), cosines, self.languages(rows), topics)
 
     def allowed(self, filters: Filters) -> BoolArray:
         """bool, shape (n_profiles including those that are gone,): which profiles are there and pass the filters."""

@@ -85,6 +85,7 @@ def _with_request(filters: Filters, body: QuestionBody) -> Filters:
         kinds=frozenset(body.kinds),
         region_prefixes=tuple(body.regions),
         clusters=frozenset(body.clusters),
+        overseas=body.overseas,
         exclude=filters.exclude | frozenset(body.exclude),
     )
 

@@ -70,7 +70,7 @@ async def rank_many(
     done = [ranking for ranking in rankings if isinstance(ranking, _Ranking)]
     profile_ids = {ranked.profile_id for ranking in done for ranked in ranking.ranked}
     explained = [ranked for ranking in done if ranking.question.explain for ranked in ranking.ranked]
-    work_ids = {work_id for ranked in explained for work_id in ranked.work_ids if work_id}
+    work_ids = {work_id for ranked in explained for work_id in ranked.quoted_work_ids if work_id}
     async with engine.database.reading() as session:
         profiles, works = await shown_texts(session, profile_ids, work_ids)
 
@@ -157,7 +157,7 @@ def _entries(
 
 def _passage_texts(ranked: RankedProfile, profile: ShownProfile, works: Mapping[str, ShownWork]) -> list[PassageText]:
     texts: list[PassageText] = []
-    for work_id in ranked.work_ids:
+    for work_id in ranked.quoted_work_ids:
         if work_id is None:
             texts.append(own_passage(profile))
         elif (work := works.get(work_id)) is not None:

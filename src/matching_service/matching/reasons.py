@@ -52,6 +52,13 @@ def _filtered(body: ExplainBody, profile: ProfileRow) -> list[tuple[str, Bilingu
             Bilingual("产业集群不在请求的集群之内。", "None of its industry clusters is among those requested."),
         ),
         (
+            body.overseas is not None and profile.is_overseas != body.overseas,
+            "other_origin",
+            Bilingual("本次请求只要境外画像。", "This request asks for overseas profiles only.")
+            if body.overseas
+            else Bilingual("本次请求不要境外画像。", "This request asks for no overseas profiles."),
+        ),
+        (
             profile.id in body.exclude,
             "excluded_by_request",
             Bilingual("本次请求已将其排除（exclude）。", "This request excludes it (exclude)."),

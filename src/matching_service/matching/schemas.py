@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
@@ -80,6 +80,9 @@ class QuestionBody(Body):
         default_factory=list, description="Region codes or their leading digits."
     )
     clusters: Annotated[list[Topic], Field(max_length=100)] = Field(default_factory=list)
+    overseas: StrictBool | None = Field(
+        default=None, description="true: only overseas profiles (`country` is not CN); false: only the others."
+    )
     exclude: Ids = Field(default_factory=list, description="Ids of profiles that must not appear.")
     top_k: TopK = DEFAULT_TOP_K
     min_as_of: MinAsOf = None

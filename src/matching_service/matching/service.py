@@ -52,7 +52,8 @@ from matching_service.shortlists.schemas import AddedProfileBody, ExplanationAns
 from matching_service.shortlists.service import keep_single_list, pin_by_hand, tell_decision
 from matching_service.shortlists.visible import pinned_first
 from matching_service.store.demands import DemandRow, DemandTransitionRow
-from matching_service.store.lookup import get_by_ids
+from matching_service.store.lookup import get_by_ids, get_row
+from matching_service.store.organizations import OrganizationRow
 from matching_service.store.outbox import last_seqs
 from matching_service.store.shortlists import RunScope
 
@@ -121,7 +122,7 @@ async def match(
             items=[
                 MatchItem(
                     rank=rank_,
-                    profile=MatchedProfile.model_validate(entry.profile),
+                    profile=MatchedProfile.of(entry.profile, entry.profile.organization_name),
                     score=entry.ranked.score,
                     level=entry.ranked.level,
                     explanation=_explanation(entry.explanation),
@@ -167,6 +168,7 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
         newest = await last_seqs(session)
         case, question = await read_question(session, body, engine.standings, newest)
         profile = await get_profile(session, body.profile_id)
+        organization = await get_row(session, OrganizationRow, profile.organization_id or "")
         against = await reasons_against(session, case.demand, profile, on=case.on)
     view = await engine.view(newest=newest, min_as_of=body.min_as_of)
     pinned = case.decided("pinned")
@@ -190,7 +192,7 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
         index=_index_answer(view.snapshot),
         weights_version=(whole.weights or view.weights).version,
         took_ms=round((perf_counter() - started) * 1e3, 1),
-        profile=MatchedProfile.model_validate(profile),
+        profile=MatchedProfile.of(profile, organization.name if organization is not None else None),
         rank=rank,
         is_listed=is_listed,
         score=score,

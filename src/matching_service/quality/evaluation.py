@@ -16,12 +16,13 @@ from matching_service.files.headings import FORMS
 from matching_service.files.records import read_rows
 from matching_service.foundation.errors import Bilingual, InvalidInput
 from matching_service.index.contract import Versions
-from matching_service.index.filters import Filters
+from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.documents import demand_query, encoded_documents
 from matching_service.profiles.schemas import ProfileImport
 from matching_service.quality.judged import judged_pairs
+from matching_service.quality.origins import N_SHOWN, Lists, Places, Reliability, places_of, reliability_of
 from matching_service.ranking.calibrate import LEVEL_NAMES, Level
 from matching_service.ranking.encoder import Encoder
 from matching_service.ranking.fusion import SIGNALS, TOPIC_SIGNALS, Weights, default_weights
@@ -37,6 +38,7 @@ K = 10
 NAIVE = "TfidfVectorizer(jieba.lcut)"
 SERVICE = "matching_service"
 FITTED = "matching_service, fitted"
+EXPERT = "expert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class QualityReport:
     differences : by ranker, the result of the service minus that of the ranker.
     grades_by_level : grades of the judged pairs at each level. For each demand the floors of the levels are fitted on
         the other demands.
+    places, reliability : of the lists over all profiles, judged or not: see ``origins``.
     texts : by demand id, its text with the title first, so that people can read the worst demands.
     """
 
@@ -64,6 +67,8 @@ class QualityReport:
     differences: Mapping[str, Difference]
     grades_by_level: Mapping[Level, Sequence[int]]
     ablations: Sequence[Ablation]
+    places: Sequence[Places]
+    reliability: Sequence[Reliability]
     texts: Mapping[str, str]
 
     def as_json(self) -> dict[str, Any]:
@@ -78,6 +83,8 @@ class QualityReport:
             "ablations": {
                 a.name: _result_json(a.result) | {"difference": asdict(a.difference)} for a in self.ablations
             },
+            "places": [asdict(places) for places in self.places],
+            "reliability": [asdict(reliability) for reliability in self.reliability],
             "texts": dict(self.texts),
         }
 
@@ -120,6 +127,7 @@ def evaluate_files(
         results.append(evaluate(name, scorer, judgements, k=K))
         on_progress(1)
     own = results[-1]
+    scopes = _scopes(corpus, setup, weights)
     return QualityReport(
         n_demands=len(own.per_demand["ndcg"]),
         n_pairs=len(pairs.grades),
@@ -127,8 +135,19 @@ def evaluate_files(
         differences={result.name: compare(result, own) for result in results[:-1]},
         grades_by_level=_grades_by_level(pairs, weights),
         ablations=_ablations(corpus, own, weights, on_progress) if ablate else (),
+        places=[places_of(scope, lists, judgements, supply) for scope, lists, supply in scopes],
+        reliability=reliability_of(scopes[0][1], judgements, corpus.rows),
         texts={key: queries[key].text for key in judgements},
     )
+
+
+def _scopes(corpus: "_Corpus", setup: "_Setup", weights: Weights) -> list[tuple[str, Lists, Sequence[ProfileRow]]]:
+    """The lists of all kinds, and those of experts alone, which staff ask for most; each with its supply."""
+    experts = [row for row in corpus.rows if row.kind == EXPERT]
+    scopes = [("all", setup.lists(weights, NO_FILTERS), corpus.rows)]
+    if experts:
+        scopes.append((EXPERT, setup.lists(weights, Filters(kinds=frozenset({EXPERT}))), experts))
+    return scopes
 
 
 def levels_of(
@@ -179,6 +198,13 @@ class _Setup:
             return {entry.profile_id: float(n - i) for i, entry in enumerate(ranked)}
 
         return score
+
+    def lists(self, weights: Weights, filters: Filters) -> Lists:
+        """Return the head of each list of the service, over all profiles that pass the filters."""
+        return {
+            demand_id: rank(prepared, self.snapshot, top_k=N_SHOWN, filters=filters, weights=weights)
+            for demand_id, prepared in self.prepared.items()
+        }
 
 
 class _Corpus:

@@ -29,7 +29,15 @@ def judged_pairs(
     for demand_id, judged in judgements.items():
         filters = Filters(candidates=frozenset(judged))
         ranked = rank(prepared[demand_id], snapshot, top_k=len(judged), filters=filters, circumstances=circumstances)
-        parts = {entry.profile_id: {part.signal: part.signal_value for part in entry.parts} for entry in ranked}
+        parts = {
+            entry.profile_id: {part.signal: part.signal_value for part in entry.parts}
+            | {
+                name: signal
+                for name, signal in zip(TOPIC_SIGNALS, entry.topic_signals, strict=True)
+                if signal is not None
+            }
+            for entry in ranked
+        }
         for profile_id, grade in judged.items():
             demand_ids.append(demand_id)
             profile_ids.append(profile_id)

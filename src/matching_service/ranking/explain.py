@@ -16,7 +16,8 @@ from matching_service.index.frequencies import Frequencies
 from matching_service.index.postings import count_factor, family_factors, term_keys
 from matching_service.ranking.lexical import query_weights
 from matching_service.ranking.prepare import PreparedQuery
-from matching_service.ranking.ranker import Part, RankedProfile
+from matching_service.ranking.ranker import Part, RankedProfile, TopicFinding
+from matching_service.ranking.topics import State
 from matching_service.text.normalise import fold, fold_with_spans
 from matching_service.text.terms import NGRAM_MARK, Occurrence, Place, ReadText, find_terms, is_ngram, read_text
 
@@ -70,12 +71,25 @@ class Evidence(NamedTuple):
     highlights: tuple[tuple[int, int], ...]
 
 
+class MustHave(NamedTuple):
+    """What a profile shows of a must-have.
+
+    evidence : where it is met, the sentence that uses its words; where it is not verified, that of a passage near in
+        meaning, without highlights. None where it is not met, and for a topic without words.
+    """
+
+    topic: str
+    state: State
+    evidence: Evidence | None
+
+
 class Explanation(NamedTuple):
     """Everything that an answer says of one ranked profile; ``parts`` sum to its score."""
 
     parts: tuple[Part, ...]
     terms: tuple[TermContribution, ...]
     evidence: tuple[Evidence, ...]
+    must_have: tuple[MustHave, ...]
     missing_must_have: tuple[str, ...]
     missing_nice_to_have: tuple[str, ...]
     reason: Bilingual
@@ -99,24 +113,50 @@ class Explainer:
         self._pieces = {term: self._surfaces.get(term, (term.removeprefix(NGRAM_MARK),))[0] for term in self._terms}
 
     def explain(self, ranked: RankedProfile, passages: Sequence[PassageText]) -> Explanation:
-        """Explain one ranked profile from the texts of ``ranked.work_ids``, in that order."""
+        """Explain one ranked profile from the texts of ``ranked.quoted_work_ids``, as far as they still exist."""
+        by_work = {passage.work_id: passage for passage in passages}
+        best = [by_work[work_id] for work_id in ranked.work_ids if work_id in by_work]
         lexical = next((part.contribution for part in ranked.parts if part.signal == "lexical"), 0.0)
         shared = self._terms if lexical > 0 else frozenset[str]()  # no term is shown where words contributed nothing
         located = [
             _LocatedTerms(passage, {field: _read(text).places_of(shared) for field, text in passage.fields.items()})
-            for passage in passages
+            for passage in best
         ]
         terms = self._term_contributions(located[0], lexical) if located and lexical > 0 else []
         evidence = _evidence(located, self._weights, self._lone)
-        reason = _reason(terms, passages, evidence, ranked.missing_must_have) if ranked.score > 0 else _NOTHING
+        must_have = tuple(self._must_have(finding, by_work.get(finding.work_id)) for finding in ranked.must_have)
+        by_meaning = next((part.contribution for part in ranked.parts if part.signal == "semantic"), 0.0)
+        reason = _NOTHING
+        if ranked.score > 0:
+            reason = _reason(terms, best, evidence, must_have, is_by_meaning=by_meaning > lexical)
         return Explanation(
             ranked.parts,
             tuple(terms[:_MAX_TERMS]),
             tuple(evidence),
+            must_have,
             ranked.missing_must_have,
             ranked.missing_nice_to_have,
             reason,
         )
+
+    def _must_have(self, finding: TopicFinding, passage: PassageText | None) -> MustHave:
+        topic, state = finding.topic, finding.state
+        if passage is None or state == "not_met" or not topic.alternatives:
+            return MustHave(topic.name, state, None)
+        read = {field: _read(text) for field, text in passage.fields.items()}
+        if state == "not_verified":
+            near = _LocatedTerms(passage, {field: text.places_of(self._terms) for field, text in read.items()})
+            sentences = _sentences(near, self._weights)
+            return MustHave(topic.name, state, _cut(sentences[0], ()) if sentences else None)
+        for alternative in topic.alternatives:
+            terms = frozenset(alternative)
+            places = {field: text.places_of(terms, also_meant=True) for field, text in read.items()}
+            using = _LocatedTerms(passage, places)
+            if terms <= {term for inside in places.values() for term, _, _ in inside}:
+                best = _sentences(using, dict.fromkeys(terms, 1.0))[0]
+                single = {term.removeprefix(NGRAM_MARK): "" for term in terms}
+                return MustHave(topic.name, state, _cut(best, _highlights(best.places, single)))
+        return MustHave(topic.name, state, None)  # the text has changed since it was indexed
 
     def _term_contributions(self, best: "_LocatedTerms", lexical: float) -> list[TermContribution]:
         """The lexical part split over words, largest first.
@@ -294,16 +334,15 @@ def _reason(
     terms: Sequence[TermContribution],
     passages: Sequence[PassageText],
     evidence: Sequence[Evidence],
-    missing: Sequence[str],
+    must_have: Sequence[MustHave],
+    *,
+    is_by_meaning: bool,
 ) -> Bilingual:
-    """One sentence for people. Where no words are shared, it says so and quotes the closest text."""
+    """One sentence for people. Where no words are shared, it says so and quotes the closest text. Where meaning brought
+    more than the shared words, it says that first.
+    """
     source = _source(passages[0]) if passages else Bilingual("其资料", "its record")
-    lacking = Bilingual("", "")
-    if missing:
-        lacking = Bilingual(
-            f"；未见必备条件{''.join(f'『{topic}』' for topic in missing)}的依据",
-            f"; no evidence for the must-have {', '.join(f'“{topic}”' for topic in missing)}",
-        )
+    lacking = _lacking(must_have)
     if not terms:
         quote = evidence[0].text[:_QUOTED_CHARACTERS] if evidence and evidence[0].field != "title" else ""
         return Bilingual(
@@ -315,10 +354,27 @@ def _reason(
     words = [share.term for share in sorted(terms, key=lambda share: len(share.term) < 2)][:_N_TERMS_IN_REASON]
     quoted_zh = "".join(f"『{word}』" for word in words)
     quoted_en = ", ".join(f"“{word}”" for word in words)
+    if is_by_meaning:
+        return Bilingual(
+            f"与需求含义相近，并同样写到{quoted_zh}，依据{source.zh}{lacking.zh}。",
+            f"Means something close to the demand and shares {quoted_en}, according to {source.en}{lacking.en}.",
+        )
     return Bilingual(
         f"与需求的{quoted_zh}相符，依据{source.zh}{lacking.zh}。",
         f"Shares {quoted_en} with the demand, according to {source.en}{lacking.en}.",
     )
+
+
+def _lacking(must_have: Sequence[MustHave]) -> Bilingual:
+    """The must-haves that are not met, and those that are not verified, as the end of a sentence."""
+    zh, en = "", ""
+    if missing := [finding.topic for finding in must_have if finding.state == "not_met"]:
+        zh += f"；未见必备条件{''.join(f'『{topic}』' for topic in missing)}的依据"
+        en += f"; no evidence for the must-have {', '.join(f'“{topic}”' for topic in missing)}"
+    if unverified := [finding.topic for finding in must_have if finding.state == "not_verified"]:
+        zh += f"；必备条件{''.join(f'『{topic}』' for topic in unverified)}含义相近，未能核实"
+        en += f"; close in meaning, but not verified: the must-have {', '.join(f'“{topic}”' for topic in unverified)}"
+    return Bilingual(zh, en)
 
 
 def _source(passage: PassageText) -> Bilingual:

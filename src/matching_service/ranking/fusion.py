@@ -28,7 +28,7 @@ ADJUSTING_SIGNALS = (*SIGNAL_FUNCTIONS, "nice_to_have")
 SIGNALS = (*TOPIC_SIGNALS, *ADJUSTING_SIGNALS)
 MUST_HAVE = "must_have"
 STABILITY = "stability"
-DEFAULT_VERSION = "default-2"
+DEFAULT_VERSION = "default-3"
 _DEDUCTION = 0.5
 """The share of its score that a profile loses if it has no evidence for any must-have."""
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matching_service.index.contract import FloatArray
 from matching_service.index.frequencies import Frequencies
@@ -53,6 +53,7 @@ def prepare(
     rarity = rarity_among(terms, demand_frequencies) if demand_frequencies is not None else {}
     rarity |= {term: _ASIDE * rarity.get(term, 1.0) for term in asides}
     language = language_of(query.text)
+    rest = query_terms(replace(topical, must_have=()), analyzer).keys() if query.must_have else frozenset[str]()
     return PreparedQuery(
         query=query,
         terms=terms,
@@ -60,7 +61,7 @@ def prepare(
         rarity=rarity,
         vector=query_vector(topical, language, encoder),
         language=language,
-        must_have=prepare_topics(query.must_have, analyzer),
-        nice_to_have=prepare_topics(query.nice_to_have, analyzer),
+        must_have=prepare_topics(query.must_have, analyzer, rest),
+        nice_to_have=prepare_topics(query.nice_to_have, analyzer, frozenset()),
         calibration=encoder.calibration,
     )

@@ -27,7 +27,6 @@ from matching_service.ranking.fusion import (
     ADJUSTING_SIGNALS,
     MUST_HAVE,
     STABILITY,
-    TOPIC_SIGNALS,
     Float64Array,
     Fused,
     Weights,
@@ -47,7 +46,16 @@ from matching_service.ranking.structured import (
     Standing,
     value_ranges,
 )
-from matching_service.ranking.topics import Topic, proving_passages
+from matching_service.ranking.topics import (
+    MET,
+    NOT_MET,
+    NOT_VERIFIED,
+    STATES,
+    State,
+    StateArray,
+    Topic,
+    states_in_passages,
+)
 
 _N_CANDIDATES = 500
 """How many passages each search of the index brings: many more than are shown, so that one strong signal is enough."""
@@ -79,16 +87,47 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicFinding:
+    """What a profile shows of a must-have, and in which passage: that of the work, or its own text for None."""
+
+    topic: Topic
+    state: State
+    work_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RankedProfile:
-    """``parts`` sum to ``score``. ``work_ids`` name the best passages, best first; None is the profile's own text."""
+    """``parts`` sum to ``score``. ``work_ids`` name the best passages, best first; None is the profile's own text.
+
+    topic_signals : the topic signals as ``fusion.fuse`` had them, None = not known, in the order of TOPIC_SIGNALS.
+    must_have : in the order of the demand.
+    """
 
     profile_id: str
     score: float
     level: Level
     parts: tuple[Part, ...]
+    topic_signals: tuple[float | None, ...]
     work_ids: tuple[str | None, ...]
-    missing_must_have: tuple[str, ...]
+    must_have: tuple[TopicFinding, ...]
     missing_nice_to_have: tuple[str, ...]
+
+    @property
+    def missing_must_have(self) -> tuple[str, ...]:
+        """The must-haves that are not met, in the order of the demand."""
+        return tuple(finding.topic.name for finding in self.must_have if finding.state == "not_met")
+
+    @property
+    def lacks(self) -> tuple[int, int]:
+        """How many must-haves are not met, and how many are not verified. Fewer come first, whatever the scores."""
+        states = [finding.state for finding in self.must_have]
+        return states.count("not_met"), states.count("not_verified")
+
+    @property
+    def quoted_work_ids(self) -> tuple[str | None, ...]:
+        """The passages that an explanation quotes, each once: the best ones, then those that show must-haves."""
+        showing = (finding.work_id for finding in self.must_have if finding.state != "not_met")
+        return tuple(dict.fromkeys((*self.work_ids, *showing)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +151,8 @@ class _Topical:
     signals : float32, shape (n_passages, n_topic_signals). passage_scores : float64, shape (n_passages,).
     profiles, leaders, scores : shape (n_profiles,): the profile, its best passage and what that scores.
     order, firsts, ends : a profile's passages, best first, are ``order[firsts[i]:ends[i]]``.
-    has_must_have : bool, shape (n_must_have, n_profiles): who has evidence for which must-have, in any passage.
-    n_missing : int64, shape (n_profiles,): the number of must-haves for which a profile has no evidence.
+    must_have : int8, shape (n_must_have, n_profiles): the best state of each must-have in any passage.
+    tiers : int64, shape (n_profiles,): what a profile lacks of the must-haves; those that lack less come first.
     """
 
     candidates: CandidatePassages
@@ -125,12 +164,13 @@ class _Topical:
     order: IntArray
     firsts: IntArray
     ends: IntArray
-    has_must_have: BoolArray
-    n_missing: IntArray
+    must_have: StateArray
+    tiers: IntArray
 
     def share_missing(self, places: IntArray | int) -> Float64Array:
-        """float64, one per place: the share of the must-haves for which a profile has no evidence."""
-        return np.asarray(self.n_missing[places] / max(1, len(self.has_must_have)), dtype=np.float64)
+        """float64, one per place: the share of the must-haves that a profile does not meet."""
+        n_missing = (self.must_have[:, places] == NOT_MET).sum(axis=0)
+        return np.asarray(n_missing / max(1, len(self.must_have)), dtype=np.float64)
 
     def passages(self, place: int) -> IntArray:
         return self.order[self.firsts[place] : self.ends[place]]
@@ -140,7 +180,8 @@ class _Topical:
 class _Shortlist:
     """Profiles whose facts were read. places : int64, shape (n_profiles,), in the arrays of ``_Topical``.
 
-    findings : per profile, of each structured signal. has_nice : bool, shape (n_nice_to_have, n_profiles).
+    findings : per profile, of each structured signal. has_nice : bool, shape (n_nice_to_have, n_profiles): whose words
+        prove which nice-to-have.
     values : float64, shape (n_profiles, n_adjusting_signals), NaN = not known.
     """
 
@@ -169,7 +210,7 @@ def rank(
     weights: Weights | None = None,
     circumstances: Circumstances | None = None,
 ) -> list[RankedProfile]:
-    """The best ``top_k`` profiles: by the number of missing must-haves, then by falling score, then by id.
+    """The best ``top_k`` profiles: by what they lack of the must-haves, then by falling score, then by id.
 
     A profile is as good as its best passage, so one perfect work beats fifty vague ones. Profiles with score 0 are left
     out unless ``filters.candidates`` names them.
@@ -187,8 +228,12 @@ def rank(
     shortlist = _shortlist(question, topical, top_k)
     fused = _fused(question, topical, shortlist)
     ids = np.array(shortlist.profile_ids, dtype=np.str_)
-    order = np.lexsort((ids, -fused.scores, topical.n_missing[shortlist.places]))
-    return [_ranked(question, topical, shortlist, fused, int(place)) for place in order[:top_k]]
+    order = np.lexsort((ids, -fused.scores, topical.tiers[shortlist.places]))[:top_k]
+    must_have = _must_have(question, topical, shortlist.places[order])
+    return [
+        _ranked(question, topical, shortlist, fused, int(place), must_have=findings)
+        for place, findings in zip(order, must_have, strict=True)
+    ]
 
 
 # The topic: scores of texts
@@ -207,11 +252,12 @@ def _topical(question: _Question, candidates: CandidatePassages, *, are_named: b
     leaders = leaders[kept]
     profiles = candidates.profiles[leaders]
     must_have = question.prepared.must_have
-    proving = _proving(question, must_have, candidates, semantic=signals[:, 1])
-    has = _any_of_profile(proving, owners, len(firsts))[:, kept]
-    unproven = np.flatnonzero(~has.all(axis=0))
+    in_passages = states_in_passages(must_have, candidates.topics, signals[:, 1])
+    states = _best_of_profile(in_passages, owners, len(firsts))[:, kept]
+    unproven = np.flatnonzero((states < MET).any(axis=0))
     if len(unproven) and not are_named:  # a passage that is no candidate may be evidence
-        has[:, unproven] = _has_topics(question, must_have, profiles[unproven])
+        states[:, unproven] = _states_of(question, must_have, profiles[unproven])
+    n_missing, n_unverified = (states == NOT_MET).sum(axis=0), (states == NOT_VERIFIED).sum(axis=0)
     return _Topical(
         candidates=candidates,
         signals=signals,
@@ -222,8 +268,8 @@ def _topical(question: _Question, candidates: CandidatePassages, *, are_named: b
         order=order,
         firsts=firsts[kept],
         ends=ends[kept],
-        has_must_have=has,
-        n_missing=np.asarray((~has).sum(axis=0), dtype=np.int64),
+        must_have=states,
+        tiers=np.asarray(n_missing * (len(must_have) + 1) + n_unverified, dtype=np.int64),
     )
 
 
@@ -232,42 +278,71 @@ def _topic_signals(question: _Question, candidates: CandidatePassages) -> FloatA
     semantic = question.semantic(candidates.cosines, candidates.languages)
     signals = np.stack([lexical_value(candidates.words), semantic], axis=1)
     if question.weights.topic()[1] > 0:
-        # Between two languages words say little: a shared "PLC" may help, but missing words must not harm.
-        lexical, semantic = signals.T
+        # Between two languages a shared "PLC" may help, but missing words must not harm.
         is_foreign = candidates.languages != question.prepared.language
-        lexical[is_foreign & (lexical <= semantic)] = np.nan  # False where semantic is not known
+        credited = question.prepared.calibration.expected_words(signals[:, 1])
+        signals[:, 0] = np.where(is_foreign, np.fmax(signals[:, 0], credited), signals[:, 0])
     return signals
 
 
-def _has_topics(question: _Question, topics: Sequence[Topic], profiles: Handles) -> BoolArray:
-    """bool, shape (n_topics, n_profiles): who has evidence for which topic in any passage."""
+def _states_of(question: _Question, topics: Sequence[Topic], profiles: Handles) -> StateArray:
+    """int8, shape (n_topics, n_profiles): the best state of each topic in any passage of these different profiles."""
     if not topics:
-        return np.zeros((0, len(profiles)), dtype=np.bool_)
-    query = IndexQuery(vector=question.prepared.vector, topics=_words_of(topics))
-    evidence = question.index.topic_evidence(query, profiles)
-    proving = _proving(question, topics, evidence, semantic=question.semantic(evidence.cosines, evidence.languages))
+        return np.zeros((0, len(profiles)), dtype=np.int8)
+    evidence, states, _ = _evidence_for(question, topics, profiles)
+    return _best_of_profile(states, _owners(evidence, profiles), len(profiles))
+
+
+def _evidence_for(
+    question: _Question, topics: Sequence[Topic], profiles: Handles
+) -> tuple[TopicEvidence, StateArray, FloatArray]:
+    """All passages of these profiles, what each shows of the topics, and the semantic signal of each."""
+    evidence = question.index.topic_evidence(
+        IndexQuery(vector=question.prepared.vector, topics=_words_of(topics)), profiles
+    )
+    semantic = question.semantic(evidence.cosines, evidence.languages)
+    return evidence, states_in_passages(topics, evidence.topics, semantic), semantic
+
+
+def _owners(evidence: TopicEvidence, profiles: Handles) -> IntArray:
+    """int64, shape (n_passages,): the place in ``profiles`` of each passage's profile."""
     order = np.argsort(profiles)
-    owners = order[np.searchsorted(profiles, evidence.profiles, sorter=order)]
-    return _any_of_profile(proving, owners, len(profiles))
+    return np.asarray(order[np.searchsorted(profiles, evidence.profiles, sorter=order)], dtype=np.int64)
 
 
-def _proving(
-    question: _Question, topics: Sequence[Topic], passages: CandidatePassages | TopicEvidence, *, semantic: FloatArray
-) -> BoolArray:
-    """bool, shape (n_topics, n_passages): which passages are evidence for which topic."""
-    language = question.prepared.language
-    return proving_passages(topics, passages.topics, semantic, passages.languages, language=language)
+def _best_of_profile(states: StateArray, owners: IntArray, n_profiles: int) -> StateArray:
+    """int8, shape (n_topics, n_profiles): the best state of each topic in the passages of each profile.
 
-
-def _any_of_profile(marked: BoolArray, owners: IntArray, n_profiles: int) -> BoolArray:
-    """bool, shape (n_topics, n_profiles): whose passages ``marked`` marks, shape (n_topics, n_passages).
-
-    owners : int64, shape (n_passages,), the profile of each passage.
+    states : shape (n_topics, n_passages). owners : int64, shape (n_passages,), the profile of each passage.
     """
-    any_marked = np.zeros((len(marked), n_profiles), dtype=np.bool_)
-    for topic, passages in enumerate(marked):
-        any_marked[topic, owners[passages]] = True
-    return any_marked
+    best = np.full((len(states), n_profiles), NOT_MET, dtype=np.int8)
+    for topic, of_passages in enumerate(states):
+        np.maximum.at(best[topic], owners, of_passages)
+    return best
+
+
+def _must_have(question: _Question, topical: _Topical, places: IntArray) -> list[tuple[TopicFinding, ...]]:
+    """What the profiles at these places show of each must-have.
+
+    Of several passages that show as much, the one named means what is nearest to the demand.
+    """
+    topics, profiles = question.prepared.must_have, topical.profiles[places]
+    if not topics or not len(places):
+        return [()] * len(places)
+    evidence, states, semantic = _evidence_for(question, topics, profiles)
+    owners = _owners(evidence, profiles)
+    works = np.empty((len(topics), len(profiles)), dtype=evidence.work_ids.dtype)
+    for topic, of_passages in enumerate(states):
+        order = np.lexsort((evidence.work_ids, -np.nan_to_num(semantic), -of_passages, owners))
+        firsts = order[np.append(True, owners[order][1:] != owners[order][:-1])]
+        works[topic, owners[firsts]] = evidence.work_ids[firsts]
+    return [
+        tuple(
+            TopicFinding(topic, STATES[state], work_id.decode() or None)
+            for topic, state, work_id in zip(topics, *columns, strict=True)
+        )
+        for columns in zip(topical.must_have.T[places].tolist(), works.T.tolist(), strict=True)
+    ]
 
 
 def _words_of(topics: Sequence[Topic]) -> tuple[Alternatives, ...]:
@@ -283,24 +358,24 @@ def _shortlist(question: _Question, topical: _Topical, top_k: int) -> _Shortlist
     least, greatest = np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]).T
     lowest, highest = (extreme_scores(topical.scores, values, question.weights) for values in (least, greatest))
     # The true scores of the likeliest profiles rule out most of the others.
-    likely = _read_facts(question, topical, np.lexsort((-highest, topical.n_missing))[: 2 * top_k])
+    likely = _read_facts(question, topical, np.lexsort((-highest, topical.tiers))[: 2 * top_k])
     lowest[likely.places] = extreme_scores(topical.scores[likely.places], likely.values, question.weights)
-    within = _within_reach(lowest, highest, topical.n_missing, top_k, stability=question.circumstances.stability)
+    within = _within_reach(lowest, highest, topical.tiers, top_k, stability=question.circumstances.stability)
     others = np.setdiff1d(within, likely.places)
     return likely.extended_by(_read_facts(question, topical, others)) if len(others) else likely
 
 
 def _within_reach(
-    lowest: Float64Array, highest: Float64Array, n_missing: IntArray, top_k: int, *, stability: float
+    lowest: Float64Array, highest: Float64Array, tiers: IntArray, top_k: int, *, stability: float
 ) -> IntArray:
     """Places of the profiles that could still come among the first ``top_k``, by their lowest and highest scores."""
-    order = np.lexsort((-lowest, n_missing))
+    order = np.lexsort((-lowest, tiers))
     if len(order) <= top_k:
         return order
     last = order[top_k - 1]
-    # Profiles that lack the same number of must-haves lose the same share of their scores, at most a half.
-    close = (n_missing == n_missing[last]) & (highest + 2 * stability >= lowest[last] - _ROUNDING)
-    return np.flatnonzero((n_missing < n_missing[last]) | close)
+    # Profiles of one tier lose the same share of their scores, at most a half.
+    close = (tiers == tiers[last]) & (highest + 2 * stability >= lowest[last] - _ROUNDING)
+    return np.flatnonzero((tiers < tiers[last]) | close)
 
 
 def _read_facts(question: _Question, topical: _Topical, places: IntArray) -> _Shortlist:
@@ -315,7 +390,7 @@ def _read_facts(question: _Question, topical: _Topical, places: IntArray) -> _Sh
         findings.append(
             {signal: function(query, candidate, circumstances.today) for signal, function in SIGNAL_FUNCTIONS.items()}
         )
-    has_nice = _has_topics(question, question.prepared.nice_to_have, topical.profiles[places])
+    has_nice = _states_of(question, question.prepared.nice_to_have, topical.profiles[places]) == MET
     values = _adjusting_values(findings, has_nice)
     return _Shortlist(places, [profile.profile_id for profile in known], findings, has_nice, values)
 
@@ -348,8 +423,16 @@ def _fused(question: _Question, topical: _Topical, shortlist: _Shortlist) -> Fus
     )
 
 
-def _ranked(question: _Question, topical: _Topical, shortlist: _Shortlist, fused: Fused, j: int) -> RankedProfile:
-    """The shortlisted profile at place ``j``."""
+def _ranked(
+    question: _Question,
+    topical: _Topical,
+    shortlist: _Shortlist,
+    fused: Fused,
+    j: int,
+    *,
+    must_have: tuple[TopicFinding, ...],
+) -> RankedProfile:
+    """The shortlisted profile at place ``j``, with what it shows of the must-haves."""
     prepared, place = question.prepared, int(shortlist.places[j])
     score = float(fused.scores[j])
     passages = topical.passages(place)[:_N_EVIDENCE]
@@ -359,28 +442,48 @@ def _ranked(question: _Question, topical: _Topical, shortlist: _Shortlist, fused
         profile_id=shortlist.profile_ids[j],
         score=score,
         level=question.weights.floors.level_of(score),
-        parts=_parts(topical, shortlist, fused, j),
+        parts=_parts(question, topical, shortlist, fused, j),
+        topic_signals=tuple(
+            None if math.isnan(signal) else signal for signal in topical.signals[topical.leaders[place]].tolist()
+        ),
         work_ids=tuple(work_id.decode() or None for work_id in topical.candidates.work_ids[shown].tolist()),
-        missing_must_have=_missing(prepared.must_have, topical.has_must_have[:, place]),
-        missing_nice_to_have=_missing(prepared.nice_to_have, shortlist.has_nice[:, j]),
+        must_have=must_have,
+        missing_nice_to_have=tuple(
+            topic.name
+            for topic, is_there in zip(prepared.nice_to_have, shortlist.has_nice[:, j].tolist(), strict=True)
+            if not is_there
+        ),
     )
 
 
-def _parts(topical: _Topical, shortlist: _Shortlist, fused: Fused, j: int) -> tuple[Part, ...]:
+def _topic_parts(question: _Question, topical: _Topical, fused: Fused, j: int, leader: int) -> list[Part]:
+    """The parts of the topic signals of the shortlisted profile at place ``j``, from its best passage.
+
+    The words with which a passage in another language is credited are a part of its meaning, which earned them.
+    """
+    lexical, semantic = (float(signal) for signal in topical.signals[leader])
+    by_words, by_meaning = fused.topic_parts[j].tolist()
+    word_weight, meaning_weight = fused.topic_weights[j].tolist()
+    if math.isnan(semantic):
+        return [Part("lexical", lexical, word_weight, by_words, lexical)]
+    words, is_foreign = lexical, topical.candidates.languages[leader] != question.prepared.language
+    if is_foreign and meaning_weight > 0:
+        words = float(lexical_value(topical.candidates.words[leader : leader + 1])[0])
+        credited = word_weight * (lexical - words)
+        by_words, by_meaning = by_words - credited, by_meaning + credited
+        meaning_weight = by_meaning / semantic if semantic > 0 else meaning_weight
+    parts = [
+        Part("lexical", words, word_weight, by_words, lexical),
+        Part("semantic", semantic, meaning_weight, by_meaning, semantic),
+    ]
+    return parts[1:] if is_foreign and words == 0 and meaning_weight > 0 else parts
+
+
+def _parts(question: _Question, topical: _Topical, shortlist: _Shortlist, fused: Fused, j: int) -> tuple[Part, ...]:
     """The parts of the shortlisted profile at place ``j``; what is not known is no part."""
     place = int(shortlist.places[j])
-    signals, values, findings = topical.signals[topical.leaders[place]], shortlist.values[j], shortlist.findings[j]
-    parts = [
-        Part(
-            signal,
-            float(signals[s]),
-            float(fused.topic_weights[j, s]),
-            float(fused.topic_parts[j, s]),
-            float(signals[s]),
-        )
-        for s, signal in enumerate(TOPIC_SIGNALS)
-        if not np.isnan(signals[s])
-    ]
+    values, findings = shortlist.values[j], shortlist.findings[j]
+    parts = _topic_parts(question, topical, fused, j, int(topical.leaders[place]))
     for s, signal in enumerate(ADJUSTING_SIGNALS):
         if not np.isnan(values[s]):
             finding = findings.get(signal)
@@ -389,15 +492,10 @@ def _parts(topical: _Topical, shortlist: _Shortlist, fused: Fused, j: int) -> tu
             contribution = float(fused.adjusting_parts[j, s])
             reason = finding.reason if finding is not None else None
             parts.append(Part(signal, abs(distance), weight, contribution, float(values[s]), reason))
-    if len(topical.has_must_have):
+    if len(topical.must_have):
         taken, missing = float(fused.deducted[j]), float(topical.share_missing(place))
         parts.append(Part(MUST_HAVE, missing, taken / missing if missing else 0.0, taken, missing))
     if (made_up := float(fused.steadied[j])) > 0:
         share = made_up / float(fused.allowances[j])
         parts.append(Part(STABILITY, share, float(fused.allowances[j]), made_up, share, _STEADIED))
     return tuple(parts)
-
-
-def _missing(topics: Sequence[Topic], has: BoolArray) -> tuple[str, ...]:
-    """Names of the topics that are missing. has : bool, shape (n_topics,)."""
-    return tuple(topic.name for topic, is_there in zip(topics, has, strict=True) if not is_there)

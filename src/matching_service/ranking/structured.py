@@ -15,7 +15,6 @@ from matching_service.index.contract import Facts
 from matching_service.ranking.query import Query
 from matching_service.text.normalise import fold
 
-_HOME = "CN"
 _HAN = re.compile("[\u4e00-\u9fff]")
 _YEARS_TO_HALF = 5.0
 SOON = timedelta(days=90)
@@ -102,7 +101,7 @@ def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | No
     facts = candidate.facts
     if query.region is None:
         return None
-    if facts.country != _HOME:
+    if facts.is_overseas:
         return Finding(
             0.5, Bilingual(f"在境外（{facts.country}），不计地域", f"abroad ({facts.country}): no influence")
         )

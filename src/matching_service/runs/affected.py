@@ -19,6 +19,7 @@ from matching_service.ranking.structured import SOON
 from matching_service.runs.queries import last_finished_run
 from matching_service.shortlists.lists import ListEntry
 from matching_service.shortlists.queries import PreviousList
+from matching_service.shortlists.schemas import lacks_of
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import id_batches
 from matching_service.store.outbox import OutboxRow
@@ -148,9 +149,9 @@ def _would_enter(entries: Sequence[ListEntry], last: MatchRow | None) -> bool:
         return False
     if last is None:
         return True
-    best, n_missing = entries[0].ranked, len(last.explanation["missing_must_have"])
-    if len(best.missing_must_have) != n_missing:
-        return len(best.missing_must_have) < n_missing
+    best, lacks = entries[0].ranked, lacks_of(last.explanation)
+    if best.lacks != lacks:
+        return lacks is None or best.lacks < lacks
     return best.score >= last.score - _TOLERANCE
 
 

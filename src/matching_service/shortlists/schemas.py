@@ -15,6 +15,7 @@ from matching_service.api.fields import (
 from matching_service.eligibility.schemas import Decision, MatchedProfile, ReasonAnswer
 from matching_service.ranking.calibrate import Level
 from matching_service.ranking.explain import Explanation
+from matching_service.ranking.topics import State
 
 _BEYOND_BMP = 0x10000
 """From here on, UTF-16 takes two code units for a character."""
@@ -56,11 +57,25 @@ class EvidenceAnswer(Answer):
         return [(units[start], units[end]) for start, end in self.highlights]
 
 
+class MustHaveAnswer(Answer):
+    topic: str
+    state: State = Field(
+        description="met: a text uses its words or synonyms. not_verified: a text is only close in meaning to the "
+        "demand. not_met: neither. The same holds for texts of all languages."
+    )
+    evidence: EvidenceAnswer | None = Field(
+        description="The sentence that shows it; without highlights if not verified."
+    )
+
+
 class ExplanationAnswer(Answer):
     parts: list[PartAnswer]
     terms: list[TermAnswer]
     evidence: list[EvidenceAnswer]
-    missing_must_have: list[str]
+    must_have: list[MustHaveAnswer] = Field(
+        default_factory=list, description="In the order of the demand. Empty in lists that an earlier version stored."
+    )
+    missing_must_have: list[str] = Field(description="The must-haves that are not met.")
     missing_nice_to_have: list[str] = Field(default_factory=list)
     reason: ReasonAnswer
 
@@ -211,7 +226,23 @@ def explanation_body(explanation: Explanation) -> dict[str, Any]:
         ],
         "terms": [term._asdict() for term in explanation.terms],
         "evidence": [evidence._asdict() for evidence in explanation.evidence],
+        "must_have": [
+            {
+                "topic": finding.topic,
+                "state": finding.state,
+                "evidence": finding.evidence._asdict() if finding.evidence is not None else None,
+            }
+            for finding in explanation.must_have
+        ],
         "missing_must_have": list(explanation.missing_must_have),
         "missing_nice_to_have": list(explanation.missing_nice_to_have),
         "reason": explanation.reason._asdict(),
     }
+
+
+def lacks_of(body: dict[str, Any]) -> tuple[int, int] | None:
+    """Return ``RankedProfile.lacks`` of a stored explanation. None for one that an earlier version wrote."""
+    if "must_have" not in body:
+        return None
+    states = [finding["state"] for finding in body["must_have"]]
+    return states.count("not_met"), states.count("not_verified")

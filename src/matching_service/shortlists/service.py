@@ -61,7 +61,7 @@ def _item(entry: VisibleMatch) -> MatchItem:
     match = entry.match
     return MatchItem(
         rank=match.rank,
-        profile=MatchedProfile.model_validate(entry.profile),
+        profile=MatchedProfile.of(entry.profile, entry.organization_name),
         score=match.score,
         level=match.level,  # type: ignore[arg-type]  # written by store_lists
         explanation=ExplanationAnswer.model_validate(match.explanation) if match.explanation else None,

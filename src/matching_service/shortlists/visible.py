@@ -12,6 +12,7 @@ from matching_service.foundation.clock import today
 from matching_service.shortlists.queries import get_decisions, get_matches, newest_lists
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
+from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.shortlists import DecisionRow, MatchListRow, MatchRow, MatchRunRow
 
@@ -22,6 +23,7 @@ Entry = TypeVar("Entry")
 class VisibleMatch:
     match: MatchRow
     profile: ProfileRow
+    organization_name: str | None
     decision: DecisionRow | None
 
     @property
@@ -47,7 +49,7 @@ def pinned_first(entries: Iterable[Entry], is_pinned: Callable[[Entry], bool]) -
 
 
 async def visible_lists(session: AsyncSession, demands: Sequence[DemandRow]) -> Mapping[str, VisibleList]:
-    """Return the list that people see today, by demand id. Demands without a list are left out. Six queries.
+    """Return the list that people see today, by demand id. Demands without a list are left out. Seven queries.
 
     Leaves out profiles that a lasting rule forbids today. A profile that staff rejected stays, with the decision.
     """
@@ -55,14 +57,22 @@ async def visible_lists(session: AsyncSession, demands: Sequence[DemandRow]) -> 
     ranked_demands = [demand for demand in demands if demand.id in lists]
     matches = await get_matches(session, (row.id for row, _ in lists.values()))
     profiles = await get_by_ids(session, ProfileRow, (match.profile_id for rows in matches.values() for match in rows))
+    organizations = await get_by_ids(
+        session, OrganizationRow, (row.organization_id for row in profiles.values() if row.organization_id)
+    )
     decisions = await get_decisions(session, list(lists))
     visible: dict[str, VisibleList] = {}
     for demand, case in zip(ranked_demands, await cases_of(session, ranked_demands, on=today()), strict=True):
         row, run = lists[demand.id]
         shown = [
-            VisibleMatch(match, profile, decisions[demand.id].get(profile.id))
+            VisibleMatch(match, profile, _name(organizations, profile), decisions[demand.id].get(profile.id))
             for match in matches[row.id]
             if (profile := profiles.get(match.profile_id)) is not None and may_be_shown(profile, case)
         ]
         visible[demand.id] = VisibleList(row, run, pinned_first(shown, lambda entry: entry.decided == "pinned"))
     return visible
+
+
+def _name(organizations: Mapping[str, OrganizationRow], profile: ProfileRow) -> str | None:
+    organization = organizations.get(profile.organization_id or "")
+    return organization.name if organization is not None else None

@@ -42,6 +42,10 @@ class ProfileRow(Identified, Versioned, Table):
         lazy="raise", order_by="WorkRow.position", cascade="all, delete-orphan", passive_deletes=True
     )
 
+    @property
+    def is_overseas(self) -> bool:
+        return self.country != HOME
+
 
 class WorkRow(Identified, Table):
     __tablename__ = "works"

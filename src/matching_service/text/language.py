@@ -37,3 +37,10 @@ def language_of(text: str, declared: str = "zh") -> str:
     if n_letters >= _MIN_LETTERS:
         return declared if declared in _OTHER_LATIN else "en"
     return "zh" if n_han else declared
+
+
+def has_prose(text: str) -> bool:
+    """Tell whether the text holds a word of some language, beside names that all languages write alike (PLC, 7075)."""
+    text = unicodedata.normalize("NFKC", text)
+    scripts = (_HAN, _KANA, _HANGUL, _CYRILLIC, _LATIN_WORD)
+    return any(script.search(text) is not None for script in scripts)

@@ -49,7 +49,7 @@ class _Reading(NamedTuple):
     first, last : the first and last character if it may form a bigram with the neighbour's, else empty. ``last``
         carries the n-gram mark.
     length : number of characters.
-    meant : terms of the Chinese name of what the piece names in other letters. They have no place in the text.
+    meant : terms of the Chinese name of what the piece names in other letters, each with the span of that name.
     """
 
     terms: tuple[str, ...]
@@ -59,7 +59,7 @@ class _Reading(NamedTuple):
     first: str
     last: str
     length: int
-    meant: tuple[str, ...] = ()
+    meant: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +82,20 @@ class ReadText:
             insort(places, quantity, key=_order)
         return self._in_original(places)
 
-    def places_of(self, wanted: AbstractSet[str]) -> list[Place]:
-        """Return the places of the wanted terms only, in the same order."""
+    def places_of(self, wanted: AbstractSet[str], *, also_meant: bool = False) -> list[Place]:
+        """Return the places of the wanted terms only, in the same order.
+
+        also_meant : a name in another language also stands for the words and characters of its Chinese name.
+        """
         places: list[Place] = [quantity for quantity in self.quantities if quantity.term in wanted]
         offset, left = 0, ""
-        for terms, _, inside, _, first, last, length, _ in self.readings:
+        for terms, _, inside, _, first, last, length, meant in self.readings:
             if left and first and left + first in wanted:
                 places.append((left + first, offset - 1, offset + 1))
             if not wanted.isdisjoint(terms):
                 places += [(term, offset + start, offset + end) for term, start, end in inside if term in wanted]
+            if also_meant:
+                places += [(term, offset + start, offset + end) for term, start, end in meant if term in wanted]
             offset, left = offset + length, last
         places.sort(key=_order)
         return self._in_original(places)
@@ -129,7 +134,7 @@ class Analyzer:
             if left and first:
                 terms.append(left + first)
             terms += reading
-            terms += meant
+            terms += [term for term, _, _ in meant]
             left = last
         return Counter(terms)
 
@@ -185,7 +190,7 @@ class Analyzer:
         long = tuple({term for term in terms if len(term) > 1 and not is_ngram(term)})
         n_at_last = len([start for _, start, _ in places if start == last])
         first = intern(marked[0][len(NGRAM_MARK) :])
-        meant = tuple([term for word, _, _ in words for term in self._meant_by(word)])
+        meant = tuple([(term, start, end) for word, start, end in words for term in self._meant_by(word)])
         return _Reading(terms, long, tuple(places), n_at_last, first, marked[last], length, meant)
 
     def _meant_by(self, word: str) -> tuple[str, ...]:
@@ -252,9 +257,10 @@ def _with_name(reading: _Reading, own: str, length: int, meant: tuple[str, ...])
     if own in reading.terms:
         return reading
     places = sorted(((own, 0, length), *reading.places), key=_order)
+    spoken = [(term, 0, length) for term in meant]
     n_at_last = reading.n_at_last + (reading.length == 1)
     return reading._replace(
-        terms=(*reading.terms, own), places=tuple(places), n_at_last=n_at_last, meant=(*reading.meant, *meant)
+        terms=(*reading.terms, own), places=tuple(places), n_at_last=n_at_last, meant=(*reading.meant, *spoken)
     )
 
 
