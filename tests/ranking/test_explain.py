@@ -339,12 +339,15 @@ def test_what_only_means_something_close_says_so_and_quotes():
 
 
 def test_where_meaning_brings_more_than_a_shared_word_both_are_said():
-    ranked, _, explanation = explain(Query("谐波减速器的PLC"), [own_text(f"{ELASTIC} and PLC of the machine")])
+    ranked, _, explanation = explain(
+        Query("谐波减速器，谐波减速器", problem="谐波减速器", key_technology="XG7"),
+        [own_text(f"{ELASTIC} and XG7 of the machine")],
+    )
     assert 0 < lexical_part(ranked) < ranked.score / 2
-    assert [term.term for term in explanation.terms] == ["PLC"]
-    assert "含义相近，并同样写到『PLC』" in explanation.reason.zh
-    assert "Means something close to the demand and shares “PLC”" in explanation.reason.en
-    assert [marked(evidence) for evidence in explanation.evidence] == [["PLC"]]
+    assert [term.term for term in explanation.terms] == ["XG7"]
+    assert "含义相近，并同样写到『XG7』" in explanation.reason.zh
+    assert "Means something close to the demand and shares “XG7”" in explanation.reason.en
+    assert [marked(evidence) for evidence in explanation.evidence] == [["XG7"]]
 
 
 def test_a_must_have_of_several_words_shows_the_sentence_that_has_them_all():
@@ -457,7 +460,7 @@ def test_every_explanation_of_texts_that_people_wrote_is_sound(texts):
         prepared = prepare(query, ENCODER)
         explainer = Explainer(prepared, snapshot.frequencies)
         for ranked in rank(prepared, snapshot, top_k=10, circumstances=NOW):
-            shown = [passages_of[ranked.profile_id][work_id] for work_id in ranked.work_ids]
+            shown = [passages_of[ranked.profile_id][work_id] for work_id in ranked.quoted_work_ids]
             explanation = explainer.explain(ranked, shown)
             assert_is_sound(prepared, ranked, shown, explanation)
             n_with_terms += bool(explanation.terms)
