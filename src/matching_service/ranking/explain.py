@@ -176,8 +176,10 @@ class Explainer:
         }
         names = {term for found in places.values() for term, _, _ in found}
         sentences = _sentences(_LocatedTerms(passage, places), dict.fromkeys(names, 1.0))
-        best = sentences[0] if sentences else None
-        return MustHave(topic.name, state, _cut(best, _highlights(best.places, {})) if best is not None else None)
+        nearest = sentences[0] if sentences else None
+        return MustHave(
+            topic.name, state, _cut(nearest, _highlights(nearest.places, {})) if nearest is not None else None
+        )
 
     def _term_contributions(self, best: "_LocatedTerms", lexical: float) -> list[TermContribution]:
         """The lexical part split over words, largest first.
