@@ -57,7 +57,7 @@ COMMANDS = {
     ),
     "restore": (
         "backup:restore",
-        "恢复备份；须先停止服务，原数据库会保留。Restore a backup; stop the service first. The former database is kept.",
+        "恢复备份（先停止服务）；原数据库会保留。Restore a backup; the service must be stopped.",
     ),
     "demo": ("demo:demo", "示例城市：载入、匹配、打印。The sample city: load, rank, print."),
     "keys": ("keys:keys", "接口密钥。API keys."),
