@@ -69,7 +69,7 @@ MAY_READ = {
     "ExclusionRow": {"claims", "eligibility"},
     "MatchListRow": {"disclosure", "jobs", "reports", "webhooks"},
     "MatchRow": {"disclosure", "reports", "runs", "webhooks"},
-    "MatchRunRow": {"jobs", "reports"},
+    "MatchRunRow": {"api", "jobs", "reports"},
     "MilestoneRow": {"reports"},
     "OrganizationRow": {"claims", "demands", "disclosure", "feeds", "files", "programme", "reports"},
     "OutboxRow": {"api", "disclosure", "feeds", "runs", "shortlists", "webhooks"},

@@ -20,7 +20,7 @@ from matching_service.store.database import Database
 pytestmark = pytest.mark.apart
 COMMANDS = [
     [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "renew"], ["keys", "list"], ["keys", "revoke"], ["import"],
-    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["report"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"], ["backup"], ["restore"],
+    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["report"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"], ["backup"], ["restore"], ["doctor"],
     ["weights", "list"], ["weights", "show"], ["weights", "activate"],
 ]  # fmt: skip
 WRONG_USE = [
@@ -348,5 +348,5 @@ def test_the_commands_are_listed_in_the_order_of_their_use(tmp_path: Path) -> No
     ((_, out, _),) = run_all([["--help"]], tmp_path)
     assert re.findall(r"^│ ([a-z][a-z-]+) ", out, re.MULTILINE) == [
         "migrate", "serve", "import", "export", "load-societies", "rerank", "deadlines", "report", "evaluate", "fit", "reindex",
-        "deliver", "import-feed", "backup", "restore", "demo", "keys", "weights",
+        "deliver", "import-feed", "backup", "restore", "doctor", "demo", "keys", "weights",
     ]  # fmt: skip

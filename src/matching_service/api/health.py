@@ -2,19 +2,30 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import nan
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from matching_service.api.deps import DatabaseDep
 from matching_service.api.services import services_of
 from matching_service.api.workers import Workers
+from matching_service.foundation.clock import now
+from matching_service.foundation.errors import Unavailable
+from matching_service.foundation.metrics import NIGHT_RUN_AGE
 from matching_service.store.migrate import current_revision, newest_revision
+from matching_service.store.shortlists import NIGHT_SCOPES, MatchRunRow, RunState
 
 router = APIRouter(tags=["health"])
+_LAST_NIGHT_RUN = (
+    select(MatchRunRow.finished_at)
+    .where(MatchRunRow.scope.in_(NIGHT_SCOPES), MatchRunRow.state == RunState.FINISHED)
+    .order_by(MatchRunRow.id.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +122,12 @@ async def ready(request: Request, response: Response, database: DatabaseDep) -> 
 
 
 @router.get("/metrics", include_in_schema=False)
-async def metrics() -> Response:
+async def metrics(database: DatabaseDep) -> Response:
+    """Return the metrics. They are complete also while the database is away, except for the age of the night run."""
+    try:
+        async with database.reading() as session:
+            finished_at = await session.scalar(_LAST_NIGHT_RUN)
+    except (SQLAlchemyError, OSError, Unavailable):
+        finished_at = None
+    NIGHT_RUN_AGE.set(nan if finished_at is None else (now() - finished_at).total_seconds())
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -59,6 +59,7 @@ COMMANDS = {
         "backup:restore",
         "恢复备份（先停止服务）；原数据库会保留。Restore a backup; the service must be stopped.",
     ),
+    "doctor": ("doctor:doctor", "检查安装，并说明如何处理。Examine the installation, and say what to do."),
     "demo": ("demo:demo", "示例城市：载入、匹配、打印。The sample city: load, rank, print."),
     "keys": ("keys:keys", "接口密钥。API keys."),
     "weights": ("weights:weights", "融合权重的版本。Versions of the fusion weights."),
