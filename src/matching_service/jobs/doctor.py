@@ -83,8 +83,8 @@ async def examine() -> AsyncIterator[Finding]:
     yield _file("plan", lambda: load_plan(settings.targets), settings.targets)
     yield _file("templates", lambda: load_templates(settings.templates_dir), settings.templates_dir)
     yield _disk(settings)
-    if (finding := _database_file(settings)) is not None:
-        yield finding
+    if (fault := _database_file(settings)) is not None:
+        yield fault
         return
     database = Database(settings.effective_database_url)
     try:
