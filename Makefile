@@ -13,7 +13,7 @@ T ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast test-dates format lint types migrations check states docs bench quality lock clean
+.PHONY: help setup demo serve test test-fast test-dates format lint types migrations check states docs bench quality bundle lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench: $(BENCH_READY) ## our speed beside that of others, an hour; a few minutes
 quality: setup ## measure ranking quality anew: the tables of docs/quality.md
 	$(BIN)/python -m benchmarks.quality
 
+bundle: setup ## an archive in dist/ from which the service is installed without internet: wheels and install.sh
+	$(BIN)/python deploy/offline/bundle.py dist
+
 lock: setup ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --upgrade --output-file requirements/runtime.txt
@@ -97,4 +100,4 @@ lock: setup ## resolve the requirements anew (needs uv)
 		--output-file requirements/docs.txt
 
 clean: ## remove what the targets made, except data/
-	rm -rf .venv site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv site dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

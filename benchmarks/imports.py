@@ -67,6 +67,9 @@ def _reading(path: Path, n_rows: int) -> Row:
 
 def _command(path: Path, n_rows: int, data: Path) -> list[Row]:
     environment = os.environ | {"MATCHING_DATA_DIR": str(data), "MATCHING_ENCODER": "none"}
+    subprocess.run(
+        [sys.executable, "-m", "matching_service", "migrate"], env=environment, check=True, stdout=subprocess.DEVNULL
+    )
     command = [sys.executable, "-m", "matching_service", "import", "demands", str(path), "--json"]
     started = perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)

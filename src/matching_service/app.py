@@ -15,6 +15,7 @@ from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
 from matching_service.api.services import Services
+from matching_service.api.workers import Workers
 from matching_service.board.listing import Board
 from matching_service.board.routes import router as board
 from matching_service.claims.routes import router as claims
@@ -26,6 +27,7 @@ from matching_service.engines import create_engine
 from matching_service.feeds.routes import router as feeds
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
+from matching_service.matching.engine import Engine
 from matching_service.matching.health import index_health
 from matching_service.matching.routes import router as matches
 from matching_service.organizations.routes import router as organizations
@@ -96,9 +98,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await check_schema(database)
     engine = create_engine(settings, database)
     background, sender = BackgroundRuns(engine), Sender(database, settings, services.get(Mappings))
-    for service in (database, engine, index_health(engine), background, Board(database), sender):
+    workers = Workers.of_this_server()
+    for service in (database, engine, index_health(engine), workers, background, Board(database), sender):
         services.add(service)
-    tasks = [asyncio.create_task(work) for work in (engine.follow(), sender.run())]
+    tasks = [asyncio.create_task(work) for work in (engine.follow(), _announce(engine, workers), sender.run())]
     try:
         yield
     finally:
@@ -107,6 +110,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await database.close()
+
+
+async def _announce(engine: Engine, workers: Workers) -> None:
+    """Tell the other workers of this server when this one can match."""
+    await engine.opened.wait()
+    await workers.announce()
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -69,7 +69,7 @@ MAY_READ = {
     "ExclusionRow": {"claims", "eligibility"},
     "MatchListRow": {"disclosure", "jobs", "reports", "webhooks"},
     "MatchRow": {"disclosure", "reports", "runs", "webhooks"},
-    "MatchRunRow": {"jobs", "reports"},
+    "MatchRunRow": {"api", "jobs", "reports"},
     "MilestoneRow": {"reports"},
     "OrganizationRow": {
         "claims", "demands", "disclosure", "eligibility", "feeds", "files", "live_index", "matching", "programme", "reports",

@@ -20,7 +20,7 @@ from matching_service.store.database import Database
 pytestmark = pytest.mark.apart
 COMMANDS = [
     [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "renew"], ["keys", "list"], ["keys", "revoke"], ["import"],
-    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["report"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"],
+    ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["report"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"], ["backup"], ["restore"], ["doctor"],
     ["weights", "list"], ["weights", "show"], ["weights", "activate"],
 ]  # fmt: skip
 WRONG_USE = [
@@ -88,6 +88,22 @@ def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     unreachable = cli.run("keys", "list", MATCHING_DATABASE_URL="postgresql://u:geheim@127.0.0.1:1/d")
     assert failed_in_both_languages(unreachable), unreachable.stderr
     assert "geheim" not in unreachable.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_no_command_makes_a_database_by_mistake(tmp_path: Path) -> None:
+    """Where MATCHING_DATA_DIR is mistyped, a command says so and leaves nothing behind."""
+    path = demands_file(tmp_path / "a.jsonl", {"title": "轴承钢疲劳寿命"})
+    command_lines = [
+        ["keys", "create", "--role", "admin", "--name", "n"], ["keys", "renew", "i"], ["keys", "list"], ["keys", "revoke", "i"],
+        ["import", "demands", path], ["import", "demands", path, "--dry-run"], ["export", "demands", str(tmp_path / "b.csv")],
+        ["load-societies"], ["rerank"], ["deadlines"], ["report", "2026-Q3", str(tmp_path / "r.json")], ["reindex"], ["deliver"],
+        ["import-feed", "http://127.0.0.1:1/v1/feed", "--source", "s"], ["backup", str(tmp_path / "b.zip")],
+    ]  # fmt: skip
+    for command_line, (code, _, err) in zip(command_lines, run_all(command_lines, tmp_path), strict=True):
+        assert (command_line, code) == (command_line, 1), err
+        assert "没有数据库" in err, (command_line, err)
+        assert not list(tmp_path.glob("data/*.sqlite3*")), command_line
 
 
 def test_keys_are_made_listed_and_revoked(cli: Cli) -> None:
@@ -332,5 +348,5 @@ def test_the_commands_are_listed_in_the_order_of_their_use(tmp_path: Path) -> No
     ((_, out, _),) = run_all([["--help"]], tmp_path)
     assert re.findall(r"^│ ([a-z][a-z-]+) ", out, re.MULTILINE) == [
         "migrate", "serve", "import", "export", "load-societies", "rerank", "deadlines", "report", "evaluate", "fit", "reindex",
-        "deliver", "import-feed", "demo", "keys", "weights",
+        "deliver", "import-feed", "backup", "restore", "doctor", "demo", "keys", "weights",
     ]  # fmt: skip

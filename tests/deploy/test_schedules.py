@@ -1,4 +1,4 @@
-"""The timers that start the night run are read as their schedulers read them, and call a command that exists."""
+"""The units and schedules are read as systemd, cron and Kubernetes read them, and call commands that exist."""
 
 import configparser
 import re
@@ -34,30 +34,67 @@ def unit(name: str) -> configparser.ConfigParser:
     return parser
 
 
-def test_the_systemd_units_fit_together_and_call_the_command() -> None:
-    service, timer = unit("matching-rerank.service"), unit("matching-rerank.timer")
-    assert service["Service"]["Type"] == "oneshot"
-    for key in ("ExecStartPre", "ExecStart"):
-        program, *words = service["Service"][key].removeprefix("-").split()
-        assert Path(program).name == "matching-service"
-        assert_is_our_command(words)
+SERVICES = ("serve", "rerank", "deadlines", "backup")
+TIMERS = ("rerank", "deadlines", "backup")
+
+
+def test_there_is_a_unit_for_each_command() -> None:
+    names = {f"matching-{name}.service" for name in SERVICES} | {f"matching-{name}.timer" for name in TIMERS}
+    assert {path.name for path in SYSTEMD.iterdir()} == names | {"matching-service.env.example"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_calls_its_command_and_may_write_its_own_folders_alone(name: str) -> None:
+    service = unit(f"matching-{name}.service")["Service"]
+    assert service["Type"] == ("exec" if name == "serve" else "oneshot")
+    for key in {"ExecStartPre", "ExecStart"} & set(service):
+        program, *words = re.sub(r"^-|/bin/sh -c 'exec |'$", "", service[key]).split()
+        assert program == "/opt/matching-service/bin/matching-service"
+        assert words[0] == name
+        assert_is_our_command([words[0], *(word for word in words if word.startswith("--"))])
+    assert service["EnvironmentFile"] == "/etc/matching-service.env"
+    assert (service["ProtectSystem"], service["ReadWritePaths"]) == ("strict", "/var/lib/matching-service")
+    assert service["CacheDirectory"] == "matching-service"
+
+
+@pytest.mark.parametrize("name", TIMERS)
+def test_a_timer_starts_its_service_at_night(name: str) -> None:
+    timer = unit(f"matching-{name}.timer")
     assert re.fullmatch(r"\*-\*-\* [0-2]\d:[0-5]\d:[0-5]\d Asia/Shanghai", timer["Timer"]["OnCalendar"])
     assert timer["Install"]["WantedBy"] == "timers.target"
 
 
+def test_backup_and_deadlines_come_before_the_night_run() -> None:
+    begins = [unit(f"matching-{name}.timer")["Timer"]["OnCalendar"] for name in ("backup", "deadlines", "rerank")]
+    assert begins == sorted(begins)
+
+
+def test_the_example_of_settings_names_settings_that_exist_with_good_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (SYSTEMD / "matching-service.env.example").read_text(encoding="utf-8")
+    given = dict(re.findall(r"^#?([A-Z_]+)=(\S+)$", text, re.MULTILINE))
+    assert given.pop("NUMBA_CACHE_DIR") == "/var/cache/matching-service"
+    assert {"MATCHING_DATA_DIR", "MATCHING_DATABASE_URL"} <= set(given)
+    assert set(given) <= {f"MATCHING_{name.upper()}" for name in Settings.model_fields}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    Settings()
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
 def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
-    for path in SYSTEMD.iterdir():  # the program is not installed where this is tested
+    units = [path for path in sorted(SYSTEMD.iterdir()) if path.suffix in {".service", ".timer"}]
+    for path in units:  # the program is not installed where this is tested
         text = path.read_text(encoding="utf-8").replace("/opt/matching-service/bin/matching-service", "/bin/true")
         (tmp_path / path.name).write_text(text, encoding="utf-8")
-    units = [str(tmp_path / path.name) for path in sorted(SYSTEMD.iterdir())]
     found = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False
-    )
-    ours = [line for line in found.stderr.splitlines() if "matching-rerank" in line]
+        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / path.name) for path in units)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    ours = [line for line in found.stderr.splitlines() if "matching-" in line]
     assert ours == []
-    calendar = unit("matching-rerank.timer")["Timer"]["OnCalendar"]
-    subprocess.run(["systemd-analyze", "calendar", calendar], capture_output=True, check=True)
+    for name in TIMERS:
+        calendar = unit(f"matching-{name}.timer")["Timer"]["OnCalendar"]
+        subprocess.run(["systemd-analyze", "calendar", calendar], capture_output=True, check=True)
 
 
 def test_the_cron_line_is_one() -> None:

@@ -78,6 +78,7 @@ def test_metrics_count_requests_by_route_not_by_id(server: Server) -> None:
     line = 'matching_http_request_seconds_count{method="GET",route="/v1/demands/{demand_id}",status="404"}'
     assert line in metrics.text
     assert "matching_index_profiles" in metrics.text
+    assert "matching_night_run_age_seconds" in metrics.text
     assert UNKNOWN_ID not in metrics.text
 
 

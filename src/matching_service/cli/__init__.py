@@ -51,6 +51,15 @@ COMMANDS = {
         "exchange:import_feed_",
         "导入另一城市服务的数据流，从上次中断处继续。Import another service's feed, from where the last import ended.",
     ),
+    "backup": (
+        "backup:backup",
+        "备份数据库与权重，服务可照常运行。Back up database and weights; the service may run.",
+    ),
+    "restore": (
+        "backup:restore",
+        "恢复备份（先停止服务）；原数据库会保留。Restore a backup; the service must be stopped.",
+    ),
+    "doctor": ("doctor:doctor", "检查安装，并说明如何处理。Examine the installation, and say what to do."),
     "demo": ("demo:demo", "示例城市：载入、匹配、打印。The sample city: load, rank, print."),
     "keys": ("keys:keys", "接口密钥。API keys."),
     "weights": ("weights:weights", "融合权重的版本。Versions of the fusion weights."),

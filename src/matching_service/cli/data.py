@@ -77,7 +77,7 @@ def import_(
     layout = Layout(sheet=sheet, heading_row=header_row, names=mapping)
 
     async def work() -> ImportReport:
-        async with open_database() as database:
+        async with open_database(created=False) as database:
             with progress(f"import {what}", total=None) as advance:
                 read = preview_file if dry_run else import_file
                 return await read(
@@ -123,7 +123,7 @@ def export(
 
 def load_societies(as_json: AsJson = False) -> None:
     async def work() -> None:
-        async with open_database() as database, database.transaction() as session:
+        async with open_database(created=False) as database, database.transaction() as session:
             stored = await upsert_profiles(session, list(builtin_societies()), COMMAND_LINE)
         statuses = [result.status for result in stored]
         counts = [statuses.count(status) for status in ("created", "updated", "unchanged")]

@@ -62,7 +62,7 @@ def import_feed_(
         mappings = load_mappings(settings.feed_mapping)
         chosen = find_mapping(mappings, mapping) if mapping is not None else None
         key = os.environ.get(key_env) if key_env is not None else None
-        async with open_database(settings) as database:
+        async with open_database(settings, created=False) as database:
             with progress(f"import-feed {source}", total=None) as advance:
                 return await import_feed(
                     database, source, url, key=key, mapping=chosen, restart=restart, on_progress=advance

@@ -45,7 +45,7 @@ def create_key(
     """生成密钥，仅显示一次。Make a key; it is printed alone, this once."""
 
     async def work() -> None:
-        async with open_database() as database, database.transaction() as session:
+        async with open_database(created=False) as database, database.transaction() as session:
             row, key = await access.create_key(
                 session,
                 name=name,

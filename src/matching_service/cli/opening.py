@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError as SettingsError
+from sqlalchemy import make_url
 
 from matching_service.cli.settings import read_settings
 from matching_service.foundation.errors import Bilingual, NotFound
@@ -38,10 +40,14 @@ async def open_database(
     """Open the database of the settings.
 
     prepared : raise an error if the schema has another revision than the code. Only ``migrate`` passes False.
-    created : create the schema in an empty database; if False, raise NotFound. Commands that only read or rank must
-        pass False: with a mistyped path they would succeed on an empty database. No effect unless ``prepared``.
+    created : create the schema in an empty database; if False, raise NotFound and make no file. Only ``serve`` and
+        ``demo`` create: with a mistyped path another command would succeed on an empty database. No effect unless
+        ``prepared``.
     """
-    database = Database((settings or Settings()).effective_database_url)
+    url = (settings or Settings()).effective_database_url
+    if prepared and not created and _is_missing_file(url):
+        raise NotFound("no_database", _NO_DATABASE)
+    database = Database(url)
     try:
         if prepared and await migrations.is_empty(database):
             if not created:
@@ -52,3 +58,9 @@ async def open_database(
         yield database
     finally:
         await database.close()
+
+
+def _is_missing_file(url: str) -> bool:
+    """Whether it is the URL of a SQLite file that does not exist. Opening it would make it."""
+    path = make_url(url)
+    return path.get_backend_name() == "sqlite" and not Path(path.database or "").is_file()

@@ -1,15 +1,17 @@
 """``serve``: run the HTTP server."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 import uvicorn
 
+from matching_service.api.workers import folder_of_workers
 from matching_service.app import create_app
 from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import fail
+from matching_service.cli.settings import read_settings
 from matching_service.disclosure.mapping import load_mappings
-from matching_service.foundation.settings import Settings
 from matching_service.programme.plan import load_plan
 from matching_service.reports.files import load_templates
 
@@ -19,20 +21,24 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="端口。Port.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="工作进程数。Worker processes.")] = 1,
 ) -> None:
+    settings = read_settings()
+
     async def prepare() -> None:
-        settings = Settings()  # report errors in these files once, and not in each worker
+        # Report errors in these files once, and not in each worker.
         load_mappings(settings.feed_mapping)
         load_plan(settings.targets)
         load_templates(settings.templates_dir)
-        async with open_database():
+        async with open_database(settings):
             pass
 
     run(prepare())
+    siblings = folder_of_workers(settings.data_dir, workers) if workers > 1 else nullcontext()
     try:
-        uvicorn.run(
-            f"{create_app.__module__}:{create_app.__name__}", factory=True, host=host, port=port, workers=workers,
-            log_config=None, server_header=False,
-        )  # fmt: skip
+        with siblings:
+            uvicorn.run(
+                f"{create_app.__module__}:{create_app.__name__}", factory=True, host=host, port=port, workers=workers,
+                log_config=None, server_header=False,
+            )  # fmt: skip
     except SystemExit as stop:
         if stop.code:
             fail(

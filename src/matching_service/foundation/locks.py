@@ -40,3 +40,13 @@ class FileLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock on this file. Several processes may ask at once."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -493,6 +493,16 @@ def stamp(folder: Path) -> int | None:
         return None
 
 
+def saved_as_of(folder: Path) -> int | None:
+    """Return ``as_of`` of the saved snapshot, None where there is none. Raises SnapshotMismatch if it is damaged."""
+    try:
+        return int(_read_manifest(folder)["as_of"])
+    except FileNotFoundError:
+        return None
+    except (OSError, DamagedFile, ValueError, KeyError, TypeError) as error:
+        raise SnapshotMismatch(f"damaged: {type(error).__name__}: {error}") from error
+
+
 def best_rows(scores: FloatArray, *, k: int, allowed: BoolArray) -> IntArray:
     """Rows of the ``k`` best positive scores that are allowed, and all that tie with the last of them; rising.
 

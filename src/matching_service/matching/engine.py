@@ -55,6 +55,8 @@ class Engine:
     cpu: CapacityLimiter
     _wake_up: asyncio.Event = field(default_factory=asyncio.Event)
     """Ends the pause between two rounds of ``follow`` at once."""
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once ``follow`` has opened both indexes."""
 
     @classmethod
     def create(
@@ -109,6 +111,7 @@ class Engine:
                 except Exception:
                     logger.exception("index_not_opened")
                     await asyncio.sleep(_RETRY_S)
+        self.opened.set()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._warm_up_and_freeze())

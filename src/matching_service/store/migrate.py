@@ -31,6 +31,11 @@ def newest_revision() -> str:
     return head
 
 
+def steps_known() -> set[str]:
+    """Return all revisions that this program knows. It can upgrade a database at each of them."""
+    return {step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
 async def current_revision(database: Database) -> str | None:
     """Return the revision of the database, None if it was never migrated."""
     async with database.engine.connect() as connection:
