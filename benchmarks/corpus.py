@@ -2,7 +2,7 @@
 
 The sentences are those of the abstracts in ``../shared/data/papers.jsonl``, read from there and never copied; where
 that folder is absent those of the sample city. A profile is 100 to 1,000 characters of them, lognormal with a median
-of 300, and a Poisson(3) number of rare words: Latin model numbers such as ``kx4821``, drawn by Zipf's law from a
+of 300, and a Poisson(3) number of rare words: Latin words such as ``zqkxabe``, drawn by Zipf's law from a
 million, because recombining brings no new words and a real corpus never stops bringing them. Sentences end in marks
 that no term crosses, so each is segmented once and a profile's terms are the sum of its sentences' (a test compares
 them with the terms of the joined text). Profiles come in blocks, each with a seed of its own: a smaller corpus is the
@@ -26,7 +26,7 @@ from matching_service import sample
 from matching_service.ranking.encoder import load_encoder
 from matching_service.text.terms import count_terms, is_ngram
 
-GENERATOR = 1
+GENERATOR = 2
 """Changes whenever the same seed gives another corpus."""
 SEED = 20261125
 BLOCK = 65_536
@@ -190,10 +190,13 @@ def sentence_vectors() -> NDArray[np.float32]:
 
 
 def rare_word(number: int) -> str:
-    """Two letters and four digits; another one for each number below a million."""
+    """Seven letters; another word for each number below a million. It is no word of any language, and has no parts."""
     mixed = number * 48_271 % 6_760_000  # without a common factor: neighbours in frequency do not look alike
-    letters, digits = divmod(mixed, 10_000)
-    return f"{chr(97 + letters // 26)}{chr(97 + letters % 26)}{digits:04}"
+    letters = ""
+    for _ in range(5):
+        mixed, letter = divmod(mixed, 26)
+        letters += chr(ord("a") + letter)
+    return f"zq{letters}"
 
 
 @dataclass(frozen=True, slots=True)

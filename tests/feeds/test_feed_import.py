@@ -488,8 +488,8 @@ def test_the_command_tells_what_it_did_and_what_was_wrong(
     remote.content = lambda request: pages[request.query.get("cursor")]
     load_it = ["import-feed", remote.url, "--source", "guangzhou"]
     closed = "http://127.0.0.1:9/v1/feed"
-    first, second, third, away, *wrong = run_all(
-        [[*load_it, "--key-env", "GZ_KEY", "--json"], load_it, load_it, ["import-feed", closed, "--source", "guangzhou"],
+    _, first, second, third, away, *wrong = run_all(
+        [["migrate"], [*load_it, "--key-env", "GZ_KEY", "--json"], load_it, load_it, ["import-feed", closed, "--source", "guangzhou"],
          ["import-feed", remote.url, "--source", "广州"], [*load_it, "--key-env", "NOT_SET"],
          ["import-feed", "ftp://x", "--source", "gz"], ["import-feed", remote.url]],
         tmp_path,

@@ -65,7 +65,7 @@ class TestQueryTerms:
         prepared = prepare(introduced, ENCODER)
         asides = prepared.rarity.keys() - set(count_terms(query.text))
         assert {prepared.terms[term] for term in asides} == {1}
-        assert {prepared.rarity[term] for term in asides} == {0.1}
+        assert all(0.03 <= prepared.rarity[term] <= 0.3 for term in asides)
 
     def test_a_question_without_words_has_no_terms(self):
         assert terms() == terms(title="，。！😀", problem=" \n") == {}

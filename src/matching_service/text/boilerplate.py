@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from matching_service.text.lexicon import default_lexicon
 from matching_service.text.normalise import fold
 from matching_service.text.quantities import find_quantities
-from matching_service.text.terms import read_text
 
 _CLAUSE = re.compile(r"[^。！？!?；;，,\n]*(?:[。！？!?；;，,\n]|$)")
 _INTRODUCTION = re.compile(
@@ -48,6 +47,8 @@ def _is_boilerplate(clause: str) -> bool:
 
 def _is_technical(clause: str) -> bool:
     """Whether the clause names a quantity with a technical unit or a word of the technical lexicon."""
+    from matching_service.text.terms import read_text  # noqa: PLC0415  # light commands need no tokenizer
+
     folded = fold(clause)
     if any(not quantity.term.endswith("%") for quantity in find_quantities(folded)):  # income is in per cent too
         return True
