@@ -70,7 +70,7 @@ def test_a_portal_is_told_of_its_demand(http: httpx.Client, receiver: Receiver, 
     publish(http, demand["id"])
     http.patch(f"/v1/demands/{demand['id']}", json={"funding_wan": 80}).raise_for_status()
     assert receiver.wait_for(1)
-    while receiver.accepted[-1].json["event"] != "demand.updated":
+    while (receiver.accepted[-1].json["data"] or {}).get("funding_wan") != 80:
         assert receiver.wait_for(len(receiver.accepted) + 1)
     bodies = [request.json for request in receiver.accepted]
     assert {body["entity_id"] for body in bodies} == {demand["id"]}

@@ -49,7 +49,7 @@ def assert_followed(server: Server, other: Server, source: str) -> None:
     with server.client() as here, other.client() as there:
 
         def ask(title: str, seq: int) -> list[dict[str, Any]]:
-            answer = match(there, query={"title": title}, clusters=[source], min_as_of=seq)
+            answer = match(there, query={"title": title}, clusters=[source], with_none=True, min_as_of=seq)
             assert answer["index"]["pending_vectors"] == 0
             assert answer["index"]["as_of"] >= seq
             items: list[dict[str, Any]] = answer["items"]

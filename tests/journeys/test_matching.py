@@ -393,3 +393,39 @@ def test_the_origin_of_each_profile_is_shown_and_asked_for(server: Server, sourc
         assert {name: {key: shown[name][key] for key in expected["at home"]} for name in shown} == expected
     assert by_origin == {None: set(names.values()), True: {"abroad", "abroad, in Chinese"}, False: {"at home"}}
     assert_problem(wrong, 422, "invalid_body", "/overseas")
+
+
+def test_a_list_ends_where_relevance_ends(server: Server, source: str) -> None:
+    with server.client("staff") as http:
+        ids = _suppliers(http, source)
+        demand = create(http, "demands", source=source, **QUERY)["id"]
+        question = {"demand_id": demand, "clusters": [source]}
+        listed = match(http, **question)["items"]
+        every = match(http, **question, with_none=True)["items"]
+        stored = match(http, **question, store=True)["items"]
+        read = http.get(f"/v1/demands/{demand}/matches").json()["items"]
+        named = match(http, demand_id=demand, candidates=list(ids.values()))["items"]
+        why = http.post("/v1/matches/explain", json=question | {"profile_id": every[-1]["profile"]["id"]}).json()
+        asked = question | {"profile_id": every[-1]["profile"]["id"], "with_none": True}
+        whole = http.post("/v1/matches/explain", json=asked).json()
+    assert "none" not in [item["level"] for item in listed]
+    assert [item["level"] for item in every].count("none") == len(every) - len(listed) > 0
+    assert [item["profile"]["id"] for item in every][: len(listed)] == [item["profile"]["id"] for item in listed]
+    assert [item["profile"]["id"] for item in stored] == [item["profile"]["id"] for item in listed]
+    assert read == stored
+    assert len(named) == len(ids)
+    assert (why["is_listed"], [reason["code"] for reason in why["why_not"]]) == (False, ["level_none"])
+    assert (whole["is_listed"], whole["why_not"]) == (True, [])
+
+
+def test_so_many_of_each_kind_as_asked(server: Server, source: str) -> None:
+    with server.client("staff") as http:
+        for kind in ("expert", "expert", "expert", "team", "society", "society"):
+            create(http, "profiles", source=source, clusters=[source], kind=kind, summary="谐波减速器柔轮疲劳。")
+        asked = {"query": QUERY, "clusters": [source]}
+        items = match(http, **asked, per_kind={"expert": 2, "society": 1})["items"]
+        for wrong in ({}, {"expert": 0}, {"robot": 1}):
+            assert http.post("/v1/matches", json=asked | {"per_kind": wrong}).status_code == 422
+    assert sorted(item["profile"]["kind"] for item in items) == ["expert", "expert", "society"]
+    scores = [item["score"] for item in items]
+    assert scores == sorted(scores, reverse=True)

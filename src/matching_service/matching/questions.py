@@ -38,7 +38,8 @@ async def read_question(
         demands = [await get_demand(session, body.demand_id)]
         ((case, circumstances),) = await _cases_and_circumstances(session, demands, standings, newest)
         query = demand_query(demands[0])
-    return case, Question(query, _with_request(filters_for(case), body), body.top_k, circumstances)
+    filters = _with_request(filters_for(case), body)
+    return case, Question(query, filters, body.top_k, circumstances, with_none=body.with_none)
 
 
 def with_decisions_shown(case: Case, question: Question, body: QuestionBody) -> Question:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from anyio import to_thread
@@ -33,6 +34,8 @@ class Question:
     """One question to the ranker.
 
     weights : weights for this question; None: the active weights.
+    per_kind : how many of each kind the list may contain, in place of ``top_k``.
+    with_none : whether the list contains profiles of level none. Named candidates are listed with any level.
     pinned : ids of profiles that the list contains even if they rank below ``top_k``.
     """
 
@@ -40,6 +43,8 @@ class Question:
     filters: Filters
     top_k: int
     circumstances: Circumstances
+    per_kind: Mapping[str, int] | None = None
+    with_none: bool = False
     weights: Weights | None = None
     explain: bool = True
     pinned: frozenset[str] = frozenset()
@@ -126,9 +131,16 @@ def _rank_one(question: Question, view: View, encoder: Encoder) -> _Ranking:
             filters=filters,
             weights=question.weights or view.weights,
             circumstances=question.circumstances,
+            with_none=question.with_none or filters.candidates is not None,
         )
 
-    best = ranked(question.top_k, question.filters)
+    if question.per_kind is None:
+        best = ranked(question.top_k, question.filters)
+    else:
+        of_kinds = (
+            ranked(n, replace(question.filters, kinds=frozenset({kind}))) for kind, n in question.per_kind.items()
+        )
+        best = sorted(chain.from_iterable(of_kinds), key=lambda entry: (entry.lacks, -entry.score, entry.profile_id))
     missing = question.pinned - {entry.profile_id for entry in best}
     if question.filters.candidates is not None:
         missing &= question.filters.candidates

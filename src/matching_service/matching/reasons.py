@@ -5,24 +5,31 @@ from collections.abc import Sequence
 from matching_service.eligibility.schemas import ConflictReason, ReasonAnswer
 from matching_service.foundation.errors import Bilingual
 from matching_service.matching.schemas import MAX_TOP_K, ExplainBody, WhyNot
+from matching_service.ranking.calibrate import Level
 from matching_service.store.profiles import ProfileRow
 
 
 def why_not(
-    body: ExplainBody, profile: ProfileRow, against: Sequence[ConflictReason], *, rank: int | None, score: float | None
+    body: ExplainBody,
+    profile: ProfileRow,
+    against: Sequence[ConflictReason],
+    *,
+    rank: int | None,
+    score: float | None,
+    level: Level | None,
 ) -> list[WhyNot]:
     """Return every reason, or an empty list if the profile is among the first ``top_k``.
 
     against : reasons of the eligibility rules.
     rank : rank in the whole list, None if the profile is not on it.
-    score : score of the pair ranked alone, None if the profile is not in the index.
+    score, level : of the pair ranked alone, None if the profile is not in the index.
     """
     reasons = [WhyNot(code=reason.code, detail=reason.detail) for reason in against]
     reasons += [WhyNot(code=code, detail=ReasonAnswer(**text._asdict())) for code, text in _filtered(body, profile)]
     if not reasons:
         reasons = [
             WhyNot(code=code, detail=ReasonAnswer(**text._asdict()))
-            for code, text in _ranked_too_low(body, rank=rank, score=score)
+            for code, text in _ranked_too_low(body, rank=rank, score=score, level=level)
         ]
     return reasons
 
@@ -67,7 +74,9 @@ def _filtered(body: ExplainBody, profile: ProfileRow) -> list[tuple[str, Bilingu
     return [(code, text) for is_rejected, code, text in tests if is_rejected]
 
 
-def _ranked_too_low(body: ExplainBody, *, rank: int | None, score: float | None) -> list[tuple[str, Bilingual]]:
+def _ranked_too_low(
+    body: ExplainBody, *, rank: int | None, score: float | None, level: Level | None
+) -> list[tuple[str, Bilingual]]:
     if rank is not None and rank <= body.top_k:
         return []
     if rank is not None:
@@ -89,6 +98,12 @@ def _ranked_too_low(body: ExplainBody, *, rank: int | None, score: float | None)
         ]
     if score <= 0:
         return [("nothing_in_common", Bilingual("没有发现与需求相符之处。", "Nothing was found that fits the demand."))]
+    if level == "none" and not body.with_none:
+        text = Bilingual(
+            "匹配度为“无相关”，不列入名单（with_none 可一并列出）。",
+            "Its level is none; `with_none` lists such profiles too.",
+        )
+        return [("level_none", text)]
     return [
         (
             "far_below",

@@ -85,6 +85,9 @@ class QuestionBody(Body):
     )
     exclude: Ids = Field(default_factory=list, description="Ids of profiles that must not appear.")
     top_k: TopK = DEFAULT_TOP_K
+    with_none: StrictBool = Field(
+        default=False, description="true: also profiles of level none, of which nothing says that they fit."
+    )
     min_as_of: MinAsOf = None
     weights: dict[Signal, Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]] | None = Field(
         default=None, description="Weight per signal for this request. Other signals keep their active weight."
@@ -100,6 +103,10 @@ class QuestionBody(Body):
 class MatchBody(QuestionBody):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
+    per_kind: Annotated[dict[Kind, TopK], Field(min_length=1)] | None = Field(
+        default=None,
+        description='How many of each kind, in place of `top_k` and `kinds`: `{"expert": 10, "society": 3}`.',
+    )
     candidates: Ids | None = Field(
         default=None, description="Rank only these profiles, and return all of them that are in the index."
     )

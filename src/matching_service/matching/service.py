@@ -84,7 +84,7 @@ async def match(
         case, question = await read_question(session, body, engine.standings, newest)
         encoder = await with_stored_vectors(engine, session, [question.query])
     view = await engine.view(newest=newest, min_as_of=body.min_as_of)
-    question = replace(question, weights=own_weights(body, view.weights), explain=body.explain)
+    question = replace(question, weights=own_weights(body, view.weights), explain=body.explain, per_kind=body.per_kind)
     if body.store:
         question = replace(question, pinned=case.decided("pinned") | also_pinned)
     else:
@@ -188,6 +188,7 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
         rank = None
     entry = alone[0] if alone else None
     score = entry.ranked.score if entry is not None else None
+    level = entry.ranked.level if entry is not None else None
     return ExplainAnswer(
         index=_index_answer(view.snapshot),
         weights_version=(whole.weights or view.weights).version,
@@ -199,7 +200,7 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
         level=entry.ranked.level if entry is not None else None,
         explanation=_explanation(entry.explanation) if entry is not None else None,
         decision=case.decision(profile.id),
-        why_not=[] if is_listed else why_not(body, profile, against, rank=rank, score=score),
+        why_not=[] if is_listed else why_not(body, profile, against, rank=rank, score=score, level=level),
     )
 
 

@@ -209,11 +209,12 @@ def rank(
     filters: Filters = NO_FILTERS,
     weights: Weights | None = None,
     circumstances: Circumstances | None = None,
+    with_none: bool = True,
 ) -> list[RankedProfile]:
     """The best ``top_k`` profiles: by what they lack of the must-haves, then by falling score, then by id.
 
     A profile is as good as its best passage, so one perfect work beats fifty vague ones. Profiles with score 0 are left
-    out unless ``filters.candidates`` names them.
+    out unless ``filters.candidates`` names them. Without ``with_none``, so are those of level none.
     """
     if prepared.vector is None and not prepared.terms and filters.candidates is None:
         return []
@@ -228,7 +229,10 @@ def rank(
     shortlist = _shortlist(question, topical, top_k)
     fused = _fused(question, topical, shortlist)
     ids = np.array(shortlist.profile_ids, dtype=np.str_)
-    order = np.lexsort((ids, -fused.scores, topical.tiers[shortlist.places]))[:top_k]
+    order = np.lexsort((ids, -fused.scores, topical.tiers[shortlist.places]))
+    if not with_none:
+        order = order[np.minimum(fused.scores[order], 1.0) >= weights.floors.weak]
+    order = order[:top_k]
     must_have = _must_have(question, topical, shortlist.places[order])
     return [
         _ranked(question, topical, shortlist, fused, int(place), must_have=findings)
