@@ -84,7 +84,12 @@ async def match(
         case, question = await read_question(session, body, engine.standings, newest)
         encoder = await with_stored_vectors(engine, session, [question.query])
     view = await engine.view(newest=newest, min_as_of=body.min_as_of)
-    question = replace(question, weights=own_weights(body, view.weights), explain=body.explain, per_kind=body.per_kind)
+    question = replace(
+        question,
+        weights=own_weights(body, view.weights),
+        explain=body.explain,
+        per_kind={str(kind): n for kind, n in body.per_kind.items()} if body.per_kind is not None else None,
+    )
     if body.store:
         question = replace(question, pinned=case.decided("pinned") | also_pinned)
     else:
