@@ -14,9 +14,10 @@ from matching_service.ranking.topics import Topic, prepare_topics
 from matching_service.text.language import language_of
 from matching_service.text.terms import Analyzer, default_analyzer
 
-_ASIDE = (0.03, 0.3)
-"""The least and the most weight of a word that only clauses about the company have. Such a clause may hold part of the
-need after all, which matters where the rest says little: the weight is one over the number of the other terms."""
+_LEAST_ASIDE, _MOST_ASIDE = 0.03, 0.3
+"""Bounds of the weight of a word that only clauses about the company have. Such a clause may hold part of the need after
+all, which matters where the rest says little: the weight is one over the number of the other terms.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,11 @@ def prepare(
     analyzer = analyzer or default_analyzer()
     topical = query.topical()
     terms = query_terms(topical, analyzer)
-    asides = query_terms(query, analyzer).keys() - terms.keys()
+    asides = query_terms(query, analyzer).keys() - terms.keys() if topical != query else set[str]()
+    weight_aside = min(max(1 / max(len(terms), 1), _LEAST_ASIDE), _MOST_ASIDE)
     terms.update(dict.fromkeys(asides, 1))
     rarity = rarity_among(terms, demand_frequencies) if demand_frequencies is not None else {}
-    share = min(max(1 / max(len(terms) - len(asides), 1), _ASIDE[0]), _ASIDE[1])
-    rarity |= {term: share * rarity.get(term, 1.0) for term in asides}
+    rarity |= {term: weight_aside * rarity.get(term, 1.0) for term in asides}
     language = language_of(query.text)
     rest = query_terms(replace(topical, must_have=()), analyzer).keys() if query.must_have else frozenset[str]()
     return PreparedQuery(
