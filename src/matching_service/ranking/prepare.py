@@ -15,8 +15,10 @@ from matching_service.text.language import language_of
 from matching_service.text.terms import Analyzer, default_analyzer
 
 _LEAST_ASIDE, _MOST_ASIDE = 0.03, 0.3
-"""Bounds of the weight of a word that only clauses about the company have. Such a clause may hold part of the need after
-all, which matters where the rest says little: the weight is one over the number of the other terms.
+"""Bounds of the weight of a word that only clauses about the company have.
+
+Such a clause may hold part of the need after all, which matters where the rest says little. So the weight is one over
+the number of the other terms.
 """
 
 
