@@ -53,7 +53,7 @@ def has_words(text):
 
 
 @pytest.mark.parametrize("sentence", [*INTRODUCTIONS, *INCOMES])
-def test_an_introduction_or_a_hope_for_income_is_dropped(sentence):
+def test_an_introduction_or_a_hope_for_income_is_told_apart(sentence):
     assert without_boilerplate(sentence + TECHNICAL[1]) == TECHNICAL[1]
     assert without_boilerplate(TECHNICAL[1] + sentence) == TECHNICAL[1]
 
@@ -86,7 +86,7 @@ def test_no_query_loses_all_its_words(problem, goal):
 
 @settings(deadline=None, max_examples=300)
 @given(ANYTHING)
-def test_a_second_time_drops_nothing_more(text):
+def test_a_second_time_finds_nothing_more(text):
     once = without_boilerplate(text)
     assert without_boilerplate(once) == once
 

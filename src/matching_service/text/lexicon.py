@@ -39,7 +39,7 @@ class Lexicon:
     stop_words : words that carry no topic; they are dropped.
     bare_words : words that people search for (公司) but whose single characters say nothing; they get no n-grams.
     canonical : synonym -> the member that stands for its group.
-    foreign : name of a concept in another language, folded -> the member of ``canonical`` that stands for it.
+    foreign : name of a concept in another language, folded -> its Chinese name, one of a group of synonyms if it has any.
     spoken : member that stands for a group -> a Chinese name of it. Its words and characters stand for the group
         where a text has a name without Chinese characters.
     technical : Chinese words of the technical vocabulary.
@@ -112,7 +112,7 @@ def _add_concepts(
                     canonical.setdefault(name, leader)
         for name in others:
             if not (name in canonical or name in names or name in dropped or name in _COMMON_WORDS):
-                foreign.setdefault(name, names[0])
+                foreign.setdefault(name, next((own for own in names if own in canonical), names[0]))
     return foreign
 
 
