@@ -39,7 +39,7 @@ class Lexicon:
     stop_words : words that carry no topic; they are dropped.
     bare_words : words that people search for (公司) but whose single characters say nothing; they get no n-grams.
     canonical : synonym -> the member that stands for its group.
-    foreign : name of a concept in another language, folded -> its Chinese name, one of a group of synonyms if it has any.
+    foreign : name of a concept in another language, folded -> its Chinese name, one with synonyms if it has any.
     spoken : member that stands for a group -> a Chinese name of it. Its words and characters stand for the group
         where a text has a name without Chinese characters.
     technical : Chinese words of the technical vocabulary.
