@@ -507,6 +507,21 @@ async def test_an_answer_expires(world: World) -> None:
         assert await session.scalar(select(func.count()).select_from(IdempotentAnswerRow).where(mine)) == 1
 
 
+@pytest.mark.parametrize("how", ["patched", "sent again in bulk"])
+@pytest.mark.parametrize("visibility", ["hidden", "withdrawn"])
+async def test_an_answer_is_erased_when_the_person_is_hidden(world: World, visibility: str, how: str) -> None:
+    external_id = uuid4().hex
+    profile_id = await world.profile(source="s", external_id=external_id)
+    post, key = Post("/v1/matches", {"query": {"title": "谐波减速器"}, "candidates": [profile_id]}), uuid4().hex
+    assert NAME in (await _send(world, post, key)).text
+    if how == "patched":
+        (await world.http.patch(f"/v1/profiles/{profile_id}", json={"visibility": visibility})).raise_for_status()
+    else:
+        item = {"source": "s", "external_id": external_id, "kind": "expert", "name": NAME, "visibility": visibility}
+        await world.post("/v1/profiles/bulk", items=[item])
+    assert_problem(await _send(world, post, key), 410, "answer_erased")
+
+
 @pytest.mark.parametrize("prepare", [_demand, _demand_step, _demands, _stored_match], ids=lambda one: one.__name__)
 async def test_when_the_first_fails_one_of_those_that_wait_does_the_work(
     world: World, prepare: Callable[[World], Awaitable[Post]]

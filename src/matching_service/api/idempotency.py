@@ -207,17 +207,17 @@ async def answer_again(_request: Request, known: Any) -> Response:
     return Response(stored.body, status_code=stored.status, headers=headers)
 
 
-async def erase_answers(session: AsyncSession, profile_id: str) -> None:
-    """Erase the stored answers that contain a profile, after this transaction has deleted it.
+async def erase_answers(session: AsyncSession, profile_ids: Sequence[str]) -> None:
+    """Erase the stored answers that contain a profile, after this transaction has deleted, hidden or withdrawn it.
 
     Their rows stay until they expire, because repeating such a request would store the person again.
     """
     links = AnsweredProfileRow
-    answers = select(links.answer_id).where(links.profile_id == profile_id)
+    answers = select(links.answer_id).where(links.profile_id.in_(profile_ids))
     empty = {"status": None, "headers": None, "body": None, "request_hash": ""}
     erase = update(IdempotentAnswerRow).where(IdempotentAnswerRow.id.in_(answers)).values(empty)
     await session.execute(erase, execution_options={"synchronize_session": False})
-    await session.execute(delete(links).where(links.profile_id == profile_id))
+    await session.execute(delete(links).where(links.profile_id.in_(profile_ids)))
 
 
 def _ids_in(body: bytes) -> set[str]:

@@ -19,7 +19,7 @@ from matching_service.store.base import assign
 from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
 from matching_service.store.lookup import refuse_taken
 from matching_service.store.outbox import record_event
-from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
+from matching_service.store.profiles import NEVER_MATCHED, ProfileContactRow, ProfileRow, WorkRow
 
 _PROFILE = Bilingual("画像", "Profile")
 _NOT_COLUMNS = {"organization_external_id", "works", "id"}
@@ -46,8 +46,11 @@ async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfileP
     works = patch.works if "works" in patch.model_fields_set else None
     if works is not None:
         _check_works(works)
+    was_shown = row.visibility not in NEVER_MATCHED
     _update(session, row, changes, works, actor)
     await session.flush()
+    if was_shown and row.visibility in NEVER_MATCHED:
+        await erase_answers(session, [row.id])
     return row
 
 
@@ -57,6 +60,7 @@ async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate],
     await attach_works(session, batch.rows)
     affiliations = await Affiliations.load(session, items)
     present_works = {work.id for row in batch.rows for work in row.works}
+    shown = {row.id for row in batch.rows if row.visibility not in NEVER_MATCHED}
 
     def create(item: ProfileCreate) -> ProfileRow:
         return _new(session, item, _values(item, affiliations), actor)
@@ -70,6 +74,8 @@ async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate],
     await write_rows(session, ProfileRow, batch.rows)
     await delete_rows(session, WorkRow, present_works - {work.id for work in wanted_works})
     await write_rows(session, WorkRow, wanted_works)
+    if hidden := [row.id for row in batch.rows if row.id in shown and row.visibility in NEVER_MATCHED]:
+        await erase_answers(session, hidden)
     return results
 
 
@@ -77,7 +83,7 @@ async def delete_profile(session: AsyncSession, row: ProfileRow, actor: Principa
     """Delete the profile with its works, its contact data and its entries in stored lists."""
     await session.delete(row)
     await session.flush()
-    await erase_answers(session, row.id)
+    await erase_answers(session, [row.id])
     record_audit(session, actor, "delete", entity="profile", entity_id=row.id)
     record_event(session, "profile.deleted", entity="profile", entity_id=row.id)
 
