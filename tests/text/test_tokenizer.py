@@ -9,10 +9,10 @@ from matching_service.text.lexicon import default_lexicon, parse_lexicon
 from matching_service.text.normalise import fold
 from matching_service.text.tokenizer import Tokenizer, Word, han_runs
 
-SEGMENTER = Tokenizer(default_lexicon())
+TOKENIZER = Tokenizer(default_lexicon())
 
 
-def words_with_places(folded, tokenizer=SEGMENTER):
+def words_with_places(folded, tokenizer=TOKENIZER):
     """The words of a text, each with its span in the text."""
     start = 0
     for piece in tokenizer.cut(folded):
@@ -21,7 +21,7 @@ def words_with_places(folded, tokenizer=SEGMENTER):
         start += len(piece)
 
 
-def words(text, tokenizer=SEGMENTER):
+def words(text, tokenizer=TOKENIZER):
     return [word.text for word in words_with_places(fold(text), tokenizer)]
 
 
@@ -51,8 +51,8 @@ def test_words_do_not_hold_blanks_or_sentence_marks(text):
 @settings(deadline=None, max_examples=300)
 @given(ANY_TEXT)
 def test_the_pieces_of_a_text_are_the_text(text):
-    assert "".join(SEGMENTER.cut(text)) == text
-    assert all(SEGMENTER.cut(text))
+    assert "".join(TOKENIZER.cut(text)) == text
+    assert all(TOKENIZER.cut(text))
 
 
 @settings(deadline=None)

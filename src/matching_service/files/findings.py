@@ -11,7 +11,7 @@ _LONGEST_SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``refuses``: the row is not stored because of it; else it is told only.
+    """``refuses``: the row is not stored because of it; otherwise it is only reported.
 
     sheet : None where a file has no sheets. line : from 1, None for the file or sheet as a whole. heading : as the file
     writes it. field : the contract's name. value : the beginning of what the cell holds.

@@ -1,4 +1,4 @@
-"""Files into the database: the good rows are stored, and of everything else it is told why it was not.
+"""Import files: store the valid rows and report why the others were refused.
 
 ``preview_file`` reads and stores nothing; ``import_file`` stores. Both make the same report.
 """
@@ -48,7 +48,7 @@ class BadRow:
 
 @dataclass(slots=True)
 class ImportReport:
-    """Counts by outcome, every bad row, and what else there is to tell: what was passed over, not read, or repeated."""
+    """Counts by outcome, the refused rows, and notes on skipped, unread or repeated rows."""
 
     created: int = 0
     updated: int = 0
@@ -74,7 +74,7 @@ class StrictImportRefused(Exception):
 
 
 class _OnlyPreviewed(Exception):
-    """Takes back what a preview has written."""
+    """Rolls back the transaction of a preview."""
 
 
 async def preview_file(
@@ -134,7 +134,7 @@ async def import_file(
 
 
 class _Run:
-    """One reading of a file, and its report."""
+    """The import of one file, with its report so far."""
 
     def __init__(self, what: str, contents: Contents, actor: Principal, defaults: dict[str, Any]) -> None:
         self.report = ImportReport(told=list(contents.findings))
@@ -205,7 +205,7 @@ class _Run:
             self._tell(row)
 
     def _refusing(self, row: FileRow) -> tuple[Finding, ...]:
-        """What keeps a row from being stored before the database is asked; with it, what else is wrong with the row."""
+        """Return the errors that refuse a row before the database is read, with the other errors of the row."""
         if row.error is not None:
             return (Finding("unreadable", row.error, sheet=row.sheet, line=row.line),)
         if not any(finding.refuses for finding in row.findings):

@@ -33,7 +33,7 @@ _ADVISED = {
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a person says of a file by hand: the sheet, the row of headings, and other names of columns."""
+    """Layout options that a user gives for a file: the sheet, the row of headings, and other names of columns."""
 
     sheet: str | None = None
     heading_row: int | None = None

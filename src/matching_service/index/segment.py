@@ -130,7 +130,7 @@ class ProfileColumns:
         return passing
 
     def _in_region(self, prefix: str) -> BoolArray:
-        """Codes with this prefix are a range of numbers."""
+        """Return the range of codes that begin with this prefix."""
         width = 10 ** (_REGION_DIGITS - len(prefix))
         first = int(prefix) * width
         return np.asarray((self.regions >= first) & (self.regions < first + width), dtype=np.bool_)

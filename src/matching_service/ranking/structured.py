@@ -59,7 +59,7 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A profile as these functions see it. ``year`` is the year of its best passage."""
+    """The facts of a profile that the signals read. ``year`` is the year of its best passage."""
 
     facts: Facts
     standing: Standing
