@@ -159,3 +159,26 @@ def test_letters_beyond_the_basic_plane_are_folded_whatever_stands_beside_them()
     assert len(cased) > 200
     for character in cased:
         assert fold(character) == fold("¼" + character)[3:] == character.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("水<!-- 注释 -->泵", "水泵"),
+        ("<script>var a = 1;</script>水泵", "水泵"),
+        ("<STYLE type='x'>p {}</Style >水泵", "水泵"),
+        ("<!-- 没有结束 水泵", "<!-- 没有结束 水泵"),
+        ("&amp;nbsp;水泵", " 水泵"),
+        ("温差<5 且 >3", "温差<5 且 >3"),
+        ("阻抗<5mm", "阻抗<5mm"),
+    ],
+)
+def test_html_is_read_as_a_browser_shows_it(text, shown):
+    assert fold(text) == shown
+    assert fold_with_spans(text).text == shown
+
+
+@pytest.mark.parametrize("piece", ["<script>", "<!--", "<style></script>", "&amp", "<p", "1,", "泵 ", "a-"])
+def test_long_texts_of_openings_are_folded(piece):
+    """A scan that starts anew at each opening would take minutes here."""
+    assert len(fold(piece * 50_000)) <= len(piece) * 50_000
