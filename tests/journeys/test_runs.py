@@ -19,7 +19,7 @@ from http_checks import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.foundation.clock import now, today
+from matching_service.foundation.clock import day_of, now, today
 from matching_service.runs.queries import get_run
 from matching_service.store.shortlists import MatchListRow, MatchRunRow
 
@@ -53,7 +53,8 @@ def _stopped_run(server: Server, http: httpx.Client, finished: dict[str, Any], d
         run = MatchRunRow(scope="open", state="running", created_at=moment, n_demands=9, **copied)
         session.add(run)
         await session.flush()
-        session.add(MatchListRow(run_id=run.id, demand_id=demand_id, state="done"))
+        as_of = {"events_as_of": like.events_as_of, "index_as_of": like.index_as_of, "ranked_on": day_of(moment)}
+        session.add(MatchListRow(run_id=run.id, demand_id=demand_id, state="done", **as_of))
         return run.id
 
     run_id = in_database(server, insert)

@@ -78,7 +78,9 @@ class History:
             index_version="v", index_as_of=0, index_profiles=0, lexicon_version="v", encoder_version="v",
             weights_version="v",
         )  # fmt: skip
-        match_list = MatchListRow(run_id=await self._add(run), demand_id=demand_id, state="done")
+        run_id = await self._add(run)
+        as_of = {"events_as_of": 0, "index_as_of": 0, "ranked_on": on}
+        match_list = MatchListRow(run_id=run_id, demand_id=demand_id, state="done", **as_of)
         list_id = await self._add(match_list)
         for rank, profile_id in enumerate(profiles, start=1):
             await self._add(

@@ -21,6 +21,7 @@ from matching_service.foundation.paging import PageRequest
 from matching_service.jobs import nightly
 from matching_service.matching import service
 from matching_service.matching.engine import Engine
+from matching_service.matching.ranking import rank_many
 from matching_service.matching.schemas import MatchBody
 from matching_service.organizations.queries import get_organization
 from matching_service.organizations.schemas import ExclusionBody, OrganizationCreate
@@ -28,11 +29,18 @@ from matching_service.organizations.service import create_organization, replace_
 from matching_service.profiles.queries import get_profile
 from matching_service.profiles.schemas import ProfilePatch
 from matching_service.profiles.service import delete_profile, update_profile
+from matching_service.runs import chunks
 from matching_service.runs import queries as run_queries
 from matching_service.runs import service as runs
 from matching_service.shortlists import causes, queries
 from matching_service.shortlists import service as shortlists
-from matching_service.shortlists.schemas import DecisionBody, DemandChanges, MovedProfile, PlacedProfile
+from matching_service.shortlists.schemas import (
+    DecisionBody,
+    DemandChanges,
+    MovedProfile,
+    PairDecisionBody,
+    PlacedProfile,
+)
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
@@ -354,3 +362,94 @@ async def test_what_a_list_already_knew_of_a_profile_is_no_cause_afterwards(engi
     places: list[PlacedProfile | MovedProfile] = [*changes.left, *changes.moved]
     causes_named = {cause.code for place in places for cause in place.causes}
     assert "profile_changed" not in causes_named
+
+
+async def edit_problem(engine: Engine, external_id: str) -> None:
+    demand_id = (await ids_of(engine, DemandRow))[external_id]
+    async with engine.database.transaction() as session:
+        demand = await get_demand(session, demand_id)
+        await update_demand(session, demand, DemandPatch(problem="须耐高温"), COMMAND_LINE)
+
+
+def all_codes(changes: DemandChanges) -> set[str]:
+    places: list[PlacedProfile | MovedProfile] = [*changes.entered, *changes.left, *changes.moved]
+    return {cause.code for place in places for cause in place.causes}
+
+
+async def test_an_edit_between_the_start_of_a_run_and_a_list_is_no_cause_in_the_next_run(engine: Engine) -> None:
+    await rerank(engine)
+    run = await nightly.begin(engine, resume=False)
+    await edit_problem(engine, "D0")
+    await runs.complete_run(engine, run.id, patience_s=0)
+    await store_profiles(engine.database, {"name": "新专家", "summary": f"{WORDS[0]}难题"})
+    named = all_codes(await of_demand(engine, await rerank(engine), "D0"))
+    assert "new_profile" in named
+    assert "demand_changed" not in named
+
+
+async def test_an_edit_while_a_list_is_ranked_is_a_cause_in_the_next_run_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list that was ranked before the edit does not include it, though it is stored after it."""
+    await rerank(engine)
+    await store_profiles(engine.database, {"name": "新专家", "summary": f"{WORDS[0]}难题"})
+    original = causes.changes_of
+
+    async def after_an_edit(*arguments: Any) -> Any:
+        monkeypatch.setattr(chunks, "changes_of", original)
+        await edit_problem(engine, "D0")
+        return await original(*arguments)
+
+    monkeypatch.setattr(chunks, "changes_of", after_an_edit)
+    assert "demand_changed" not in all_codes(await of_demand(engine, await rerank(engine), "D0"))
+    await store_profiles(engine.database, {"name": "另一专家", "summary": f"{WORDS[0]}难题"})
+    assert "demand_changed" in all_codes(await of_demand(engine, await rerank(engine), "D0"))
+
+
+async def test_a_decision_between_the_start_of_a_run_and_a_list_is_no_cause_in_the_next_run(
+    engine: Engine, tmp_path: Path
+) -> None:
+    twins = [{"external_id": f"T{n}", "name": f"甲{n}", "summary": "激光熔覆修复", "capacity": 1} for n in range(4)]
+    await store_profiles(engine.database, *twins)
+    for key in ("L0", "L1"):
+        await store_demands(engine.database, tmp_path, {"external_id": key, "title": "激光熔覆", "status": "published"})
+    await rerank(engine)
+    first = (await listed(engine, "L0"))[0]
+    run = await nightly.begin(engine, resume=False)
+    await decide(engine, "L1", first, "shortlisted")
+    await runs.complete_run(engine, run.id, patience_s=0)
+    assert (await listed(engine, "L0"))[3] == first  # the list includes the decision
+    better = [{"name": f"乙{n}", "summary": "激光熔覆修复", "title": "激光熔覆"} for n in range(4)]
+    await store_profiles(engine.database, *better)
+    changes = await of_demand(engine, await rerank(engine), "L0")
+    assert codes([*changes.left, *changes.moved], first)
+    assert "standing_changed" not in all_codes(changes)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer at a time
+async def test_a_pin_while_a_list_is_made_by_hand_is_the_cause_in_the_next_one(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rerank(engine)
+    inside = await listed(engine, "D0")
+    outside = next(id_ for id_ in (await ids_of(engine, ProfileRow)).values() if id_ not in inside)
+    demand_id = (await ids_of(engine, DemandRow))["D0"]
+    original = rank_many
+
+    async def after_a_pin(*arguments: Any) -> Any:
+        pin = PairDecisionBody(demand_id=demand_id, profile_id=outside, decision="pinned")
+        async with engine.database.transaction() as session:
+            await shortlists.decide_pairs(session, [pin], COMMAND_LINE)
+        return await original(*arguments)
+
+    monkeypatch.setattr(service, "rank_many", after_a_pin)
+    async with engine.database.transaction() as session:
+        await service.match(engine, session, MatchBody(demand_id=demand_id, top_k=TOP_K, store=True))
+    assert outside not in await listed(engine, "D0")
+    monkeypatch.undo()
+    async with engine.database.transaction() as session:
+        await service.match(engine, session, MatchBody(demand_id=demand_id, top_k=TOP_K, store=True))
+    async with engine.database.reading() as session:
+        page = await runs.changes_since(session, start_of(today()), PageRequest())
+    changes = next(each for each in page.items if each.demand_id == demand_id)
+    assert codes(changes.entered, outside) == ["pinned"]

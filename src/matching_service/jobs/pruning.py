@@ -8,8 +8,8 @@ visible lists of open demands were made.
 import logging
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, delete, exists, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Select, delete, exists, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from matching_service.demands.states import OPEN
 from matching_service.shortlists.queries import IS_VISIBLE
@@ -51,12 +51,14 @@ async def prune_outbox(database: Database, *, before: datetime) -> int:
     """
     n_deleted = after = 0
     async with database.reading() as session:
-        watermarks = [await session.scalar(statement) for statement in (_queue_watermark(), _list_watermark())]
-    bounds = [seq for seq in watermarks if seq is not None]
+        queued = await session.scalar(_queue_watermark())
+        in_lists = await session.scalar(_list_watermark(MatchListRow.events_as_of))
+        in_index = await session.scalar(_list_watermark(MatchListRow.index_as_of))
+    bounds = [OutboxRow.seq <= seq for seq in (queued, in_lists) if seq is not None]
+    if in_index is not None:
+        bounds.append(or_(OutboxRow.entity != "profile", OutboxRow.seq <= in_index))
     while True:
-        statement = _superseded(before).where(OutboxRow.seq > after)
-        if bounds:
-            statement = statement.where(OutboxRow.seq <= min(bounds))
+        statement = _superseded(before).where(OutboxRow.seq > after, *bounds)
         async with database.reading() as session:
             seqs = (await session.scalars(statement.order_by(OutboxRow.seq).limit(_EVENTS_PER_TRANSACTION))).all()
         if not seqs:
@@ -86,8 +88,8 @@ def _queue_watermark() -> Select[int]:
     return select(func.min(WebhookStateRow.queued_seq))
 
 
-def _list_watermark() -> Select[int]:
-    """Select the last event that the oldest visible list of an open demand includes; NULL without lists."""
+def _list_watermark(column: InstrumentedAttribute[int]) -> Select[int]:
+    """Select the last event that all visible lists of open demands include by this column; NULL without lists."""
     newest = (
         select(func.max(MatchListRow.id))
         .join(MatchRunRow, MatchListRow.run_id == MatchRunRow.id)
@@ -95,5 +97,4 @@ def _list_watermark() -> Select[int]:
         .where(DemandRow.status.in_(OPEN), IS_VISIBLE)
         .group_by(MatchListRow.demand_id)
     )
-    runs = select(MatchListRow.run_id).where(MatchListRow.id.in_(newest))
-    return select(func.min(MatchRunRow.events_as_of)).where(MatchRunRow.id.in_(runs))
+    return select(func.min(column)).where(MatchListRow.id.in_(newest))

@@ -110,9 +110,9 @@ async def match(
             scope=RunScope.DEMAND,
             top_k=body.top_k,
             n_demands=1,
-            events_as_of=max(newest.values(), default=0),
+            events_as_of=newest[""],
         )
-        match_ids = await keep_single_list(write, run, case, entries, took_ms=took_ms)
+        match_ids = await keep_single_list(write, run, case, entries, just_pinned=also_pinned, took_ms=took_ms)
         run_id = run.id
 
     def decision(entry: ListEntry) -> Decision | None:

@@ -22,7 +22,7 @@ from matching_service.shortlists.queries import PreviousList
 from matching_service.shortlists.schemas import lacks_of
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import id_batches
-from matching_service.store.outbox import OutboxRow
+from matching_service.store.outbox import PAIR_ENTITIES, OutboxRow
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.shortlists import DecisionRow, ListState, MatchListRow, MatchRow, MatchRunRow, RunScope
 from matching_service.store.suggestions import SuggestionRow
@@ -77,7 +77,7 @@ async def changed_since_last_run(session: AsyncSession, run: MatchRunRow, *, on:
         MatchListRow.run_id == last.id, MatchListRow.state == ListState.FAILED
     )
     demands |= set(await session.scalars(failed))
-    is_about_pair = OutboxRow.entity.in_(("match", "suggestion"))
+    is_about_pair = OutboxRow.entity.in_(PAIR_ENTITIES)
     details = select(OutboxRow.detail).where(OutboxRow.seq > last.events_as_of, is_about_pair)
     for detail in await session.scalars(details):
         if detail is None:  # an event written by an earlier version
@@ -114,11 +114,11 @@ async def affected_demands(
     questions = [_best_of(changed.profile_ids, to_rank.question) for to_rank, _ in others]
     outcomes = await rank_many(engine, questions, view)
     async with engine.database.reading() as session:
-        last = await _last_matches(session, [previous.id for _, previous in others], top_k)
+        last = await _last_matches(session, [previous.row.id for _, previous in others], top_k)
     return affected | {
         to_rank.demand.id
         for (to_rank, previous), entries in zip(others, outcomes, strict=True)
-        if isinstance(entries, Exception) or _would_enter(entries, last.get(previous.id))
+        if isinstance(entries, Exception) or _would_enter(entries, last.get(previous.row.id))
     }
 
 
@@ -129,7 +129,7 @@ def _is_affected_itself(to_rank: DemandToRank, changed: Changed) -> bool:
         or previous.run.scope == RunScope.DEMAND  # requested by hand, with conditions of its own
         or to_rank.demand.id in changed.demand_ids
         or to_rank.demand.organization_id in changed.organization_ids
-        or len(previous.ranks) < previous.n_matches  # a profile on the list was deleted
+        or len(previous.ranks) < previous.row.n_matches  # a profile on the list was deleted
         or not changed.profile_ids.isdisjoint(previous.ranks)
         or not changed.profile_ids.isdisjoint(to_rank.question.pinned)  # pinned profiles enter with any score
     )

@@ -17,11 +17,11 @@ from matching_service.matching.ranking import Question, rank_many
 from matching_service.runs import queries
 from matching_service.runs.affected import Changed, DemandToRank, affected_demands
 from matching_service.shortlists import queries as shortlist_queries
-from matching_service.shortlists.causes import changes_of, is_demand_changed
-from matching_service.shortlists.lists import ListEntry, NewList, store_lists
+from matching_service.shortlists.causes import RankedDemand, changes_of, is_demand_changed
+from matching_service.shortlists.lists import AsOf, ListEntry, NewList, store_lists
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids
-from matching_service.store.outbox import events_about
+from matching_service.store.outbox import events_about, last_seq
 from matching_service.store.shortlists import MatchRunRow, RunScope, RunState
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,8 @@ async def _store_chunk(context: RunContext, demand_ids: Sequence[str], lists: Se
 async def _new_lists(context: RunContext, demand_ids: Sequence[str]) -> list[NewList]:
     """Make the lists of the demands that have none in this run yet. About twenty queries per chunk of any size."""
     engine, run = context.engine, context.run
-    async with engine.database.reading() as session:
+    async with engine.database.snapshot() as session:  # the events that the cases include, and no others
+        events_as_of = await last_seq(session)
         done = await queries.ranked_demand_ids(session, run.id)
         demands = list((await get_by_ids(session, DemandRow, (i for i in demand_ids if i not in done))).values())
         questions = await demand_questions(session, demands, engine.standings, top_k=run.top_k)
@@ -115,18 +116,23 @@ async def _new_lists(context: RunContext, demand_ids: Sequence[str]) -> list[New
     if context.changed is not None:
         affected = await affected_demands(engine, all_demands, context.changed, context.view, top_k=run.top_k)
         to_rank = [each for each in to_rank if each.demand.id in affected]
+
+    def as_of(each: DemandToRank) -> AsOf:
+        return AsOf(events_as_of, context.view.snapshot.as_of, each.case.on)
+
     started = perf_counter()
     outcomes = await context.rank(engine, [each.question for each in to_rank], context.view)
     took_ms = (perf_counter() - started) * 1e3 / max(1, len(to_rank))
     ranked = dict(zip((each.demand.id for each in to_rank), outcomes, strict=True))
     async with engine.database.reading() as session:
-        results = [(each.case, each.previous, ranked[each.demand.id]) for each in to_rank]
-        changes = await changes_of(session, run, results, index_as_of=context.view.snapshot.as_of)
+        new = [RankedDemand(each.case, as_of(each), ranked[each.demand.id], each.previous) for each in to_rank]
+        changes = await changes_of(session, run, new)
     return [
         NewList(
             each.demand.id,
+            as_of(each),
             ranked.get(each.demand.id),
-            each.previous.id if each.previous is not None else None,
+            each.previous.row.id if each.previous is not None else None,
             changes.get(each.demand.id),
             took_ms if each.demand.id in ranked else None,
         )
@@ -151,12 +157,12 @@ async def _with_stability(
     }
     if not run.stability or not comparable:
         return list(demands)
-    since = min(previous.run.events_as_of for previous in comparable.values())
+    since = min(previous.row.events_as_of for previous in comparable.values())
     events = await events_about(session, since, entity="demand", ids=comparable)
 
     def with_stability(each: DemandToRank) -> DemandToRank:
         previous = comparable.get(each.demand.id)
-        if previous is None or is_demand_changed(events.get(each.demand.id, ()), after=previous.run.events_as_of):
+        if previous is None or is_demand_changed(events.get(each.demand.id, ()), after=previous.row.events_as_of):
             return each
         steady = replace(each.question.circumstances, former_scores=previous.scores, stability=run.stability or 0.0)
         return replace(each, question=replace(each.question, circumstances=steady))

@@ -1,30 +1,28 @@
 """Find out why a profile entered a list, left it or moved.
 
-The causes come from outbox events, decisions and suggestions since the previous list. All lists of a chunk share the
-same few queries.
+The causes come from outbox events since the previous list. All lists of a chunk share the same few queries.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from matching_service.demands.states import OPEN
+from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.eligibility.cases import Case
 from matching_service.eligibility.rules import codes_against
-from matching_service.foundation.clock import day_of, today
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import SOON
 from matching_service.shortlists.changes import Cause, Moves, compare_lists
-from matching_service.shortlists.lists import ListEntry
+from matching_service.shortlists.lists import AsOf, ListEntry
 from matching_service.shortlists.queries import PreviousList
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_by_ids, id_batches
-from matching_service.store.outbox import OutboxRow, events_about
+from matching_service.store.outbox import OutboxRow, events_about, events_about_pairs
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.shortlists import DecisionRow, MatchRunRow, RunScope
 from matching_service.store.suggestions import REFUSED, SuggestionRow
@@ -44,53 +42,68 @@ _SAME_SCORE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class ListComparison:
-    """The new list of a demand compared with the previous one.
+class RankedDemand:
+    """The new list of a demand, to be compared with the previous one.
 
-    case : the case that the new list was ranked by.
+    case : the case that the list was ranked by.
+    entries : the entries by rank, or the error that prevented the list.
     previous : None for the first list of a demand.
-    scores : scores of the new list by profile id.
+    just_pinned : ids of profiles that the present transaction pins, together with the list.
     """
 
-    demand: DemandRow
     case: Case
+    as_of: AsOf
+    entries: Sequence[ListEntry] | Exception
     previous: PreviousList | None
+    just_pinned: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """A new list and what changed since the previous one. ``scores`` are those of the new list by profile id."""
+
+    demand: DemandRow
+    new: RankedDemand
     scores: Mapping[str, float]
     moves: Moves
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """Events, decisions and suggestions since the previous lists.
+class _History:
+    """Events since the previous lists, oldest first, by the id of their record.
 
-    Events are keyed by the id of their record, oldest first; decisions and suggestions by profile id.
+    pair_events : decisions and suggestions, by profile id.
+    closings : ends of other demands for which there is a decision or a suggestion, by profile id.
     """
 
     profile_events: Mapping[str, Sequence[OutboxRow]]
     demand_events: Mapping[str, Sequence[OutboxRow]]
     organization_events: Mapping[str, Sequence[OutboxRow]]
-    decisions: Mapping[str, Sequence[tuple[DecisionRow, DemandRow]]]
-    suggestions: Mapping[str, Sequence[tuple[SuggestionRow, DemandRow]]]
-    suggestion_events: Mapping[str, Sequence[OutboxRow]]
+    pair_events: Mapping[str, Sequence[OutboxRow]]
+    closings: Mapping[str, Sequence[OutboxRow]]
     profiles: Mapping[str, ProfileRow]
 
 
-async def stored_changes(
-    session: AsyncSession, run: MatchRunRow, comparisons: Sequence[ListComparison], *, index_as_of: int, on: date
+async def changes_of(
+    session: AsyncSession, run: MatchRunRow, lists: Sequence[RankedDemand]
 ) -> dict[str, dict[str, Any]]:
-    """Return the changes of each changed list with their causes, by demand id, as ``MatchListRow.changes`` stores them.
+    """Compare new lists with their previous ones; return the changes and causes by demand id, ready to be stored.
 
     run : the run that made the new lists.
-    index_as_of : sequence number of the last profile event in the index that ranked them.
-    on : the day they were ranked for.
-
-    The number of queries does not grow with the number of lists, except for batches of ids.
+    Unchanged and failed lists have no entry in the result. The number of queries does not grow with the number of
+    lists, except for batches of ids.
     """
-    changed = [comparison for comparison in comparisons if comparison.moves]
-    history = await _history(session, [comparison for comparison in changed if comparison.previous is not None])
+    compared = [
+        _Comparison(new.case.demand, new, {entry.profile.id: entry.ranked.score for entry in new.entries}, moves)
+        for new in lists
+        if new.case.demand is not None
+        and not isinstance(new.entries, Exception)
+        and (moves := _moves(new.previous, new.entries))
+    ]
+    history = await _read_history(session, [comparison for comparison in compared if comparison.new.previous])
     changes: dict[str, dict[str, Any]] = {}
-    for comparison in changed:
-        causes = _Causes(run, comparison, history, index_as_of, on)
+    for comparison in compared:
+        causes = _Causes(run, comparison, history)
         changes[comparison.demand.id] = comparison.moves.stored(
             entered=causes.entered, left=causes.left, moved=causes.moved
         )
@@ -99,88 +112,91 @@ async def stored_changes(
 
 def is_demand_changed(events: Iterable[OutboxRow], *, after: int) -> bool:
     """Whether an event later than ``after`` edited a field of the demand that the ranking reads."""
-    return bool(_edited_fields(events, after))
+    return bool(_edited_fields(event for event in events if event.seq > after))
 
 
-async def _history(session: AsyncSession, comparisons: Sequence[ListComparison]) -> History:
+def _moves(previous: PreviousList | None, entries: Sequence[ListEntry]) -> Moves:
+    ranks = {entry.profile.id: rank for rank, entry in enumerate(entries, start=1)}
+    if previous is None:
+        return compare_lists({}, ranks)
+    return compare_lists(previous.ranks, ranks, n_before=previous.row.n_matches)
+
+
+async def _read_history(session: AsyncSession, comparisons: Sequence[_Comparison]) -> _History:
     if not comparisons:
-        return History({}, {}, {}, {}, {}, {}, {})
-    runs = [comparison.previous.run for comparison in comparisons if comparison.previous is not None]
-    seq = min(run.events_as_of for run in runs)
-    since = min(run.created_at for run in runs)
+        return _History({}, {}, {}, {}, {}, {})
+    previous = [comparison.new.previous.row for comparison in comparisons if comparison.new.previous is not None]
+    seq = min(row.events_as_of for row in previous)
+    index_seq = min(row.index_as_of for row in previous)
     moves = [comparison.moves for comparison in comparisons]
     entered = {profile_id for move in moves for _, profile_id in move.entered}
     left = {profile_id for move in moves for _, profile_id in move.left if profile_id is not None}
     ids = entered | left | {profile_id for move in moves for _, _, profile_id in move.moved}
     demands = [comparison.demand for comparison in comparisons]
     organizations = (demand.organization_id for demand in demands if demand.organization_id is not None)
-    decisions: dict[str, list[tuple[DecisionRow, DemandRow]]] = defaultdict(list)
-    suggestions: dict[str, list[tuple[SuggestionRow, DemandRow]]] = defaultdict(list)
-    demand_ids = [demand.id for demand in demands]
-    decided = select(DecisionRow, DemandRow).join(DemandRow, DecisionRow.demand_id == DemandRow.id)
-    decided = decided.where(
-        or_(DecisionRow.at >= since, DemandRow.updated_at >= since, DecisionRow.demand_id.in_(demand_ids))
-    )
-    suggested = select(SuggestionRow, DemandRow).join(DemandRow, SuggestionRow.demand_id == DemandRow.id)
-    suggested = suggested.where(
-        or_(SuggestionRow.updated_at >= since, DemandRow.updated_at >= since, SuggestionRow.demand_id.in_(demand_ids))
-    )
-    for batch in id_batches(ids):
-        for decision, demand in await session.execute(decided.where(DecisionRow.profile_id.in_(batch))):
-            decisions[decision.profile_id].append((decision, demand))
-        for suggestion, demand in await session.execute(suggested.where(SuggestionRow.profile_id.in_(batch))):
-            suggestions[suggestion.profile_id].append((suggestion, demand))
-    suggestion_ids = (suggestion.id for pairs in suggestions.values() for suggestion, _ in pairs)
-    return History(
-        profile_events=await events_about(session, seq, entity="profile", ids=ids),
-        demand_events=await events_about(session, seq, entity="demand", ids=demand_ids),
+    return _History(
+        profile_events=await events_about(session, index_seq, entity="profile", ids=ids),
+        demand_events=await events_about(session, seq, entity="demand", ids=[demand.id for demand in demands]),
         organization_events=await events_about(session, seq, entity="organization", ids=organizations),
-        decisions=decisions,
-        suggestions=suggestions,
-        suggestion_events=await events_about(session, seq, entity="suggestion", ids=suggestion_ids),
+        pair_events=await events_about_pairs(session, seq, profile_ids=ids),
+        closings=await _closings(session, seq, ids),
         profiles=await get_by_ids(session, ProfileRow, ids),
     )
 
 
-def _edited_fields(events: Iterable[OutboxRow], after: int) -> list[str]:
-    edited = {name for event in events if event.seq > after for name in (event.detail or {}).get("fields", ())}
+async def _closings(session: AsyncSession, seq: int, profile_ids: Collection[str]) -> Mapping[str, Sequence[OutboxRow]]:
+    closings: dict[str, list[OutboxRow]] = defaultdict(list)
+    for batch in id_batches(profile_ids):
+        for pair in (DecisionRow, SuggestionRow):
+            statement = (
+                select(pair.profile_id, OutboxRow)
+                .join(OutboxRow, OutboxRow.entity_id == pair.demand_id)
+                .where(OutboxRow.entity == "demand", OutboxRow.seq > seq, pair.profile_id.in_(batch))
+                .where(OutboxRow.event.in_([f"demand.{status}" for status in set(DemandStatus) - OPEN]))
+            )
+            for profile_id, event in await session.execute(statement):
+                closings[profile_id].append(event)
+    return closings
+
+
+def _edited_fields(events: Iterable[OutboxRow]) -> list[str]:
+    edited = {name for event in events for name in (event.detail or {}).get("fields", ())}
     return sorted(edited & _RANKED_DEMAND_FIELDS)
 
 
 class _Causes:
-    """The causes for each profile that entered, left or moved on one list."""
+    """The causes for each profile that entered, left or moved on one list.
 
-    def __init__(
-        self, run: MatchRunRow, comparison: ListComparison, history: History, index_as_of: int, on: date
-    ) -> None:
-        self._comparison = comparison
+    Only events count that the new list includes and the previous one does not.
+    """
+
+    def __init__(self, run: MatchRunRow, comparison: _Comparison, history: _History) -> None:
+        self._new = comparison.new
+        self._demand = comparison.demand
+        self._scores = comparison.scores
         self._history = history
-        self._index_as_of = index_as_of
-        self._on = on
-        previous = comparison.previous.run if comparison.previous is not None else None
-        self._previous = previous
-        self._shared = self._of_demand(previous) + _of_runs(previous, run, on) if previous is not None else []
-        self._has_new_frequencies = previous is not None and _differ(previous, run, "frequencies_version")
+        previous = comparison.new.previous
+        self._before = previous.row if previous is not None else None
+        self._shared = self._of_demand() + _of_runs(previous, run, self._new.as_of) if previous is not None else []
+        self._has_new_frequencies = previous is not None and _differ(previous.run, run, "frequencies_version")
 
     def entered(self, profile_id: str) -> list[Cause]:
-        if self._previous is None:
+        if self._before is None:
             return [Cause("first_list")]
-        events = self._events(profile_id)
+        events = self._profile_events(profile_id)
         if any(event.event == "profile.created" for event in events):
             return [Cause("new_profile")]
-        decided = [
-            decision.decision
-            for decision, demand in self._history.decisions.get(profile_id, ())
-            if demand.id == self._comparison.demand.id and decision.at >= self._previous.created_at
-        ]
-        if "pinned" in decided:
+        about_demand = [event for event in self._pair_events(profile_id) if _demand_id(event) == self._demand.id]
+        decision = self._new.case.decision(profile_id)
+        is_decided_since = any(event.event == f"match.{decision}" for event in about_demand)
+        if profile_id in self._new.just_pinned or (decision == "pinned" and is_decided_since):
             return [Cause("pinned")]
-        own = [Cause(decision) for decision in decided if decision == "shortlisted"] + self._own(profile_id, events)
-        if self._is_asked_again(profile_id):
+        own = [Cause(decision)] if decision == "shortlisted" and is_decided_since else []
+        own += self._own(profile_id, events)
+        if any(event.entity == "suggestion" and (event.detail or {}).get("from") in REFUSED for event in about_demand):
             own.append(Cause("asked_again"))
-        of_organization = self._history.organization_events.get(self._comparison.demand.organization_id or "", ())
-        names = [event.event for event in of_organization if event.seq > self._previous.events_as_of]
-        if "organization.exclusions_changed" in names:
+        of_organization = self._since(self._history.organization_events.get(self._demand.organization_id or "", ()))
+        if any(event.event == "organization.exclusions_changed" for event in of_organization):
             own.append(Cause("exclusions_changed"))
         return self._with_shared(own)
 
@@ -188,58 +204,47 @@ class _Causes:
         profile = self._history.profiles.get(profile_id or "")
         if profile_id is None or profile is None:
             return [Cause("deleted")]
-        if codes := codes_against(profile, self._comparison.case):
+        if codes := codes_against(profile, self._new.case):
             return [Cause(code) for code in codes]
-        return self._with_shared(self._own(profile_id, self._events(profile_id)))
+        return self._with_shared(self._own(profile_id, self._profile_events(profile_id)))
 
     def moved(self, profile_id: str) -> list[Cause]:
-        previous = self._comparison.previous
-        if (
-            previous is not None
-            and abs(self._comparison.scores[profile_id] - previous.scores[profile_id]) < _SAME_SCORE
-        ):
+        previous = self._new.previous
+        if previous is not None and abs(self._scores[profile_id] - previous.scores[profile_id]) < _SAME_SCORE:
             return [Cause("others_moved")]
-        causes = self._own(profile_id, self._events(profile_id)) + self._shared
+        causes = self._own(profile_id, self._profile_events(profile_id)) + self._shared
         if not causes and self._has_new_frequencies:
             return [Cause("frequencies_changed")]
         return causes or [Cause("others_moved")]
 
-    def _events(self, profile_id: str) -> list[OutboxRow]:
-        """Events of the profile that the new list takes into account and the previous one did not."""
-        assert self._previous is not None  # noqa: S101  # on a first list every profile is an entry
-        before = max(self._previous.events_as_of, self._previous.index_as_of)
-        new_seqs = range(before + 1, self._index_as_of + 1)
-        return [event for event in self._history.profile_events.get(profile_id, ()) if event.seq in new_seqs]
+    def _profile_events(self, profile_id: str) -> list[OutboxRow]:
+        assert self._before is not None  # noqa: S101  # on a first list every profile is an entry
+        seqs = range(self._before.index_as_of + 1, self._new.as_of.index_as_of + 1)
+        return [event for event in self._history.profile_events.get(profile_id, ()) if event.seq in seqs]
 
-    def _is_asked_again(self, profile_id: str) -> bool:
-        """Whether staff reopened a failed suggestion of the profile for this demand."""
-        assert self._previous is not None  # noqa: S101
-        return any(
-            event.seq > self._previous.events_as_of and (event.detail or {}).get("from") in REFUSED
-            for suggestion, demand in self._history.suggestions.get(profile_id, ())
-            if demand.id == self._comparison.demand.id
-            for event in self._history.suggestion_events.get(suggestion.id, ())
-        )
+    def _pair_events(self, profile_id: str) -> list[OutboxRow]:
+        """Decisions and suggestions about the profile, for this demand and for others."""
+        return self._since(self._history.pair_events.get(profile_id, ()))
+
+    def _since(self, events: Iterable[OutboxRow]) -> list[OutboxRow]:
+        assert self._before is not None  # noqa: S101
+        seqs = range(self._before.events_as_of + 1, self._new.as_of.events_as_of + 1)
+        return [event for event in events if event.seq in seqs]
 
     def _own(self, profile_id: str, events: Sequence[OutboxRow]) -> list[Cause]:
         """Causes that apply to this profile alone."""
-        assert self._previous is not None  # noqa: S101
+        assert self._before is not None  # noqa: S101
         own: list[Cause] = []
         names = {name for event in events for name in (event.detail or {}).get("fields", ())}
         if names - _UNRANKED_PROFILE_FIELDS or any(event.detail is None for event in events):
             works = [work["title"] for event in events for work in (event.detail or {}).get("works", ())]
             own.append(Cause("profile_changed", tuple(sorted(names)), tuple(dict.fromkeys(works))))
-        profile = self._history.profiles.get(profile_id)
-        if profile is not None and _is_date_reached(profile, after=day_of(self._previous.created_at), on=self._on):
+        profile, on = self._history.profiles.get(profile_id), self._new.as_of.ranked_on
+        if profile is not None and _is_date_reached(profile, after=self._before.ranked_on, on=on):
             own.append(Cause("availability_changed"))
-        since = self._previous.created_at
-        dated = [(decision.at, demand) for decision, demand in self._history.decisions.get(profile_id, ())]
-        dated += [(row.updated_at, demand) for row, demand in self._history.suggestions.get(profile_id, ())]
-        has_new_standing = any(
-            at >= since or (demand.status not in OPEN and demand.updated_at >= since)
-            for at, demand in dated
-            if demand.id != self._comparison.demand.id
-        )
+        elsewhere = [_demand_id(event) for event in self._pair_events(profile_id)]
+        elsewhere += [event.entity_id for event in self._since(self._history.closings.get(profile_id, ()))]
+        has_new_standing = any(demand_id != self._demand.id for demand_id in elsewhere)
         return [*own, Cause("standing_changed")] if has_new_standing else own
 
     def _with_shared(self, own: list[Cause]) -> list[Cause]:
@@ -250,17 +255,21 @@ class _Causes:
         unexplained = [Cause("others_moved"), *([Cause("frequencies_changed")] if self._has_new_frequencies else [])]
         return own + self._shared or unexplained
 
-    def _of_demand(self, previous: MatchRunRow) -> list[Cause]:
-        events = self._history.demand_events.get(self._comparison.demand.id, ())
-        edited = _edited_fields(events, previous.events_as_of)
+    def _of_demand(self) -> list[Cause]:
+        edited = _edited_fields(self._since(self._history.demand_events.get(self._demand.id, ())))
         return [Cause("demand_changed", tuple(edited))] if edited else []
 
 
-def _of_runs(before: MatchRunRow, run: MatchRunRow, on: date) -> list[Cause]:
+def _demand_id(event: OutboxRow) -> str:
+    return str((event.detail or {})["demand_id"])
+
+
+def _of_runs(previous: PreviousList, run: MatchRunRow, as_of: AsOf) -> list[Cause]:
     """Causes that apply to the whole run: its scope, weights, lexicon, encoder and stability, or a new year."""
+    before = previous.run
     by_hand = [Cause("asked_by_hand")] if RunScope.DEMAND in {before.scope, run.scope} else []
     versions = [Cause(code) for name, code in _CODE_BY_RUN_COLUMN.items() if _differ(before, run, name)]
-    return by_hand + versions + ([Cause("new_year")] if day_of(before.created_at).year != on.year else [])
+    return by_hand + versions + ([Cause("new_year")] if previous.row.ranked_on.year != as_of.ranked_on.year else [])
 
 
 def _differ(before: MatchRunRow, run: MatchRunRow, name: str) -> bool:
@@ -273,36 +282,3 @@ def _is_date_reached(profile: ProfileRow, *, after: date, on: date) -> bool:
     """Whether ``available_from``, or the day from which ``available_until`` counts as soon, lies in (after, on]."""
     start, end = profile.available_from, profile.available_until
     return (start is not None and after < start <= on) or (end is not None and after < end - SOON + _DAY <= on)
-
-
-async def changes_of(
-    session: AsyncSession,
-    run: MatchRunRow,
-    outcomes: Sequence[tuple[Case, PreviousList | None, Sequence[ListEntry] | Exception]],
-    *,
-    index_as_of: int,
-) -> dict[str, dict[str, Any]]:
-    """Compare new lists with their previous ones; return the changes and causes by demand id, ready to be stored.
-
-    outcomes : case, previous list (None: there is none), and entries of the new list or the error that prevented it.
-    Unchanged and failed lists have no entry in the result.
-    """
-    comparisons = [
-        ListComparison(
-            case.demand,
-            case,
-            previous,
-            {entry.profile.id: entry.ranked.score for entry in entries},
-            _moves(previous, entries),
-        )
-        for case, previous, entries in outcomes
-        if case.demand is not None and not isinstance(entries, Exception)
-    ]
-    return await stored_changes(session, run, comparisons, index_as_of=index_as_of, on=today())
-
-
-def _moves(previous: PreviousList | None, entries: Sequence[ListEntry]) -> Moves:
-    ranks = {entry.profile.id: rank for rank, entry in enumerate(entries, start=1)}
-    if previous is None:
-        return compare_lists({}, ranks)
-    return compare_lists(previous.ranks, ranks, n_before=previous.n_matches)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
 from anyio import to_thread
@@ -48,6 +49,15 @@ class MadeWith:
 
 
 @dataclass(frozen=True, slots=True)
+class AsOf:
+    """The state of the data that a list was ranked by. The fields are those of ``MatchListRow``."""
+
+    events_as_of: int
+    index_as_of: int
+    ranked_on: date
+
+
+@dataclass(frozen=True, slots=True)
 class NewList:
     """A list to be stored.
 
@@ -56,6 +66,7 @@ class NewList:
     """
 
     demand_id: str
+    as_of: AsOf
     outcome: Sequence[ListEntry] | Exception | None
     previous_list_id: str | None
     changes: Mapping[str, Any] | None = None
@@ -154,4 +165,4 @@ def _list_values(new: NewList, run_id: str) -> dict[str, Any]:
         "n_left": counts["left"],
         "n_moved": counts["moved"],
         "changes": new.changes,
-    }
+    } | asdict(new.as_of)

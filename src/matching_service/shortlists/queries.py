@@ -19,12 +19,11 @@ IS_VISIBLE = and_(MatchListRow.state == ListState.DONE, MatchRunRow.state == Run
 class PreviousList:
     """The newest visible list of a demand, with its run, and ranks and scores by profile id.
 
-    n_matches : the length of the list when it was stored. Profiles that were deleted since have no rank.
+    Profiles that were deleted since have no rank.
     """
 
-    id: str
+    row: MatchListRow
     run: MatchRunRow
-    n_matches: int
     ranks: Mapping[str, int]
     scores: Mapping[str, float]
 
@@ -52,10 +51,7 @@ async def previous_lists(session: AsyncSession, demand_ids: Sequence[str]) -> di
     matches = select(MatchRow.list_id, MatchRow.profile_id, MatchRow.rank, MatchRow.score)
     for list_id, profile_id, rank, score in await session.execute(matches.where(MatchRow.list_id.in_(ranks))):
         ranks[list_id][profile_id], scores[list_id][profile_id] = rank, score
-    return {
-        demand_id: PreviousList(row.id, run, row.n_matches, ranks[row.id], scores[row.id])
-        for demand_id, (row, run) in lists.items()
-    }
+    return {demand_id: PreviousList(row, run, ranks[row.id], scores[row.id]) for demand_id, (row, run) in lists.items()}
 
 
 async def get_matches(session: AsyncSession, list_ids: Iterable[str]) -> dict[str, list[MatchRow]]:

@@ -14,8 +14,8 @@ from matching_service.eligibility.schemas import MatchedProfile
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Bilingual, FieldError, NotFound
 from matching_service.shortlists import queries
-from matching_service.shortlists.causes import changes_of
-from matching_service.shortlists.lists import ListEntry, NewList, finish_run, store_lists
+from matching_service.shortlists.causes import RankedDemand, changes_of
+from matching_service.shortlists.lists import AsOf, ListEntry, NewList, finish_run, store_lists
 from matching_service.shortlists.schemas import (
     AddedProfileBody,
     DecisionAnswer,
@@ -71,18 +71,28 @@ def _item(entry: VisibleMatch) -> MatchItem:
 
 
 async def keep_single_list(
-    session: AsyncSession, run: MatchRunRow, case: Case, entries: Sequence[ListEntry], *, took_ms: float
+    session: AsyncSession,
+    run: MatchRunRow,
+    case: Case,
+    entries: Sequence[ListEntry],
+    *,
+    just_pinned: frozenset[str],
+    took_ms: float,
 ) -> dict[str, str]:
-    """Store the list of one demand in a run of its own. Returns the id of each match by profile id."""
+    """Store the list of one demand in a run of its own. Returns the id of each match by profile id.
+
+    just_pinned : ids of profiles that ``session`` pins together with the list.
+    """
     demand = case.demand
     if demand is None:
         raise ValueError("only a stored demand can keep a list")
     session.add(run)
     await session.flush()
     previous = (await queries.previous_lists(session, [demand.id])).get(demand.id)
-    changes = await changes_of(session, run, [(case, previous, entries)], index_as_of=run.index_as_of)
-    previous_id = previous.id if previous is not None else None
-    new = NewList(demand.id, entries, previous_id, changes.get(demand.id), took_ms)
+    as_of = AsOf(run.events_as_of, run.index_as_of, case.on)
+    changes = await changes_of(session, run, [RankedDemand(case, as_of, entries, previous, just_pinned)])
+    previous_id = previous.row.id if previous is not None else None
+    new = NewList(demand.id, as_of, entries, previous_id, changes.get(demand.id), took_ms)
     match_ids = await store_lists(session, run, [new])
     await finish_run(session, run)
     return {profile_id: match_id for (_, profile_id), match_id in match_ids.items()}

@@ -41,7 +41,9 @@ def _newest(*entities: str) -> Select[*tuple[Any, ...]]:
     return select(*(query.scalar_subquery() for query in (*newest, select(func.max(OutboxRow.seq)))))
 
 
-_RANKED_BY = ("profile", "demand", "match", "suggestion")
+PAIR_ENTITIES = ("match", "suggestion")
+"""Entities of the events about one demand and one profile: decisions and suggestions."""
+_RANKED_BY = ("profile", "demand", *PAIR_ENTITIES)
 """Entities whose events can change a list."""
 _NEWEST = _newest(*_RANKED_BY)
 
@@ -99,4 +101,20 @@ async def events_about(
     for batch in id_batches(ids):
         for event in await session.scalars(statement.where(OutboxRow.entity_id.in_(batch))):
             events[event.entity_id].append(event)
+    return events
+
+
+async def events_about_pairs(
+    session: AsyncSession, seq: int, *, profile_ids: Iterable[str]
+) -> Mapping[str, Sequence[OutboxRow]]:
+    """Return the events of decisions and suggestions after a sequence number by profile id, oldest first.
+
+    Their ``detail`` names the demand and the profile.
+    """
+    events: dict[str, list[OutboxRow]] = defaultdict(list)
+    profile_id = OutboxRow.detail["profile_id"].as_string()
+    statement = select(OutboxRow).where(OutboxRow.seq > seq, OutboxRow.entity.in_(PAIR_ENTITIES))
+    for batch in id_batches(profile_ids):
+        for event in await session.scalars(statement.where(profile_id.in_(batch)).order_by(OutboxRow.seq)):
+            events[(event.detail or {})["profile_id"]].append(event)
     return events

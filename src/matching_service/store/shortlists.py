@@ -1,6 +1,6 @@
 """Match runs, their stored lists, and the decisions of people about single matches."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -42,7 +42,7 @@ class ListState(StrEnum):
 class MatchRunRow(Identified, Table):
     """A ranking run with the versions of everything that its lists depend on.
 
-    events_as_of : sequence number of the last event, of any entity, when the run began.
+    events_as_of : sequence number of the last event, of any entity, when the run began. Its lists may include more.
     worked_s : seconds spent on the demands that are done.
     frequencies_version, stability : only for runs over many demands; the former once the run has begun to rank.
     """
@@ -78,6 +78,9 @@ class MatchListRow(Identified, Table):
     n_matches : length of the list when it was stored. It does not change when profiles, and so matches, are deleted.
     n_entered, n_left, n_moved : numbers of entries in ``changes``.
     changes : changes since the previous list, as ``shortlists.changes`` writes them; None if there are none.
+    events_as_of : sequence number of the last event, of any entity, that its demand, decisions and exclusions include.
+    index_as_of : sequence number of the last event of a profile that its index includes.
+    ranked_on : the day for which it was ranked.
     """
 
     __tablename__ = "match_lists"
@@ -94,6 +97,9 @@ class MatchListRow(Identified, Table):
     n_left: Mapped[int] = mapped_column(default=0)
     n_moved: Mapped[int] = mapped_column(default=0)
     changes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    events_as_of: Mapped[int]
+    index_as_of: Mapped[int]
+    ranked_on: Mapped[date]
 
 
 class MatchRow(Identified, Table):
