@@ -37,6 +37,7 @@ from benchmarks.corpus import (
 from benchmarks.measure import RESULTS, apart
 from matching_service.foundation.settings import Settings
 from matching_service.index.contract import FloatArray
+from matching_service.index.snapshot import Snapshot
 from matching_service.matching.engine import Engine
 from matching_service.ranking.encoder import load_encoder, unit_vector
 from matching_service.store.database import Database
@@ -198,6 +199,7 @@ def _index(kept: City) -> None:
             engine = Engine.create(
                 database,
                 MeanEncoder(),
+                form=Snapshot,
                 snapshots=kept.settings.snapshot_dir,
                 weights=kept.settings.weights_dir,
                 stability=kept.settings.stability,

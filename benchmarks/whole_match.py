@@ -14,6 +14,7 @@ from benchmarks.city import N_DEMANDS, N_PROFILES, QUICK_DEMANDS, QUICK_PROFILES
 from benchmarks.measure import FloatArray, Row, apart, p99, taking_turns
 from matching_service.demands.queries import open_demand_ids
 from matching_service.engines import create_engine
+from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.documents import demand_query
 from matching_service.matching.engine import Engine
 from matching_service.matching.schemas import MatchBody
@@ -61,6 +62,8 @@ async def _turns(copy: City) -> FloatArray:
     engine = create_engine(copy.settings, database)
     await engine.open()
     view = await engine.view()
+    snapshot = view.snapshot
+    assert isinstance(snapshot, Snapshot)
     demands = await _open_demands(database, N_WARM_UP + N_MEASURED)
     prepared = {
         d.id: prepare(demand_query(d), engine.encoder, demand_frequencies=view.demand_frequencies) for d in demands
@@ -68,7 +71,7 @@ async def _turns(copy: City) -> FloatArray:
     took = await taking_turns(
         (
             lambda demand: match_stored(engine, demand.id),
-            lambda demand: ours.search_snapshot(view.snapshot, prepared[demand.id], SEARCHED),
+            lambda demand: ours.search_snapshot(snapshot, prepared[demand.id], SEARCHED),
         ),
         demands[N_WARM_UP:],
         warm_up=demands[:N_WARM_UP],

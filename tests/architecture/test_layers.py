@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "quality": {"foundation", "files", "live_index", "matching"} | PURE | RECORDS | ROOMS,
     "jobs": BELOW_JOBS | {"quality"},
     # the roof
-    "engines": {"foundation", "ranking", "store", "matching"},
+    "engines": {"foundation", "index", "ranking", "store", "matching"},  # index: the form is chosen here
     "app": BELOW_JOBS | {"jobs", "engines"},
     "cli": BELOW_JOBS | {"quality", "jobs", "engines", "app"},
     "__main__": {"app", "cli"},
@@ -172,6 +172,16 @@ def test_ranking_knows_the_contract_of_the_index_and_no_form_of_it(module, allow
     assert names
     used = {other.split(".")[2] for name in names for other, room in uses(name) if room == "index"}
     assert used <= allowed
+
+
+def test_a_form_of_the_index_is_chosen_in_one_place():
+    """Evaluation builds an index of its own, and ``doctor`` reads the files of the form in use."""
+    importers = {name for name in MODULES for other, room in uses(name) if room == "index" and "snapshot" in other}
+    assert {name for name in importers if not name.startswith("index")} == {
+        "engines",
+        "quality.evaluation",
+        "jobs.doctor",
+    }
 
 
 def test_only_the_roof_imports_the_roof():

@@ -1,10 +1,10 @@
-"""What every form of an index must do. Subclass ``IndexContract`` and override its one fixture.
+"""What every form of an index must do. Subclass ``IndexContract`` and ``FormContract`` and override their one fixture.
 
 Each answer is held against that of ``NaiveIndex``, bit by bit. Handles are an index's own, so answers are compared by
 the ids that they stand for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -31,10 +31,13 @@ from matching_service.index.contract import (
     Facts,
     Handles,
     Index,
+    IndexForm,
     IndexQuery,
+    KeptIndex,
     Passage,
     ProfileFacts,
     Removal,
+    SavedIndexRefused,
 )
 from matching_service.index.filters import NO_FILTERS, Filters
 
@@ -50,6 +53,77 @@ ALL = 1000
 
 # One test runs in several subclasses, one per form of the index.
 some = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.differing_executors])
+
+
+class FormContract:
+    """What every ``IndexForm`` must do, so that a process can keep its indexes up to date."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def form(cls) -> IndexForm[KeptIndex]:
+        raise NotImplementedError
+
+    @some
+    @given(DOCUMENTS, QUERIES, st.integers(0, 8))
+    def test_documents_may_come_in_portions(self, form, documents, query, n_first):
+        builder = form.builder(VERSIONS)
+        builder.add(documents[:n_first])
+        builder.add(documents[n_first:])
+        built = builder.finish(as_of=7)
+        assert built.as_of == 7
+        assert_same_answers(built, NaiveIndex.build(documents, VERSIONS), query, NO_FILTERS, 3)
+
+    @some
+    @given(DOCUMENTS, STEPS, QUERIES)
+    def test_what_is_saved_is_loaded_and_goes_on(self, form, tmp_path_factory, documents, steps, query):
+        folder = tmp_path_factory.mktemp("index") / "saved"
+        assert form.stamp(folder) is None
+        index = grown(form, documents)
+        index.save(folder)
+        assert form.stamp(folder) is not None
+        loaded = form.load(folder, VERSIONS)
+        assert (loaded.as_of, loaded.version, loaded.n_unsaved(index)) == (index.as_of, index.version, 0)
+        assert_same_answers(loaded, index, query, NO_FILTERS, 3)
+        for seq, changes in enumerate(steps, start=9):
+            loaded, index = loaded.apply(changes, as_of=seq), index.apply(changes, as_of=seq)
+        assert_same_answers(loaded, index, query, NO_FILTERS, 3)
+        assert_same_answers(loaded.recounted(), index.recounted(), query, NO_FILTERS, 3)
+
+    def test_nothing_and_other_versions_are_refused(self, form, tmp_path):
+        with pytest.raises(SavedIndexRefused) as refused:
+            form.load(tmp_path, VERSIONS)
+        assert not refused.value.is_damage
+        grown(form, [document("a")]).save(tmp_path)
+        with pytest.raises(SavedIndexRefused) as refused:
+            form.load(tmp_path, replace(VERSIONS, lexicon="another"))
+        assert refused.value.is_damage
+
+    def test_changed_profiles_are_not_saved_yet(self, form):
+        index = grown(form, [document("a"), document("b")])
+        changed = index.apply([document("c")], as_of=9)
+        assert 0 < len(document("c").passages) <= changed.n_unsaved(index) <= changed.n_passages
+
+    @some
+    @given(DOCUMENTS, ARRIVALS)
+    def test_awaited_vectors_are_named_with_their_owners_until_they_come(self, form, documents, arrivals):
+        index, plain = grown(form, documents), NaiveIndex.build(documents, VERSIONS)
+        for each in (index, plain), (index.with_vectors(arrivals), plain.with_vectors(arrivals)):
+            keys, expected = (sorted(one.awaited(ALL)) for one in each)
+            assert keys == expected
+            owners_of_each = [sorted(one.owners_of_awaited(set(expected))) for one in each]
+            assert owners_of_each[0] == owners_of_each[1]
+            assert each[0].n_pending == len(keys) >= len(each[0].awaited(1))
+
+    def test_the_empty_index_answers_nothing(self, form):
+        index = form.empty(VERSIONS)
+        assert (index.n_profiles, index.n_passages, index.as_of, index.awaited(1)) == (0, 0, 0, [])
+        assert len(index.candidates(IndexQuery({"水泵": 1.0}), NO_FILTERS, 5)) == 0
+
+
+def grown(form: IndexForm[KeptIndex], documents: Sequence[Document]) -> KeptIndex:
+    builder = form.builder(VERSIONS)
+    builder.add(documents)
+    return builder.finish(as_of=8)
 
 
 class IndexContract:

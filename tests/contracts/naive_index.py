@@ -5,9 +5,11 @@ Its sums are taken in the order that the contract's scores have, so it answers w
 """
 
 import math
+import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -22,17 +24,20 @@ from matching_service.index.contract import (
     Passage,
     ProfileFacts,
     Removal,
+    SavedIndexRefused,
     TermCounts,
     TermWeights,
     TopicEvidence,
     Versions,
 )
+from matching_service.index.files import write_whole
 from matching_service.index.filters import Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.postings import MAX_COUNT, family_factors, term_key, term_keys
 from matching_service.index.rounding import round_vector
 from matching_service.index.vectors import VectorQuery
 
+_FILE = "naive.index"
 UNKNOWN = np.float32("nan")
 
 
@@ -126,6 +131,53 @@ class NaiveIndex:
         documents = (replace(each, passages=tuple(map(arrived, each.passages))) for each in self.documents)
         return replace(self, documents=tuple(documents))
 
+    # Keeping it
+
+    @property
+    def n_passages(self) -> int:
+        return len(list(_passages(self.documents)))
+
+    def awaited(self, n: int) -> list[int]:
+        return [passage.awaits for passage in _passages(self.documents) if passage.awaits][:n]
+
+    def owners_of_awaited(self, keys: Iterable[int]) -> list[str]:
+        wanted = set(keys) - {0}
+        return [each.profile_id for each in self.documents if wanted & {passage.awaits for passage in each.passages}]
+
+    def recounted(self) -> Self:
+        return self.build(self.documents, self.versions, as_of=self.as_of)
+
+    def n_unsaved(self, saved: Self) -> int:
+        known = set(map(repr, saved.documents))  # documents hold arrays, which have no plain equality
+        return len(list(_passages(each for each in self.documents if repr(each) not in known)))
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / _FILE, pickle.dumps(self))
+
+    @classmethod
+    def load(cls, folder: Path, versions: Versions) -> Self:
+        try:
+            saved = pickle.loads((folder / _FILE).read_bytes())
+        except FileNotFoundError as error:
+            raise SavedIndexRefused("no index", is_damage=False) from error
+        if saved.versions != versions:
+            raise SavedIndexRefused("made with other versions")
+        assert isinstance(saved, cls)
+        return saved
+
+    @staticmethod
+    def stamp(folder: Path) -> int | None:
+        return path.stat().st_mtime_ns if (path := folder / _FILE).exists() else None
+
+    @classmethod
+    def empty(cls, versions: Versions) -> Self:
+        return cls.build((), versions)
+
+    @classmethod
+    def builder(cls, versions: Versions) -> "NaiveBuilder":
+        return NaiveBuilder(versions)
+
     def _rows(self, query: IndexQuery, filters: Filters) -> list[Row]:
         vector = VectorQuery.of(query.vector) if query.vector is not None else None
         return [
@@ -140,6 +192,18 @@ class NaiveIndex:
             if passes(document, filters)
             for passage in sorted(document.passages, key=lambda passage: (passage.work_id or "").encode())
         ]
+
+
+class NaiveBuilder:
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+        self._documents: list[Document] = []
+
+    def add(self, documents: Iterable[Document]) -> None:
+        self._documents += documents
+
+    def finish(self, *, as_of: int) -> NaiveIndex:
+        return NaiveIndex.build(self._documents, self._versions, as_of=as_of)
 
 
 def passes(document: Document, filters: Filters) -> bool:

@@ -1,7 +1,7 @@
 """Every form of the index passes the same tests."""
 
 import pytest
-from contracts.index_contract import IndexContract
+from contracts.index_contract import FormContract, IndexContract
 from contracts.naive_index import NaiveIndex
 
 from matching_service.index import segment, snapshot
@@ -32,3 +32,17 @@ class TestNaiveIndex(IndexContract):
     @classmethod
     def make(cls):
         return NaiveIndex.build
+
+
+class TestSnapshotAsForm(FormContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def form(cls):
+        return Snapshot
+
+
+class TestNaiveIndexAsForm(FormContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def form(cls):
+        return NaiveIndex

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from index.worlds import N_DIMENSIONS, TERMS, VECTORS, VERSIONS, WEIGHTS, documents, in_order, vector
 
 from matching_service.index import segment, snapshot
-from matching_service.index.contract import Document, Facts, Passage, ProfileFacts, Removal
+from matching_service.index.contract import Document, Facts, Passage, ProfileFacts, Removal, SavedIndexRefused
 from matching_service.index.frequencies import Frequencies
-from matching_service.index.snapshot import Snapshot, SnapshotBuilder, SnapshotMismatch, best_rows, stamp
+from matching_service.index.snapshot import Snapshot, SnapshotBuilder, best_rows
 from matching_service.index.vectors import Vectors
 
 few = settings(deadline=None, max_examples=40)
@@ -184,9 +184,9 @@ class TestGrowing:
         with small_segments(are_small=True):
             for start in (0, 3, 4):
                 builder.add(everyone[start : {0: 3, 3: 4, 4: 8}[start]])
-            parts = builder.finish()
-        assert [part.segment.n_passages for part in parts] == [8, 8]
-        assert_same(Snapshot.of_parts(parts, VERSIONS, as_of=0), Snapshot.build(everyone, VERSIONS))
+            built = builder.finish(as_of=0)
+        assert [part.segment.n_passages for part in built.parts] == [8, 8]
+        assert_same(built, Snapshot.build(everyone, VERSIONS))
 
 
 class TestScores:
@@ -458,12 +458,12 @@ class TestFiles:
         assert names(tmp_path) <= {"CURRENT", *files_of(saved)}
 
     def test_the_stamp_changes_with_what_is_saved(self, saved, tmp_path):
-        assert stamp(tmp_path) is stamp(tmp_path / "nowhere") is None
+        assert Snapshot.stamp(tmp_path) is Snapshot.stamp(tmp_path / "nowhere") is None
         saved.save(tmp_path)
-        first = stamp(tmp_path)
-        assert first == stamp(tmp_path)
+        first = Snapshot.stamp(tmp_path)
+        assert first == Snapshot.stamp(tmp_path)
         os.utime(tmp_path / "CURRENT", (1, 1))  # the file system's clock may be coarse
-        assert stamp(tmp_path) != first
+        assert Snapshot.stamp(tmp_path) != first
 
     @pytest.mark.parametrize("n_written", range(4))
     def test_a_crash_while_saving_leaves_the_earlier_snapshot(self, saved, tmp_path, monkeypatch, n_written):
@@ -491,7 +491,7 @@ class TestFiles:
 class TestRefusal:
     def test_there_may_be_no_snapshot(self, tmp_path):
         for folder in (tmp_path, tmp_path / "nowhere"):
-            with pytest.raises(SnapshotMismatch, match="no snapshot") as refused:
+            with pytest.raises(SavedIndexRefused, match="no snapshot") as refused:
                 Snapshot.load(folder, VERSIONS)
             assert not refused.value.is_damage
 
@@ -500,7 +500,7 @@ class TestRefusal:
         saved.save(tmp_path)
         another: Any = N_DIMENSIONS + 1 if name == "n_dimensions" else "another"
         other = replace(VERSIONS, **{name: another})
-        with pytest.raises(SnapshotMismatch, match=f"made with .*expected .*{other.lexicon}"):
+        with pytest.raises(SavedIndexRefused, match=f"made with .*expected .*{other.lexicon}"):
             Snapshot.load(tmp_path, other)
 
     def test_a_segment_with_vectors_of_another_length_is_refused(self, saved, tmp_path):
@@ -514,13 +514,13 @@ class TestRefusal:
             for part in saved.parts
         )
         replace(saved, parts=parts).save(tmp_path)
-        with pytest.raises(SnapshotMismatch, match=f"{N_DIMENSIONS + 1} dimensions, expected {N_DIMENSIONS}"):
+        with pytest.raises(SavedIndexRefused, match=f"{N_DIMENSIONS + 1} dimensions, expected {N_DIMENSIONS}"):
             Snapshot.load(tmp_path, VERSIONS)
 
     def test_another_format_is_refused(self, saved, tmp_path, monkeypatch):
         saved.save(tmp_path)
         monkeypatch.setattr(snapshot, "FORMAT_VERSION", snapshot.FORMAT_VERSION + 1)
-        with pytest.raises(SnapshotMismatch, match="format"):
+        with pytest.raises(SavedIndexRefused, match="format"):
             Snapshot.load(tmp_path, VERSIONS)
 
     @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage", "null", "one bit"])
@@ -537,7 +537,7 @@ class TestRefusal:
                 "one bit": content[:-1] + bytes([content[-1] ^ 1]),
             }
             path.write_bytes(damaged[damage]) if damage != "missing" else path.unlink()
-            with pytest.raises(SnapshotMismatch):
+            with pytest.raises(SavedIndexRefused):
                 Snapshot.load(tmp_path, VERSIONS)
             path.write_bytes(content)
         assert_same(Snapshot.load(tmp_path, VERSIONS), saved)
@@ -550,7 +550,7 @@ class TestRefusal:
             path, theirs = (next(folder.glob(f"*{suffix}")) for folder in (tmp_path, tmp_path / "other"))
             content = path.read_bytes()
             path.write_bytes(theirs.read_bytes())
-            with pytest.raises(SnapshotMismatch, match="damaged"):
+            with pytest.raises(SavedIndexRefused, match="damaged"):
                 Snapshot.load(tmp_path, VERSIONS)
             path.write_bytes(content)
 
@@ -575,7 +575,7 @@ class TestRefusal:
         path = tmp_path / "CURRENT"
         manifest = json.dumps(json.loads(path.read_bytes().partition(b"\n")[2]) | change).encode()
         path.write_bytes(f"{zlib.crc32(manifest):08x}\n".encode() + manifest)
-        with pytest.raises(SnapshotMismatch):
+        with pytest.raises(SavedIndexRefused):
             Snapshot.load(tmp_path, VERSIONS)
 
     @pytest.mark.parametrize("suffix", [".segment", ".frequencies"])
@@ -584,7 +584,7 @@ class TestRefusal:
         saved = saved.recounted()
         saved.save(tmp_path)
         next(tmp_path.glob(f"*{suffix}")).write_bytes(b"")
-        with pytest.raises(SnapshotMismatch):
+        with pytest.raises(SavedIndexRefused):
             Snapshot.load(tmp_path, VERSIONS)
         documents_again = [document(name, region="440600", clusters=("新材料",)) for name in "abc"]
         rebuilt = Snapshot.build([*documents_again, document("d", region="440605"), document("e")], VERSIONS)

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from matching_service.access.policies import COMMAND_LINE
 from matching_service.feeds.feed import decode_position, read_feed
 from matching_service.foundation.clock import now
+from matching_service.index.snapshot import Snapshot
 from matching_service.jobs.pruning import KEPT, prune_answers, prune_outbox
 from matching_service.live_index.indexing import PROFILES, LiveIndex
 from matching_service.live_index.vectors import VectorStore
@@ -118,9 +119,11 @@ async def test_no_webhook_loses_what_it_has_not_sent(database: Database) -> None
 
 
 async def test_an_index_that_was_away_catches_up(database: Database, tmp_path: Path) -> None:
-    def index() -> LiveIndex:
+    def index() -> LiveIndex[Snapshot]:
         encoder = NoEncoder()
-        return LiveIndex(PROFILES, database, encoder, VectorStore(database, encoder), folder=tmp_path / "index")
+        return LiveIndex(
+            PROFILES, database, encoder, VectorStore(database, encoder), form=Snapshot, folder=tmp_path / "index"
+        )
 
     changed, gone = await profiles_with_changes(database, 0, 0)
     old = index()

@@ -20,7 +20,7 @@ from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
 from matching_service.foundation.errors import Unavailable
 from matching_service.index.contract import FloatArray
-from matching_service.index.snapshot import Snapshot, stamp
+from matching_service.index.snapshot import Snapshot
 from matching_service.live_index import indexing
 from matching_service.live_index.indexing import DEMANDS, PROFILES, LiveIndex, Source
 from matching_service.live_index.vectors import VectorStore
@@ -83,21 +83,21 @@ async def remove(database: Database, profile_id: str) -> None:
 
 def live_index(
     database: Database, folder: Path, encoder: Encoder = NO_ENCODER, *, source: Source = PROFILES
-) -> LiveIndex:
-    return LiveIndex(source, database, encoder, VectorStore(database, encoder), folder=folder)
+) -> LiveIndex[Snapshot]:
+    return LiveIndex(source, database, encoder, VectorStore(database, encoder), form=Snapshot, folder=folder)
 
 
-async def opened(database: Database, folder: Path, encoder: Encoder = NO_ENCODER) -> LiveIndex:
+async def opened(database: Database, folder: Path, encoder: Encoder = NO_ENCODER) -> LiveIndex[Snapshot]:
     made = live_index(database, folder, encoder)
     await made.open()
     return made
 
 
-def segments(index: LiveIndex) -> list[str]:
+def segments(index: LiveIndex[Snapshot]) -> list[str]:
     return [part.segment.name for part in index.snapshot.parts]
 
 
-async def follow(index: LiveIndex) -> None:
+async def follow(index: LiveIndex[Snapshot]) -> None:
     """As the server does beside the requests, until there is nothing to do at once."""
     while await index.follow():
         pass
@@ -134,7 +134,7 @@ def same(first: Snapshot, second: Snapshot, encoder: Encoder = NO_ENCODER) -> No
 
 
 @pytest.fixture
-async def index(database: Database, tmp_path: Path) -> LiveIndex:
+async def index(database: Database, tmp_path: Path) -> LiveIndex[Snapshot]:
     return await opened(database, tmp_path / "index")
 
 
@@ -146,11 +146,13 @@ class TestChanges:
                 await asked()
             assert refused.value.code == "index_loading"
 
-    async def test_an_empty_database_has_an_empty_index(self, index: LiveIndex) -> None:
+    async def test_an_empty_database_has_an_empty_index(self, index: LiveIndex[Snapshot]) -> None:
         snapshot = await index.catch_up()
         assert (ids_of(snapshot), snapshot.as_of, found(snapshot)) == ([], 0, [])
 
-    async def test_a_committed_change_is_in_the_next_snapshot(self, database: Database, index: LiveIndex) -> None:
+    async def test_a_committed_change_is_in_the_next_snapshot(
+        self, database: Database, index: LiveIndex[Snapshot]
+    ) -> None:
         (first,) = await store(database, profile(1))
         assert await index.behind() > 0
         assert [entry[0] for entry in found(await index.catch_up())] == [first]
@@ -160,13 +162,15 @@ class TestChanges:
         assert found(snapshot, "陶瓷窑炉")[0][1] > 0.3
         assert not [score for _, score in found(snapshot) if score > 0.2]
 
-    async def test_a_change_that_is_not_committed_is_not_seen(self, database: Database, index: LiveIndex) -> None:
+    async def test_a_change_that_is_not_committed_is_not_seen(
+        self, database: Database, index: LiveIndex[Snapshot]
+    ) -> None:
         async with database.transaction() as session:
             await upsert_profiles(session, [profile(1)], COMMAND_LINE)
             assert (await index.catch_up()).n_profiles == 0
         assert (await index.catch_up()).n_profiles == 1
 
-    async def test_a_snapshot_stays_as_it_is(self, database: Database, index: LiveIndex) -> None:
+    async def test_a_snapshot_stays_as_it_is(self, database: Database, index: LiveIndex[Snapshot]) -> None:
         await store(database, profile(1))
         before = await index.catch_up()
         ranking, as_of = found(before), before.as_of
@@ -176,14 +180,16 @@ class TestChanges:
         assert after.as_of > as_of == before.as_of
         assert found(before) == ranking
 
-    async def test_without_a_change_the_snapshot_is_the_same_object(self, database: Database, index: LiveIndex) -> None:
+    async def test_without_a_change_the_snapshot_is_the_same_object(
+        self, database: Database, index: LiveIndex[Snapshot]
+    ) -> None:
         await store(database, profile(1))
         snapshot = await index.catch_up()
         assert await index.catch_up() is snapshot
         assert await index.catch_up_to(snapshot.as_of) is snapshot
         assert await index.catch_up_to(0) is snapshot
 
-    async def test_works_are_passages_of_their_profile(self, database: Database, index: LiveIndex) -> None:
+    async def test_works_are_passages_of_their_profile(self, database: Database, index: LiveIndex[Snapshot]) -> None:
         (first,) = await store(
             database, profile(1, works=[Work(title="陶瓷窑炉余热", year=2021), Work(title="齿根裂纹")])
         )
@@ -194,14 +200,14 @@ class TestChanges:
         await store(database, profile(1, works=[Work(title="齿根裂纹")]))
         assert (await index.catch_up()).n_passages == 2
 
-    async def test_a_deleted_profile_is_not_found(self, database: Database, index: LiveIndex) -> None:
+    async def test_a_deleted_profile_is_not_found(self, database: Database, index: LiveIndex[Snapshot]) -> None:
         first, second = await store(database, profile(1), profile(2))
         await index.catch_up()
         await remove(database, first)
         assert ids_of(await index.catch_up()) == [second]
 
     async def test_a_hidden_profile_is_not_found_until_it_is_shown_again(
-        self, database: Database, index: LiveIndex
+        self, database: Database, index: LiveIndex[Snapshot]
     ) -> None:
         first, second = await store(database, profile(1), profile(2, visibility="hidden"))
         assert ids_of(await index.catch_up()) == [first]
@@ -212,7 +218,7 @@ class TestChanges:
         assert ids_of(await index.rebuild()) == [second]
 
     async def test_built_by_changes_equals_built_at_once(
-        self, database: Database, index: LiveIndex, tmp_path: Path
+        self, database: Database, index: LiveIndex[Snapshot], tmp_path: Path
     ) -> None:
         ids = []
         for n in range(8):
@@ -229,21 +235,23 @@ class TestChanges:
         same(by_changes, await index.catch_up())
 
     async def test_more_changes_than_one_step_takes_are_all_taken(
-        self, database: Database, index: LiveIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, database: Database, index: LiveIndex[Snapshot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(indexing, "_ROWS_PER_STEP", 3)
         ids = await store(database, *(profile(n) for n in range(10)))
         assert ids_of(await index.catch_up()) == sorted(ids)
         same(index.snapshot, (await opened(database, tmp_path / "other")).snapshot)
 
-    async def test_rebuilding_tells_how_many_rows_are_done(self, database: Database, index: LiveIndex) -> None:
+    async def test_rebuilding_tells_how_many_rows_are_done(
+        self, database: Database, index: LiveIndex[Snapshot]
+    ) -> None:
         await store(database, *(profile(n) for n in range(7)))
         told: list[int] = []
         await index.rebuild(told.append)
         assert sum(told) == 7
 
     async def test_a_row_that_vanished_without_an_event_does_no_harm(
-        self, database: Database, index: LiveIndex
+        self, database: Database, index: LiveIndex[Snapshot]
     ) -> None:
         ids = await store(database, profile(1), profile(2))
         async with database.transaction() as session:
@@ -492,7 +500,7 @@ class TestSeveralProcesses:
 
 class TestFiles:
     async def test_a_saved_snapshot_is_loaded_and_moved_on(
-        self, database: Database, index: LiveIndex, tmp_path: Path
+        self, database: Database, index: LiveIndex[Snapshot], tmp_path: Path
     ) -> None:
         await store(database, profile(1), profile(2))
         saved = await index.rebuild()
@@ -505,24 +513,24 @@ class TestFiles:
         same(later.snapshot, await index.catch_up())
 
     async def test_it_is_saved_when_much_has_changed(
-        self, database: Database, index: LiveIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, database: Database, index: LiveIndex[Snapshot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await store(database, *(profile(n) for n in range(10)))
         await index.follow()
-        before = stamp(tmp_path / "index")
+        before = Snapshot.stamp(tmp_path / "index")
         await store(database, profile(10))
         await index.follow()
-        assert stamp(tmp_path / "index") == before, "a few changes are read from the outbox at the next start"
+        assert Snapshot.stamp(tmp_path / "index") == before, "a few changes are read from the outbox at the next start"
         monkeypatch.setattr(indexing, "_UNSAVED", 0)
         await store(database, profile(11), profile(12))
         await index.follow()
-        assert stamp(tmp_path / "index") != before
+        assert Snapshot.stamp(tmp_path / "index") != before
         same((await opened(database, tmp_path / "index")).snapshot, index.snapshot)
 
     async def test_a_full_disk_stops_nobody(
         self,
         database: Database,
-        index: LiveIndex,
+        index: LiveIndex[Snapshot],
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -561,7 +569,7 @@ class TestFiles:
     async def test_a_snapshot_that_is_ahead_of_the_database_is_refused_and_rebuilt(
         self,
         database: Database,
-        index: LiveIndex,
+        index: LiveIndex[Snapshot],
         migrated_sqlite: Path,
         tmp_path: Path,
         caplog: pytest.LogCaptureFixture,

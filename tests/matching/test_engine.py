@@ -13,6 +13,7 @@ from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.schemas import DemandImport
 from matching_service.demands.service import upsert_demands
 from matching_service.foundation.errors import Unavailable
+from matching_service.index.contract import Versions
 from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.indexing import LiveIndex
 from matching_service.matching import engine as engines
@@ -21,12 +22,18 @@ from matching_service.profiles.schemas import ProfileImport
 from matching_service.profiles.service import upsert_profiles
 from matching_service.ranking.ranker import RankedProfile
 from matching_service.store.database import LAST_SEQ, Database
+from matching_service.text.lexicon import default_lexicon
 
 
 @pytest.fixture
 def engine(database: Database, tmp_path: Path) -> Engine:
     return Engine.create(
-        database, HashEncoder(), snapshots=tmp_path / "index", weights=tmp_path / "weights", stability=0.0
+        database,
+        HashEncoder(),
+        form=Snapshot,
+        snapshots=tmp_path / "index",
+        weights=tmp_path / "weights",
+        stability=0.0,
     )
 
 
@@ -122,7 +129,7 @@ async def test_what_fails_is_logged_and_tried_again(
     def failing_once(name: str) -> Any:
         original = getattr(LiveIndex, name)
 
-        async def call(index: LiveIndex) -> Any:
+        async def call(index: LiveIndex[Any]) -> Any:
             if failures[name]:
                 failures[name] -= 1
                 raise error
@@ -189,4 +196,9 @@ async def test_a_refresh_leaves_the_frequencies_of_a_full_build(engine: Engine) 
     await engine.refresh()
     view = await engine.view()
     assert view.snapshot.version == (await engine.profiles.rebuild()).version
-    assert view.snapshot.version != Snapshot.empty(view.snapshot.versions).version
+    assert (
+        view.snapshot.version
+        != Snapshot.empty(
+            Versions(default_lexicon().version, engine.encoder.version, engine.encoder.n_dimensions)
+        ).version
+    )

@@ -1,14 +1,16 @@
 """What every form of an index promises: documents go in, candidates with their scores come out.
 
-Ranking uses nothing else of an index, so that one process, several shards or a plain list may stand behind it. Requests
-and answers are small values about some profiles, never arrays over all of them: an index that is spread over several
+Ranking uses nothing else of an index than ``Index``, and the process that keeps it up to date nothing else than
+``KeptIndex`` and ``IndexForm``, so that one process, several shards or a plain list may stand behind it. Requests and
+answers are small values about some profiles, never arrays over all of them: an index that is spread over several
 processes asks each of them the same question and merges their answers. Values and a protocol; no behaviour.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,4 +220,72 @@ class Index(Protocol):
 
     def with_vectors(self, vectors: Mapping[int, FloatArray | None]) -> Self:
         """The index after awaited vectors came, by key; None for a text that has none. This one stays as it is."""
+        ...
+
+
+# Keeping an index
+
+
+class SavedIndexRefused(Exception):
+    """The files are of no use to this process: missing, damaged, or made with another format, lexicon or encoder."""
+
+    def __init__(self, reason: str, *, is_damage: bool = True) -> None:
+        super().__init__(reason)
+        self.is_damage = is_damage
+
+
+class KeptIndex(Index, Protocol):
+    """An index that a process keeps up to date, and saves for the next start and for other processes."""
+
+    @property
+    def n_passages(self) -> int: ...
+
+    def awaited(self, n: int) -> list[int]:
+        """Keys of the first ``n`` vectors that are still to come."""
+        ...
+
+    def owners_of_awaited(self, keys: Iterable[int]) -> list[str]:
+        """Ids of the profiles whose passages await these vectors."""
+        ...
+
+    def recounted(self) -> Self:
+        """The same passages with frequencies counted anew; another version where these differ."""
+        ...
+
+    def n_unsaved(self, saved: Self) -> int:
+        """The number of passages that are not in the saved files of ``saved``, an earlier index."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the index. A crash leaves the index that was saved before. Several processes may save at once."""
+        ...
+
+
+KeptIndexT = TypeVar("KeptIndexT", bound=KeptIndex)
+_MadeIndex = TypeVar("_MadeIndex", bound=KeptIndex, covariant=True)
+
+
+class IndexBuilder(Protocol[_MadeIndex]):
+    """Takes documents of different profiles in portions of any size."""
+
+    def add(self, documents: Iterable[Document]) -> None: ...
+
+    def finish(self, *, as_of: int) -> _MadeIndex:
+        """The index of all documents, with frequencies counted from them."""
+        ...
+
+
+class IndexForm(Protocol[_MadeIndex]):
+    """One way to make, save and load an index."""
+
+    def empty(self, versions: Versions) -> _MadeIndex: ...
+
+    def builder(self, versions: Versions) -> IndexBuilder[_MadeIndex]: ...
+
+    def load(self, folder: Path, versions: Versions) -> _MadeIndex:
+        """The index that was saved last. Raises SavedIndexRefused."""
+        ...
+
+    def stamp(self, folder: Path) -> int | None:
+        """A number that changes whenever an index is saved; None where there is none."""
         ...

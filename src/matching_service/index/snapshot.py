@@ -36,6 +36,7 @@ from matching_service.index.contract import (
     IntArray,
     ProfileFacts,
     Removal,
+    SavedIndexRefused,
     TermWeights,
     TopicEvidence,
     Versions,
@@ -60,14 +61,6 @@ _MERGE_AT_ONCE = 256
 """Neighbouring segments merge where the older has at most twice the passages of the newer, or at most this many."""
 _GONE_SHARE = 0.25
 """A segment is rebuilt when more than this share of its profiles is gone."""
-
-
-class SnapshotMismatch(Exception):
-    """The files are of no use to this process: missing, damaged, or made with another format, lexicon or encoder."""
-
-    def __init__(self, reason: str, *, is_damage: bool = True) -> None:
-        super().__init__(reason)
-        self.is_damage = is_damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +90,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``contract.Index`` over segments in this process."""
+    """``contract.KeptIndex`` over segments in this process; the class is the ``contract.IndexForm``."""
 
     versions: Versions
     as_of: int
@@ -113,9 +106,12 @@ class Snapshot:
     @classmethod
     def build(cls, documents: Iterable[Document], versions: Versions, *, as_of: int = 0) -> Self:
         """A snapshot of different profiles, with frequencies counted from them."""
-        builder = SnapshotBuilder(versions)
-        builder.add(documents)
-        return cls.of_parts(builder.finish(), versions, as_of=as_of)
+        return cls.of_parts(_parts_of(documents, versions), versions, as_of=as_of)
+
+    @classmethod
+    def builder(cls, versions: Versions) -> "SnapshotBuilder":
+        """``contract.IndexForm.builder``."""
+        return SnapshotBuilder(versions)
 
     @classmethod
     def of_parts(cls, parts: tuple["Part", ...], versions: Versions, *, as_of: int) -> Self:
@@ -376,10 +372,7 @@ class Snapshot:
         latest = {change.profile_id: change for change in changes}
         ids = id_column(latest)
         parts = [_without(part, part.find(ids)[1]) for part in self.parts]
-        documents = [change for change in latest.values() if isinstance(change, Document)]
-        builder = SnapshotBuilder(self.versions)
-        builder.add(documents)
-        parts += builder.finish()
+        parts += _parts_of((change for change in latest.values() if isinstance(change, Document)), self.versions)
         parts = _merged([part for part in parts if part.alive.any()])
         changed = type(self)(self.versions, as_of, tuple(parts), self.frequencies, self.version)
         return changed.recounted() if changed.has_outgrown_frequencies else changed
@@ -430,7 +423,7 @@ class Snapshot:
 
     @classmethod
     def load(cls, folder: Path, versions: Versions) -> Self:
-        """The snapshot that was saved last, mapped into memory. Raises SnapshotMismatch where it cannot be used."""
+        """The snapshot that was saved last, mapped into memory. Raises SavedIndexRefused where it cannot be used."""
         try:
             manifest = _read_manifest(folder)
             _check_manifest(manifest, versions)
@@ -439,10 +432,23 @@ class Snapshot:
             frequencies = columns_from(Frequencies, arrays)
             as_of, version = int(manifest["as_of"]), str(manifest["version"])
         except FileNotFoundError as error:
-            raise SnapshotMismatch(f"no snapshot: {error}", is_damage=False) from error
+            raise SavedIndexRefused(f"no snapshot: {error}", is_damage=False) from error
         except (OSError, DamagedFile, ValueError, KeyError, TypeError) as error:
-            raise SnapshotMismatch(f"damaged: {type(error).__name__}: {error}") from error
+            raise SavedIndexRefused(f"damaged: {type(error).__name__}: {error}") from error
         return cls(versions, as_of, tuple(parts), frequencies, version)
+
+    @staticmethod
+    def stamp(folder: Path) -> int | None:
+        """``contract.IndexForm.stamp``."""
+        try:
+            return (folder / _CURRENT).stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def n_unsaved(self, saved: Self) -> int:
+        """``contract.KeptIndex.n_unsaved``."""
+        kept = {part.segment.name for part in saved.parts}
+        return sum(part.segment.n_passages for part in self.parts if part.segment.name not in kept)
 
     # Inside
 
@@ -463,7 +469,7 @@ class SnapshotBuilder:
     """Takes documents in portions of any size, and holds at most the documents of one segment."""
 
     def __init__(self, versions: Versions) -> None:
-        self._n_dimensions = versions.n_dimensions
+        self._versions = versions
         self._waiting: list[Document] = []
         self._n_waiting = 0
         self._parts: list[Part] = []
@@ -475,32 +481,28 @@ class SnapshotBuilder:
             self._waiting.append(document)
             self._n_waiting += len(document.passages)
 
-    def finish(self) -> tuple[Part, ...]:
+    def finish(self, *, as_of: int) -> Snapshot:
+        """``contract.IndexBuilder.finish``."""
+        return Snapshot.of_parts(self.parts(), self._versions, as_of=as_of)
+
+    def parts(self) -> tuple[Part, ...]:
         if self._waiting:
             self._close_segment()
         return tuple(self._parts)
 
     def _close_segment(self) -> None:
-        self._parts.append(Part.of(Segment.build(self._waiting, n_dimensions=self._n_dimensions)))
+        self._parts.append(Part.of(Segment.build(self._waiting, n_dimensions=self._versions.n_dimensions)))
         self._waiting, self._n_waiting = [], 0
 
 
-def stamp(folder: Path) -> int | None:
-    """A number that changes whenever a snapshot is saved; None where there is none."""
-    try:
-        return (folder / _CURRENT).stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
-
-
 def saved_as_of(folder: Path) -> int | None:
-    """Return ``as_of`` of the saved snapshot, None where there is none. Raises SnapshotMismatch if it is damaged."""
+    """Return ``as_of`` of the saved snapshot, None where there is none. Raises SavedIndexRefused if it is damaged."""
     try:
         return int(_read_manifest(folder)["as_of"])
     except FileNotFoundError:
         return None
     except (OSError, DamagedFile, ValueError, KeyError, TypeError) as error:
-        raise SnapshotMismatch(f"damaged: {type(error).__name__}: {error}") from error
+        raise SavedIndexRefused(f"damaged: {type(error).__name__}: {error}") from error
 
 
 def best_rows(scores: FloatArray, *, k: int, allowed: BoolArray) -> IntArray:
@@ -509,6 +511,12 @@ def best_rows(scores: FloatArray, *, k: int, allowed: BoolArray) -> IntArray:
     scores, allowed : shape (n_rows,).
     """
     return kernels.best(scores, allowed, k)
+
+
+def _parts_of(documents: Iterable[Document], versions: Versions) -> tuple[Part, ...]:
+    builder = SnapshotBuilder(versions)
+    builder.add(documents)
+    return builder.parts()
 
 
 def _unknown(rows: IntArray) -> FloatArray:
@@ -577,9 +585,9 @@ def _read_manifest(folder: Path) -> Any:
 
 def _check_manifest(manifest: Any, versions: Versions) -> None:
     if manifest["format"] != FORMAT_VERSION:
-        raise SnapshotMismatch(f"format {manifest['format']}, expected {FORMAT_VERSION}")
+        raise SavedIndexRefused(f"format {manifest['format']}, expected {FORMAT_VERSION}")
     if Versions(**manifest["versions"]) != versions:
-        raise SnapshotMismatch(f"made with {manifest['versions']}, expected {asdict(versions)}")
+        raise SavedIndexRefused(f"made with {manifest['versions']}, expected {asdict(versions)}")
 
 
 def _load_part(folder: Path, entry: Any, versions: Versions) -> Part:

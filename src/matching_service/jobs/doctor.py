@@ -19,7 +19,8 @@ from matching_service.disclosure.mapping import load_mappings
 from matching_service.foundation.clock import in_china, now
 from matching_service.foundation.errors import Bilingual, MatchingError
 from matching_service.foundation.settings import Settings
-from matching_service.index.snapshot import SnapshotMismatch, saved_as_of
+from matching_service.index.contract import SavedIndexRefused
+from matching_service.index.snapshot import saved_as_of
 from matching_service.programme.plan import load_plan
 from matching_service.reports.files import load_templates
 from matching_service.runs.queries import last_finished_run, running_run
@@ -219,7 +220,7 @@ def _index(folder: Path, newest: int) -> Finding:
     rebuilt = Bilingual("启动时会由数据库重建；或运行 reindex。", "It is rebuilt at the next start, or by reindex.")
     try:
         as_of = saved_as_of(folder)
-    except SnapshotMismatch as damage:
+    except SavedIndexRefused as damage:
         broken = Bilingual(f"{folder} 已损坏：{damage}", f"{folder} is damaged: {damage}")
         return Finding("index", State.WARNING, broken, rebuilt)
     if as_of is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Generic
 
 from anyio import to_thread
 from sqlalchemy import select
@@ -21,8 +21,7 @@ from sqlalchemy.orm import selectinload
 from matching_service.foundation.errors import Bilingual, Unavailable
 from matching_service.foundation.locks import FileLock
 from matching_service.foundation.metrics import INDEX_AS_OF, INDEX_PENDING, INDEX_PROFILES
-from matching_service.index.contract import Document, Removal, Versions
-from matching_service.index.snapshot import Snapshot, SnapshotBuilder, SnapshotMismatch, stamp
+from matching_service.index.contract import Document, IndexForm, KeptIndexT, Removal, SavedIndexRefused, Versions
 from matching_service.live_index.documents import demand_documents, demand_texts, profile_documents, profile_texts
 from matching_service.live_index.vectors import Vectors, VectorStore
 from matching_service.ranking.encoder import EncodableText, Encoder
@@ -59,27 +58,35 @@ class Source:
     documents: Callable[[Sequence[Any], Vectors, Encoder], list[Document]]
 
 
-class LiveIndex:
+class LiveIndex(Generic[KeptIndexT]):
     """The current snapshot of one kind of entity in this process.
 
     A reader takes ``snapshot`` once and keeps it for the whole answer, because a change replaces the attribute.
     """
 
     def __init__(
-        self, source: Source, database: Database, encoder: Encoder, vectors: VectorStore, *, folder: Path
+        self,
+        source: Source,
+        database: Database,
+        encoder: Encoder,
+        vectors: VectorStore,
+        *,
+        form: IndexForm[KeptIndexT],
+        folder: Path,
     ) -> None:
         self._source = source
         self._database = database
         self._encoder = encoder
         self._vectors = vectors
+        self._form = form
         self._folder = folder
         self._changing = asyncio.Lock()
         self._encoding = FileLock(folder / "ENCODING")
         self._saving = FileLock(folder / "SAVING")
-        self._saved: Snapshot | None = None
+        self._saved: KeptIndexT | None = None
         self._stamp: int | None = None
         self._versions = Versions(default_lexicon().version, encoder.version, encoder.n_dimensions)
-        self.snapshot = Snapshot.empty(self._versions)
+        self.snapshot = form.empty(self._versions)
         self.is_open = False
 
     # Opening
@@ -88,7 +95,7 @@ class LiveIndex:
         """Load the saved snapshot, or build one from the database if there is no usable one. Then apply new events."""
         try:
             await self._adopt()
-        except SnapshotMismatch as mismatch:
+        except SavedIndexRefused as mismatch:
             level = logging.WARNING if mismatch.is_damage else logging.INFO
             logger.log(level, "snapshot_refused", extra={"entity": self._source.entity, "reason": str(mismatch)})
             await self.rebuild()
@@ -96,18 +103,17 @@ class LiveIndex:
         self.is_open = True
         await self._save_if_worth_it()
 
-    async def rebuild(self, on_progress: Progress = lambda _n: None) -> Snapshot:
+    async def rebuild(self, on_progress: Progress = lambda _n: None) -> KeptIndexT:
         """Build a snapshot from all rows and swap it in. ``on_progress`` gets the number of rows of each step."""
         started = perf_counter()
-        builder = SnapshotBuilder(self._versions)
+        builder = self._form.builder(self._versions)
         async with self._changing, self._database.reading() as session:
             as_of = await last_seq(session, entity=self._source.entity)  # read first; later events are applied again
             async for ids in self._every_id(session):
                 await to_thread.run_sync(builder.add, await self._documents(session, ids))
                 on_progress(len(ids))
                 session.expunge_all()
-            parts = await to_thread.run_sync(builder.finish)
-            snapshot = await to_thread.run_sync(partial(Snapshot.of_parts, parts, self._versions, as_of=as_of))
+            snapshot = await to_thread.run_sync(partial(builder.finish, as_of=as_of))
             self._swap(snapshot)
         self.is_open = True
         logger.info(
@@ -142,7 +148,7 @@ class LiveIndex:
 
     # Following the outbox
 
-    async def catch_up(self) -> Snapshot:
+    async def catch_up(self) -> KeptIndexT:
         """Return a snapshot with every change committed before this call. Raises Unavailable before ``open``."""
         if not self.is_open:
             raise Unavailable("index_loading", _LOADING)
@@ -150,7 +156,7 @@ class LiveIndex:
             newest = await last_seq(session, entity=self._source.entity)
         return await self.catch_up_to(newest)
 
-    async def catch_up_to(self, seq: int) -> Snapshot:
+    async def catch_up_to(self, seq: int) -> KeptIndexT:
         """Return a snapshot with every event up to this sequence number. Raises Unavailable before ``open``."""
         if not self.is_open:
             raise Unavailable("index_loading", _LOADING)
@@ -162,18 +168,18 @@ class LiveIndex:
         Load the snapshot if another process has saved one, apply new events, fill in some vectors, and save the
         snapshot if enough has changed.
         """
-        if stamp(self._folder) != self._stamp:
+        if self._form.stamp(self._folder) != self._stamp:
             try:
                 await self._adopt()
-            except SnapshotMismatch as mismatch:
-                self._stamp = stamp(self._folder)
+            except SavedIndexRefused as mismatch:
+                self._stamp = self._form.stamp(self._folder)
                 logger.warning("snapshot_refused", extra={"entity": self._source.entity, "reason": str(mismatch)})
         await self.catch_up()
         has_more = await self._advance_vectors()
         await self._save_if_worth_it()
         return has_more
 
-    async def complete(self, on_progress: Progress = lambda _n: None) -> Snapshot:
+    async def complete(self, on_progress: Progress = lambda _n: None) -> KeptIndexT:
         """Catch up and encode all missing vectors here. ``on_progress`` gets the number of passages of each step."""
         await self.catch_up()
         while n_before := self.snapshot.n_pending:
@@ -181,7 +187,7 @@ class LiveIndex:
             on_progress(n_before - self.snapshot.n_pending)
         return self.snapshot
 
-    async def refresh(self) -> Snapshot:
+    async def refresh(self) -> KeptIndexT:
         """Do the same as ``complete``, recompute the document frequencies, and save for all processes.
 
         The night run calls this, because new frequencies change every score a little.
@@ -201,19 +207,19 @@ class LiveIndex:
         """Write the current snapshot to disk, for the next start and for other processes."""
         snapshot = self.snapshot
         await to_thread.run_sync(snapshot.save, self._folder)
-        self._saved, self._stamp = snapshot, stamp(self._folder)
+        self._saved, self._stamp = snapshot, self._form.stamp(self._folder)
 
-    def load_saved(self) -> Snapshot:
-        """Return the snapshot on disk without applying events or swapping it in. Raises SnapshotMismatch."""
-        return Snapshot.load(self._folder, self._versions)
+    def load_saved(self) -> KeptIndexT:
+        """Return the snapshot on disk without applying events or swapping it in. Raises SavedIndexRefused."""
+        return self._form.load(self._folder, self._versions)
 
-    async def _apply_events(self) -> Snapshot:
+    async def _apply_events(self) -> KeptIndexT:
         """Apply new events in steps. Concurrent callers wait for the first one."""
         async with self._changing, self._database.reading() as session:
             self._swap(await self._applied(session, self.snapshot))
         return self.snapshot
 
-    async def _applied(self, session: AsyncSession, snapshot: Snapshot) -> Snapshot:
+    async def _applied(self, session: AsyncSession, snapshot: KeptIndexT) -> KeptIndexT:
         entity = self._source.entity
         while events := await events_after(session, snapshot.as_of, entity=entity, limit=_ROWS_PER_STEP):
             ids = list(dict.fromkeys(event.entity_id for event in events))
@@ -281,21 +287,20 @@ class LiveIndex:
     # Files
 
     async def _adopt(self) -> None:
-        """Load the saved snapshot, apply new events and swap it in. Raises SnapshotMismatch."""
-        before = stamp(self._folder)
+        """Load the saved snapshot, apply new events and swap it in. Raises SavedIndexRefused."""
+        before = self._form.stamp(self._folder)
         loaded = await to_thread.run_sync(self.load_saved)
         async with self._changing, self._database.reading() as session:
             newest = await last_seq(session, entity=self._source.entity)
             if loaded.as_of > newest:
-                raise SnapshotMismatch("ahead of the database, which was restored or is another one")
+                raise SavedIndexRefused("ahead of the database, which was restored or is another one")
             self._swap(await self._applied(session, loaded))
         self._saved, self._stamp = loaded, before
 
     async def _save_if_worth_it(self) -> None:
         snapshot, saved = self.snapshot, self._saved
         if saved is not None and snapshot.version == saved.version:
-            kept = {part.segment.name for part in saved.parts}
-            n_new = sum(part.segment.n_passages for part in snapshot.parts if part.segment.name not in kept)
+            n_new = snapshot.n_unsaved(saved)
             if n_new <= max(_UNSAVED, _UNSAVED_SHARE * snapshot.n_passages) or snapshot.n_pending:
                 return
         if not self._saving.acquire():
@@ -307,7 +312,7 @@ class LiveIndex:
         finally:
             self._saving.release()
 
-    def _swap(self, snapshot: Snapshot) -> None:
+    def _swap(self, snapshot: KeptIndexT) -> None:
         self.snapshot = snapshot
         if self._source.entity == "profile":
             INDEX_PROFILES.set(snapshot.n_profiles)

@@ -14,9 +14,8 @@ from anyio import CapacityLimiter, to_thread
 
 from matching_service.eligibility.standings import Standings
 from matching_service.foundation.errors import Bilingual, Unavailable
-from matching_service.index.contract import Document, Facts, Passage, Versions
+from matching_service.index.contract import Document, Facts, Index, IndexForm, KeptIndex, Passage, Versions
 from matching_service.index.frequencies import Frequencies
-from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.indexing import DEMANDS, PROFILES, LiveIndex
 from matching_service.live_index.vectors import VectorStore
 from matching_service.matching.weights import WeightsStore
@@ -47,11 +46,12 @@ class Engine:
     database: Database
     encoder: Encoder
     vectors: VectorStore
-    profiles: LiveIndex
-    demands: LiveIndex
+    profiles: LiveIndex[KeptIndex]
+    demands: LiveIndex[KeptIndex]
     weights: WeightsStore
     standings: Standings
     stability: float
+    form: IndexForm[KeptIndex]
     cpu: CapacityLimiter
     _wake_up: asyncio.Event = field(default_factory=asyncio.Event)
     """Ends the pause between two rounds of ``follow`` at once."""
@@ -60,19 +60,27 @@ class Engine:
 
     @classmethod
     def create(
-        cls, database: Database, encoder: Encoder, *, snapshots: Path, weights: Path, stability: float
+        cls,
+        database: Database,
+        encoder: Encoder,
+        *,
+        form: IndexForm[KeptIndex],
+        snapshots: Path,
+        weights: Path,
+        stability: float,
     ) -> "Engine":
-        """Create an engine with unopened indexes. ``snapshots`` and ``weights`` are folders."""
+        """Create an engine with unopened indexes of one form. ``snapshots`` and ``weights`` are folders."""
         vectors = VectorStore(database, encoder)
         return cls(
             database,
             encoder,
             vectors,
-            LiveIndex(PROFILES, database, encoder, vectors, folder=snapshots / "profiles"),
-            LiveIndex(DEMANDS, database, encoder, vectors, folder=snapshots / "demands"),
+            LiveIndex(PROFILES, database, encoder, vectors, form=form, folder=snapshots / "profiles"),
+            LiveIndex(DEMANDS, database, encoder, vectors, form=form, folder=snapshots / "demands"),
             WeightsStore(weights, encoder),
             Standings(),
             stability,
+            form,
             CapacityLimiter(os.cpu_count() or 1),
         )
 
@@ -127,7 +135,7 @@ class Engine:
         They live as long as the process, and a full collection, which stops the process, would scan them every time.
         """
         try:
-            await to_thread.run_sync(_warm_up, self.encoder)
+            await to_thread.run_sync(_warm_up, self.form, self.encoder)
         except Exception:
             logger.exception("warm_up_failed")
         gc.collect()
@@ -178,7 +186,7 @@ class Engine:
             async with self.database.reading() as session:
                 newest = await last_seqs(session)
 
-    async def _caught_up(self, newest: Mapping[str, int]) -> tuple[Snapshot, Snapshot]:
+    async def _caught_up(self, newest: Mapping[str, int]) -> tuple[Index, Index]:
         return (
             await self.profiles.catch_up_to(newest.get("profile", 0)),
             await self.demands.catch_up_to(newest.get("demand", 0)),
@@ -189,8 +197,8 @@ class Engine:
 class View:
     """The snapshots and weights that one answer uses. They do not change while it is made."""
 
-    snapshot: Snapshot
-    demands: Snapshot
+    snapshot: Index
+    demands: Index
     weights: Weights
 
     @property
@@ -214,10 +222,11 @@ class View:
         return self.demands.frequencies
 
 
-def _warm_up(encoder: Encoder) -> None:
+def _warm_up(form: IndexForm[KeptIndex], encoder: Encoder) -> None:
     """Rank once, so that dictionaries and model are loaded and the kernels compiled before the first request."""
     text = "预热 warm-up"
     (vector,) = encoder.encode([text], ["zh"])
     document = Document("", Facts(""), (Passage(None, passage_terms([text], default_analyzer()), vector),))
-    snapshot = Snapshot.build([document], Versions("", encoder.version, encoder.n_dimensions))
-    rank(prepare(Query(text, must_have=(text,)), encoder), snapshot, top_k=1)
+    builder = form.builder(Versions("", encoder.version, encoder.n_dimensions))
+    builder.add([document])
+    rank(prepare(Query(text, must_have=(text,)), encoder), builder.finish(as_of=0), top_k=1)

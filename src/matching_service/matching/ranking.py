@@ -9,8 +9,8 @@ from typing import Any
 from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.index.contract import Index
 from matching_service.index.filters import Filters
-from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.documents import own_passage, work_passage
 from matching_service.live_index.texts import ShownProfile, ShownWork, shown_texts
 from matching_service.live_index.vectors import RecallingEncoder
@@ -89,7 +89,7 @@ async def rank_many(
 
 
 async def rank_demands(
-    engine: Engine, query: Query, snapshot: Snapshot, filters: Filters, top_k: int
+    engine: Engine, query: Query, snapshot: Index, filters: Filters, top_k: int
 ) -> list[RankedProfile]:
     """Rank demands by similarity to a text. In their snapshot, demands take the place of profiles."""
     encoder = await _read_stored_vectors(engine, [query])
@@ -150,7 +150,7 @@ def _rank_one(question: Question, view: View, encoder: Encoder) -> _Ranking:
 
 
 def _entries(
-    ranking: _Ranking, profiles: Mapping[str, ShownProfile], works: Mapping[str, ShownWork], snapshot: Snapshot
+    ranking: _Ranking, profiles: Mapping[str, ShownProfile], works: Mapping[str, ShownWork], snapshot: Index
 ) -> list[ListEntry]:
     """Make the entries of a list. Profiles that were deleted since the snapshot are left out."""
     entries: list[ListEntry] = []

@@ -17,8 +17,8 @@ from matching_service.eligibility.schemas import Decision, MatchedProfile
 from matching_service.foundation.clock import today
 from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput, Language
 from matching_service.foundation.metrics import MATCH_SECONDS
+from matching_service.index.contract import Index
 from matching_service.index.filters import Filters
-from matching_service.index.snapshot import Snapshot
 from matching_service.live_index.documents import demand_query, profile_query
 from matching_service.matching.engine import Engine
 from matching_service.matching.questions import (
@@ -283,14 +283,14 @@ async def demands_for_profile(
     return _demand_answer(view.snapshot, scored[:top_k], started)
 
 
-def _index_answer(snapshot: Snapshot) -> IndexAnswer:
+def _index_answer(snapshot: Index) -> IndexAnswer:
     return IndexAnswer(
         version=snapshot.version, as_of=snapshot.as_of, profiles=snapshot.n_profiles, pending_vectors=snapshot.n_pending
     )
 
 
 def _demand_answer(
-    snapshot: Snapshot, scored: Sequence[tuple[DemandRow, RankedProfile, Explanation | None]], started: float
+    snapshot: Index, scored: Sequence[tuple[DemandRow, RankedProfile, Explanation | None]], started: float
 ) -> DemandMatchAnswer:
     return DemandMatchAnswer(
         index=_index_answer(snapshot),

@@ -15,7 +15,7 @@ from matching_service.evaluation.judgements import MIN_DEMANDS, Judgements, read
 from matching_service.files.headings import FORMS
 from matching_service.files.records import read_rows
 from matching_service.foundation.errors import Bilingual, InvalidInput
-from matching_service.index.contract import Versions
+from matching_service.index.contract import Index, Versions
 from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.index.frequencies import Frequencies
 from matching_service.index.snapshot import Snapshot
@@ -186,7 +186,7 @@ class _Setup:
     """The prepared demands and the index of profiles for one configuration of text processing."""
 
     prepared: Mapping[str, PreparedQuery]
-    snapshot: Snapshot
+    snapshot: Index
 
     def scorer(self, weights: Weights) -> Scorer:
         """Return a scorer that scores by rank in the list of the service, because people see ranks."""

@@ -6,8 +6,8 @@ import numpy as np
 
 from matching_service.evaluation.fit import JudgedPairs
 from matching_service.evaluation.judgements import Judgements
+from matching_service.index.contract import Index
 from matching_service.index.filters import Filters
-from matching_service.index.snapshot import Snapshot
 from matching_service.ranking.fusion import ADJUSTING_SIGNALS, MUST_HAVE, TOPIC_SIGNALS
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.ranker import rank
@@ -18,7 +18,7 @@ from matching_service.text.normalise import fold
 def judged_pairs(
     judgements: Judgements,
     prepared: Mapping[str, PreparedQuery],
-    snapshot: Snapshot,
+    snapshot: Index,
     circumstances: Circumstances | None = None,
 ) -> JudgedPairs:
     """Return every judged pair with its signals. A profile that is not in the index has none and scores 0."""
