@@ -66,7 +66,7 @@ MAY_READ = {
     },
     "DemandTransitionRow": {"matching", "projects"},
     "EngagementRow": {"programme", "reports"},
-    "ExclusionRow": {"claims", "eligibility"},
+    "ExclusionRow": {"eligibility"},
     "MatchListRow": {"disclosure", "jobs", "reports", "webhooks"},
     "MatchRow": {"disclosure", "reports", "runs", "webhooks"},
     "MatchRunRow": {"api", "jobs", "reports"},

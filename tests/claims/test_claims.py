@@ -28,6 +28,7 @@ from matching_service.foundation.errors import (
     MatchingError,
     PreconditionFailed,
 )
+from matching_service.organizations.queries import get_organization
 from matching_service.organizations.schemas import ExclusionBody, OrganizationCreate
 from matching_service.organizations.service import create_organization, replace_exclusions
 from matching_service.profiles.schemas import ProfileCreate
@@ -50,7 +51,7 @@ class Hall:
 
     database: Database
     demand: str
-    organizations: Sequence[str]
+    organizations: list[str]
     profiles: Sequence[str]
     offer: str = field(default="六个月给出样机")
 
@@ -235,6 +236,20 @@ async def test_who_belongs_to_the_enterprise_or_is_excluded_by_it_does_not_claim
         error = await refused(hall.claim(**who))
         assert (error.code, [one.code for one in error.errors]) == ("may_not_claim", [code])
     assert await hall.state() == ("published", [])
+
+
+async def test_the_same_firm_under_another_source_does_not_claim_and_no_written_reason_is_told(hall: Hall) -> None:
+    async with hall.database.transaction() as session:
+        twin = await create_organization(session, OrganizationCreate(name="机构0", source="别处"), COMMAND_LINE)
+        own = await get_organization(session, hall.organizations[0])
+        exclusion = ExclusionBody(organization_id=hall.organizations[2], reason="曾有纠纷")
+        await replace_exclusions(session, own, [exclusion], COMMAND_LINE)
+    hall.organizations.append(twin.id)
+    assert [one.code for one in (await refused(hall.claim(organization=3))).errors] == ["own_organization"]
+    for who in ({"organization": 2}, {"profile": 2}):
+        error = await refused(hall.claim(**who))
+        assert [one.code for one in error.errors] == ["excluded_organization"]
+        assert "纠纷" not in f"{error} {error.errors}"
 
 
 async def test_one_claimant_has_one_claim_at_a_time_also_when_it_asks_twice_at_once(hall: Hall) -> None:

@@ -16,6 +16,7 @@ from matching_service.access.policies import COMMAND_LINE
 from matching_service.demands.queries import get_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
+from matching_service.eligibility.rules import RULES
 from matching_service.foundation.clock import start_of, today
 from matching_service.matching import engine as engines
 from matching_service.matching import ranking as rankings
@@ -49,6 +50,10 @@ def _short_lists(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def engine(database: Database, tmp_path: Path) -> Engine:
     return await small_city(database, tmp_path)
+
+
+def test_events_that_change_a_rule_are_followed() -> None:
+    assert all(rule.changed_by <= affected.FOLLOWED for rule in RULES)
 
 
 async def states(engine: Engine, run_id: str) -> Counter[str]:

@@ -1,5 +1,8 @@
 """The rules of claims: eligibility of claimants, score sheets, decisions and their effects on the demand."""
 
+from dataclasses import dataclass
+from datetime import date
+
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,7 +15,8 @@ from matching_service.demands.queries import get_demand
 from matching_service.demands.states import LIFE as DEMAND_LIFE
 from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.demands.transitions import begin_matching, transition_demand
-from matching_service.eligibility.conflicts import reasons_against
+from matching_service.eligibility.cases import cases_of
+from matching_service.eligibility.rules import RULES, Candidate
 from matching_service.foundation.clock import new_id, now, today
 from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput
 from matching_service.profiles.queries import get_profile
@@ -21,17 +25,20 @@ from matching_service.projects.service import record_terms
 from matching_service.store.affiliation import present_organization
 from matching_service.store.claims import ClaimRow, ClaimScoreRow
 from matching_service.store.demands import DemandRow
-from matching_service.store.organizations import ExclusionRow, OrganizationRow
+from matching_service.store.organizations import OrganizationRow
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
 
-_AGAINST_A_CLAIM = frozenset(
-    {"own_organization", "excluded_by_organization", "excluded_organization", "hidden", "withdrawn"}
-)
-"""Eligibility rules that bar a claim.
 
-``unavailable``, ``rejected`` and ``refused`` do not: they limit proposals by the office, and a claimant volunteers.
-"""
+@dataclass(slots=True)
+class _ClaimingOrganization:
+    """An organization that claims, as the eligibility rules read it: a candidate of this organization."""
+
+    organization_id: str | None
+    id: str = ""
+    visibility: str = "public"
+    available_from: date | None = None
+    available_until: date | None = None
 
 
 async def create_claim(session: AsyncSession, body: ClaimCreate, actor: Principal) -> ClaimRow:
@@ -45,10 +52,12 @@ async def create_claim(session: AsyncSession, body: ClaimCreate, actor: Principa
     _check_claimable(demand)
     values = body.model_dump()
     if body.profile_id is not None:
-        await _check_profile(session, demand, body.profile_id)
+        profile = await get_profile(session, body.profile_id)
+        await _refuse_barred(session, demand, profile, "/profile_id")
     if body.organization_id is not None:
         values["organization_id"] = await present_organization(session, body.organization_id)
-        await _check_organization(session, demand, values["organization_id"])
+        claimant = _ClaimingOrganization(values["organization_id"])
+        await _refuse_barred(session, demand, claimant, "/organization_id")
     await _check_first(session, demand, body.profile_id, values["organization_id"])
     await begin_matching(session, demand, actor=actor)
     row = ClaimRow(id=new_id(), **values, status=ClaimStatus.OFFERED)
@@ -114,9 +123,9 @@ async def _check_choosable(session: AsyncSession, row: ClaimRow) -> None:
         message = Bilingual("该揭榜还没有评分表，请先评榜。", "The claim has no score sheet yet; judge it first.")
         raise Conflict("not_judged", message)
     if row.profile_id is not None:
-        await _check_profile(session, demand, row.profile_id)
+        await _refuse_barred(session, demand, await get_profile(session, row.profile_id), "/profile_id")
     if row.organization_id is not None:
-        await _check_organization(session, demand, row.organization_id)
+        await _refuse_barred(session, demand, _ClaimingOrganization(row.organization_id), "/organization_id")
 
 
 async def _contract(session: AsyncSession, row: ClaimRow, contract_number: str | None, actor: Principal) -> None:
@@ -163,41 +172,15 @@ def _not_open(demand: DemandRow) -> Conflict:
     return Conflict("demand_not_open", message)
 
 
-async def _check_profile(session: AsyncSession, demand: DemandRow, profile_id: str) -> None:
-    profile = await get_profile(session, profile_id)
-    reasons = [
-        reason
-        for reason in await reasons_against(session, demand, profile, on=today())
-        if reason.code in _AGAINST_A_CLAIM
-    ]
-    if reasons:
-        words = Bilingual(
-            "".join(reason.detail.zh for reason in reasons), " ".join(reason.detail.en for reason in reasons)
-        )
-        raise _barred(
-            [
-                FieldError(reason.code, Bilingual(reason.detail.zh, reason.detail.en), "/profile_id")
-                for reason in reasons
-            ],
-            words,
-        )
+async def _refuse_barred(session: AsyncSession, demand: DemandRow, claimant: Candidate, pointer: str) -> None:
+    """Raise Conflict with every rule that forbids the claim. Written reasons of an exclusion stay with the enterprise.
 
-
-async def _check_organization(session: AsyncSession, demand: DemandRow, organization_id: str) -> None:
-    if demand.organization_id is None:
-        return
-    if organization_id == demand.organization_id:
-        raise _barred([FieldError("own_organization", _OWN, "/organization_id")], _OWN)
-    statement = select(ExclusionRow.id).where(
-        ExclusionRow.organization_id == demand.organization_id,
-        ExclusionRow.excluded_organization_id == organization_id,
-    )
-    if await session.scalar(statement) is not None:
-        raise _barred([FieldError("excluded_organization", _EXCLUDED, "/organization_id")], _EXCLUDED)
-
-
-def _barred(errors: list[FieldError], words: Bilingual) -> Conflict:
-    return Conflict("may_not_claim", words, errors=errors)
+    pointer : the field that names the claimant.
+    """
+    (case,) = await cases_of(session, [demand], on=today())
+    if against := [rule for rule in RULES if rule.bars_claims and rule.applies(claimant, case)]:
+        words = Bilingual("".join(rule.words.zh for rule in against), " ".join(rule.words.en for rule in against))
+        raise Conflict("may_not_claim", words, errors=[FieldError(rule.code, rule.words, pointer) for rule in against])
 
 
 async def _check_first(
@@ -212,6 +195,4 @@ async def _check_first(
         raise Conflict("already_claimed", message)
 
 
-_OWN = Bilingual("属于提出需求的机构。", "It is the demanding organization itself.")
-_EXCLUDED = Bilingual("在需求机构的排除名单上。", "It is on the exclusion list of the demanding organization.")
 _NO_CONTRACT = Bilingual("只有中榜时才填写合同编号。", "A contract number belongs to choosing only.")

@@ -43,8 +43,11 @@ class Rule:
 
     condition : SQL condition on a query made by ``joined``. NULL counts as False, as in every WHERE.
     narrow : adds this rule to the filters; None if such profiles never enter the index.
+    changed_by : entities whose events can make the rule begin or cease to apply.
     is_decision : the rule comes from a decision about this very pair. A list stored before the decision still shows
         the profile, with the decision, but no new list contains it.
+    bars_claims : the rule also forbids a claim. Rules that only limit proposals by the office do not: a claimant
+        volunteers.
     """
 
     code: Code
@@ -52,7 +55,9 @@ class Rule:
     applies: Callable[[Any, Case], bool]
     condition: Callable[[DemandRow, date], ColumnElement[bool]]
     narrow: Callable[[Filters, Case], Filters] | None
+    changed_by: frozenset[str]
     is_decision: bool = False
+    bars_claims: bool = True
 
 
 def _is_of_own_organization(profile: Candidate, case: Case) -> bool:
@@ -88,6 +93,7 @@ RULES: tuple[Rule, ...] = (
         applies=_is_of_own_organization,
         condition=lambda demand, _on: _is_of_the_same_organization(demand),
         narrow=lambda filters, case: _without_organizations(filters, case.own_organizations),
+        changed_by=frozenset({"organization", "demand", "profile"}),
     ),
     Rule(
         "excluded_by_organization",
@@ -95,6 +101,7 @@ RULES: tuple[Rule, ...] = (
         applies=lambda profile, case: profile.id in case.exclusions.profile_ids,
         condition=lambda _demand, _on: ExclusionOfProfile.id.is_not(None),
         narrow=lambda filters, case: _without_profiles(filters, case.exclusions.profile_ids),
+        changed_by=frozenset({"organization", "demand"}),
     ),
     Rule(
         "excluded_organization",
@@ -105,6 +112,7 @@ RULES: tuple[Rule, ...] = (
         applies=lambda profile, case: profile.organization_id in case.exclusions.organization_ids,
         condition=lambda _demand, _on: ExclusionOfOrganization.id.is_not(None),
         narrow=lambda filters, case: _without_organizations(filters, case.exclusions.organization_ids),
+        changed_by=frozenset({"organization", "demand", "profile"}),
     ),
     Rule(
         "unavailable",
@@ -112,6 +120,8 @@ RULES: tuple[Rule, ...] = (
         applies=_is_away,
         condition=lambda _demand, on: or_(ProfileRow.available_from > on, ProfileRow.available_until < on),
         narrow=lambda filters, case: replace(filters, available_on=case.on),
+        changed_by=frozenset({"profile"}),  # and by the day
+        bars_claims=False,
     ),
     Rule(
         "hidden",
@@ -119,6 +129,7 @@ RULES: tuple[Rule, ...] = (
         applies=lambda profile, _case: profile.visibility == "hidden",
         condition=lambda _demand, _on: ProfileRow.visibility == "hidden",
         narrow=None,
+        changed_by=frozenset({"profile"}),
     ),
     Rule(
         "withdrawn",
@@ -126,6 +137,7 @@ RULES: tuple[Rule, ...] = (
         applies=lambda profile, _case: profile.visibility == "withdrawn",
         condition=lambda _demand, _on: ProfileRow.visibility == "withdrawn",
         narrow=None,
+        changed_by=frozenset({"profile"}),
     ),
     Rule(
         "rejected",
@@ -133,6 +145,8 @@ RULES: tuple[Rule, ...] = (
         applies=lambda profile, case: case.decision(profile.id) == "rejected",
         condition=lambda _demand, _on: DecisionRow.id.is_not(None),
         narrow=lambda filters, case: _without_profiles(filters, case.decided("rejected")),
+        changed_by=frozenset({"match"}),
+        bars_claims=False,
         is_decision=True,
     ),
     Rule(
@@ -144,6 +158,8 @@ RULES: tuple[Rule, ...] = (
         applies=lambda profile, case: case.is_refused(profile.id),
         condition=lambda _demand, _on: SuggestionRow.id.is_not(None),
         narrow=lambda filters, case: _without_profiles(filters, case.refused()),
+        changed_by=frozenset({"suggestion"}),
+        bars_claims=False,
         is_decision=True,
     ),
 )

@@ -29,6 +29,8 @@ from matching_service.store.suggestions import SuggestionRow
 
 _TOLERANCE = 1e-6
 """Tolerance for comparing the score of one pair ranked alone and ranked in a batch."""
+FOLLOWED = frozenset({"profile", "demand", "organization", *PAIR_ENTITIES})
+"""Entities whose events make a run over what changed rank demands again."""
 _RUN_VERSIONS = ("weights_version", "lexicon_version", "encoder_version", "frequencies_version", "stability", "top_k")
 
 
