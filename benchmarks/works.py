@@ -1,19 +1,22 @@
 """How should the scores of a profile's passages become one: the best alone, or several of them?
 
-``python -m benchmarks.works``. The ranker scores passages (a profile's own text, each of its works) and takes the best.
-Every aggregation here sees the same passage scores, on four questions:
+``python -m benchmarks.works``. The ranker scores passages (a profile's own text, each of its works) and takes half the
+best and half the mean of the better two thirds. Every aggregation here sees the same passage scores, on five questions:
 
 one perfect work : a specialist whose only work is the abstract of the paper that is asked for by title and keywords,
     against 80 generalists with 50 works each of the same and neighbouring disciplines. Reciprocal rank.
 one among fifty : the same, but the specialist has 49 other works, which are drawn as those of the generalists are.
 an oeuvre : profiles with 1 to 20 papers of one discipline; a paper that nobody holds asks for its discipline. nDCG@10.
+pairs of people : which of two people with several works knows the topic of a paper better, by their own statement.
+    1 - loss, the loss being the share of the grade differences that are ordered wrongly, half for ties.
 the sample city : its demands, profiles and grades, by what the texts say alone. nDCG@10.
 
-The first three read the papers in ``../shared/data``, which are never copied, and are left out where they are absent.
+The first four read ``../shared/data``, which is never copied, and are left out where it is absent.
 Only the sample city knows years.
 """
 
 import argparse
+import csv
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -44,7 +47,8 @@ from matching_service.store.profiles import ProfileRow, WorkRow
 from matching_service.text.lexicon import default_lexicon
 from matching_service.text.terms import default_analyzer
 
-PAPERS = Path(__file__).parents[2] / "shared" / "data" / "papers.jsonl"
+DATA = Path(__file__).parents[2] / "shared" / "data"
+PAPERS, PEOPLE = DATA / "papers.jsonl", DATA / "oeuvres.jsonl"
 SEED = 20261123
 K = 10
 THIS_YEAR = 2026
@@ -68,7 +72,13 @@ Rows = NDArray[np.int64]
 Values = dict[str, dict[str, float]]
 """Aggregation -> query -> value."""
 
-QUESTIONS = {"one perfect work": "MRR", "one among fifty": "MRR", "an oeuvre": "nDCG@10", "the sample city": "nDCG@10"}
+QUESTIONS = {
+    "one perfect work": "MRR",
+    "one among fifty": "MRR",
+    "an oeuvre": "nDCG@10",
+    "pairs of people": "1 - loss",
+    "the sample city": "nDCG@10",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,12 @@ class Ladder:
     def mean(self) -> Array:
         return np.asarray(self.steps.sum(axis=1) / np.maximum(self.counts, 1))
 
+    def mean_of_better(self, part: int, whole: int) -> Array:
+        """The mean of the better ``part`` of ``whole``, rounded up."""
+        n_better = np.maximum(1, np.ceil(self.counts * part / whole))
+        is_better = np.arange(self.steps.shape[1]) < n_better[:, None]
+        return np.asarray((self.steps * is_better).sum(axis=1) / n_better)
+
 
 MAX = "max"
 AGGREGATIONS: dict[str, Callable[[Ladder], Array]] = {
@@ -126,6 +142,10 @@ AGGREGATIONS: dict[str, Callable[[Ladder], Array]] = {
     f"power sum, p = {POWER}": Ladder.power_sum,
     f"power mean, p = {POWER}": Ladder.power_mean,
     "mean of all": Ladder.mean,
+    "better two thirds": lambda ladder: ladder.mean_of_better(2, 3),
+    "max and mean of all, half each": lambda ladder: (ladder.best() + ladder.mean()) / 2,
+    "max and best three, half each": lambda ladder: (ladder.best() + ladder.mean_of_best(3)) / 2,
+    "max and better two thirds, half each": lambda ladder: (ladder.best() + ladder.mean_of_better(2, 3)) / 2,
 }
 LONG = "one long document"
 MIXED = "max and the long document, half each"
@@ -204,8 +224,9 @@ def run(encoder_name: str = "universal") -> list[dict[str, object]]:
         results["one perfect work"] = one_perfect_work(papers, n_others=0)
         results["one among fifty"] = one_perfect_work(papers, n_others=N_WORKS - 1)
         results["an oeuvre"] = an_oeuvre(papers)
+        results["pairs of people"] = pairs_of_people(encoder)
     else:
-        print(f"{PAPERS} is absent: only the sample city is measured.\n")
+        print(f"{DATA} is absent: only the sample city is measured.\n")
     results["the sample city"] = sample_city(encoder)
     return [_row(name, results) for name in (*AGGREGATIONS, LONG, MIXED, *AGEING)]
 
@@ -318,6 +339,43 @@ def an_oeuvre(papers: Papers) -> Values:
     return values
 
 
+def pairs_of_people(encoder: Encoder) -> Values:
+    """For each question, the share of the grade differences that is ordered rightly, half for ties."""
+    rows = [
+        _expert(str(person["id"]), [_paper(f"{person['id']}/{n}", n, work) for n, work in enumerate(person["works"])])
+        for person in _lines(PEOPLE)
+    ]
+    passages = Passages(encoded_documents(rows, encoder), encoder)
+    long = passages.long_documents([passages.rows_of[row.id] for row in rows], encoder)
+    places = {row.id: place for place, row in enumerate(rows)}
+    pairs: dict[str, list[dict[str, str]]] = defaultdict(list)
+    with (DATA / "oeuvre_pairs.tsv").open(encoding="utf-8") as file:
+        for pair in csv.DictReader(file, delimiter="\t"):
+            pairs[pair["question"]].append(pair)
+    values: Values = defaultdict(dict)
+    for asked in _lines(DATA / "oeuvre_questions.jsonl"):
+        people = sorted({pair[side] for pair in pairs[asked["id"]] for side in ("better", "worse")})
+        if not people:
+            continue
+        prepared = prepare(Query(asked["title"], problem=asked["abstract"] or ""), encoder)
+        of_long = long.scores(prepared, passages.snapshot.frequencies)[[places[person] for person in people]]
+        groups = [passages.rows_of[person] for person in people]
+        for name, scores in _aggregated(passages.scores(prepared), groups, of_long).items():
+            score_of = dict(zip(people, scores.tolist(), strict=True))
+            values[name][asked["id"]] = _ordered_rightly(pairs[asked["id"]], score_of)
+    return values
+
+
+def _ordered_rightly(pairs: Sequence[Mapping[str, str]], score_of: Mapping[str, float]) -> float:
+    total = right = 0.0
+    for pair in pairs:
+        difference = float(pair["grade_better"]) - float(pair["grade_worse"])
+        better, worse = score_of[pair["better"]], score_of[pair["worse"]]
+        total += difference
+        right += difference * (1.0 if better > worse else 0.5 if better == worse else 0.0)
+    return right / total
+
+
 def sample_city(encoder: Encoder) -> Values:
     """nDCG@10 over the judged profiles of each demand, by topic scores alone: nothing adjusts them."""
     profiles = [ProfileImport.model_validate(line) for line in _lines(sample.PROFILES)]
@@ -359,6 +417,11 @@ def _ndcg(found: Array, grades: NDArray[np.int64]) -> float:
 def _of_one_work(profile_id: str, title: str, abstract: str) -> ProfileRow:
     work = WorkRow(id=f"{profile_id}/0", position=0, kind="paper", title=title, abstract=abstract)
     return _expert(profile_id, [work])
+
+
+def _paper(work_id: str, position: int, paper: Mapping[str, Any]) -> WorkRow:
+    title, abstract = paper["title"][:500], paper.get("abstract")
+    return WorkRow(id=work_id, position=position, kind="paper", title=title, abstract=abstract, year=paper.get("year"))
 
 
 def _expert(profile_id: str, works: list[WorkRow]) -> ProfileRow:

@@ -235,13 +235,15 @@ class IndexContract:
             st.lists(st.sampled_from(range(len(handles))), unique=True) if len(handles) else st.just([])
         )
         chosen = handles[np.array(some_places, dtype=np.int64)]
-        evidence = index.topic_evidence(query, chosen)
+        evidence = index.all_passages(query, chosen)
         found = sorted(
             zip(
                 owners(index, evidence.profiles),
                 (name.decode() for name in evidence.work_ids.tolist()),
+                evidence.words.tolist(),
                 known(evidence.cosines),
                 evidence.languages.tolist(),
+                evidence.years.tolist(),
                 evidence.topics.T.tolist(),
                 strict=True,
             ),
@@ -249,9 +251,7 @@ class IndexContract:
         )
         names = set(owners(index, chosen))
         expected = [
-            (owner, work_id, cosine, language, topics)
-            for (owner, work_id), (_, cosine, language, _, topics) in answers(index, everyone).items()
-            if owner in names
+            (owner, work_id, *scores) for (owner, work_id), scores in answers(index, everyone).items() if owner in names
         ]
         assert found == sorted(expected, key=str)
 
@@ -280,7 +280,7 @@ class IndexContract:
             assert len(passages) == 0
             assert passages.topics.shape == (len(TERMS), 0)
             assert index.facts_of(passages.profiles) == []
-            evidence = index.topic_evidence(IndexQuery(vector=vector(1), topics=EVERY_TOPIC), passages.profiles)
+            evidence = index.all_passages(IndexQuery(vector=vector(1), topics=EVERY_TOPIC), passages.profiles)
             assert len(evidence.profiles) == 0
             assert evidence.topics.shape == (len(TERMS), 0)
 

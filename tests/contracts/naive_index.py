@@ -27,7 +27,6 @@ from matching_service.index.contract import (
     SavedIndexRefused,
     TermCounts,
     TermWeights,
-    TopicEvidence,
     Versions,
 )
 from matching_service.index.files import write_whole
@@ -97,16 +96,9 @@ class NaiveIndex:
             topics=_columns(rows, len(query.topics)),
         )
 
-    def topic_evidence(self, query: IndexQuery, profiles: Handles) -> TopicEvidence:
+    def all_passages(self, query: IndexQuery, profiles: Handles) -> CandidatePassages:
         wanted = frozenset(profile_id.decode() for profile_id in profiles.tolist())
-        rows = self._rows(query, Filters(candidates=wanted))
-        return TopicEvidence(
-            profiles=_handles(row.profile_id for row in rows),
-            work_ids=_handles(row.passage.work_id or "" for row in rows),
-            cosines=np.array([row.cosine for row in rows], dtype=np.float32),
-            languages=np.array([row.passage.language for row in rows], dtype=np.str_),
-            topics=_columns(rows, len(query.topics)),
-        )
+        return self.candidates(query, Filters(candidates=wanted), 1)
 
     def facts_of(self, profiles: Handles) -> list[ProfileFacts]:
         by_id = {document.profile_id: document.facts for document in self.documents}

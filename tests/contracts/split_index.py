@@ -4,9 +4,8 @@ It is here to show that the contract can be kept that way: it asks its parts not
 are those of a part, with the part's number beside them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -20,7 +19,6 @@ from matching_service.index.contract import (
     Index,
     IndexQuery,
     ProfileFacts,
-    TopicEvidence,
     Versions,
 )
 from matching_service.index.filters import Filters
@@ -79,27 +77,23 @@ class SplitIndex:
         rows = np.logical_or.reduce([words, cosines, *able])
         return CandidatePassages(**{f.name: getattr(merged, f.name)[..., rows] for f in fields(CandidatePassages)})
 
-    def topic_evidence(self, query: IndexQuery, profiles: Handles) -> TopicEvidence:
-        evidence: TopicEvidence = self._joined(
-            TopicEvidence,
-            [part.topic_evidence(query, handles) for part, handles in zip(self.parts, self._of(profiles), strict=True)],
+    def all_passages(self, query: IndexQuery, profiles: Handles) -> CandidatePassages:
+        return self._joined(
+            part.all_passages(query, handles) for part, handles in zip(self.parts, self._of(profiles), strict=True)
         )
-        return evidence
 
     def facts_of(self, profiles: Handles) -> list[ProfileFacts]:
         facts = [iter(part.facts_of(handles)) for part, handles in zip(self.parts, self._of(profiles), strict=True)]
         return [next(facts[number]) for number in profiles["part"].tolist()]
 
     def _merged(self, query: IndexQuery, filters: Filters, n: int) -> CandidatePassages:
-        merged: CandidatePassages = self._joined(
-            CandidatePassages, [part.candidates(query, filters, n) for part in self.parts]
-        )
-        return merged
+        return self._joined(part.candidates(query, filters, n) for part in self.parts)
 
-    def _joined(self, kind: Any, answers: Any) -> Any:
-        columns = {f.name: [getattr(answer, f.name) for answer in answers] for f in fields(kind)}
+    def _joined(self, answers: Iterable[CandidatePassages]) -> CandidatePassages:
+        each = list(answers)
+        columns = {f.name: [getattr(answer, f.name) for answer in each] for f in fields(CandidatePassages)}
         columns["profiles"] = [_numbered(handles, number) for number, handles in enumerate(columns["profiles"])]
-        return kind(**{name: np.concatenate(arrays, axis=-1) for name, arrays in columns.items()})
+        return CandidatePassages(**{name: np.concatenate(arrays, axis=-1) for name, arrays in columns.items()})
 
     def _of(self, profiles: Handles) -> list[Handles]:
         """Each part's own handles among these, in their order."""

@@ -33,7 +33,7 @@ INTRODUCTIONS = (
     "本企业始建于1986年，占地120亩，客户遍布全国，荣获多项荣誉。",
     "我司为行业龙头企业，致力于客户满意；",
 )
-N_LISTED, N_STAY = 10, 8
+N_LISTED, N_STAY = 10, 7
 ENCODER = load_encoder("universal")
 
 
@@ -70,16 +70,21 @@ def test_a_clause_about_the_company_leaves_the_problem_its_place(city: Snapshot,
 
 
 @pytest.mark.parametrize("introduction", INTRODUCTIONS)
-def test_an_introduction_moves_at_most_two_of_the_first_ten(city: Snapshot, introduction: str) -> None:
+def test_an_introduction_moves_at_most_three_of_the_first_ten_and_none_of_the_first_two(
+    city: Snapshot, introduction: str
+) -> None:
     for values in list(lines(sample.DEMANDS))[::4]:
         query = demand_query(DemandImport.model_validate(values))
         plain = top(query, city)
         for problem in (introduction + query.problem, f"{query.problem}。{introduction}"):
-            assert len(plain.keys() & top(replace(query, problem=problem), city).keys()) >= N_STAY
+            introduced = top(replace(query, problem=problem), city)
+            assert len(plain.keys() & introduced.keys()) >= N_STAY
+            assert set(list(plain)[:2]) <= introduced.keys()
 
 
 def test_demands_that_share_their_introduction_alone_are_not_alike(city: Snapshot) -> None:
-    introduction = INTRODUCTIONS[1]
-    one = top(Query("求助", problem=introduction + PROBLEM), city)
-    other = top(Query("求助", problem=f"{introduction}酱油发酵周期长，需要提高氨基态氮"), city)
-    assert len(one.keys() & other.keys()) <= N_LISTED - N_STAY
+    """No more alike than without it: some profiles are a little related to both."""
+    problems = (PROBLEM, "酱油发酵周期长，需要提高氨基态氮")
+    one, other = (top(Query("求助", problem=problem), city) for problem in problems)
+    introduced = [top(Query("求助", problem=INTRODUCTIONS[1] + problem), city) for problem in problems]
+    assert len(introduced[0].keys() & introduced[1].keys()) <= len(one.keys() & other.keys())

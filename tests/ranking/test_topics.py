@@ -23,7 +23,7 @@ def topic_of(name):
 def shown(name, *documents, semantic=0.0):
     """The profiles of all passages, in order, and what each of those passages shows of the topic."""
     topic, snapshot = topic_of(name), snapshot_of(*documents)
-    passages = snapshot.topic_evidence(IndexQuery(topics=(topic.alternatives,)), snapshot.find("abcdefghz"))
+    passages = snapshot.all_passages(IndexQuery(topics=(topic.alternatives,)), snapshot.find("abcdefghz"))
     signal = np.full(len(passages.profiles), semantic, dtype=np.float32)
     (states,) = states_in_passages([topic], passages.topics, signal)
     return passages.profiles, states

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from matching_service.index.contract import Document, Facts, Passage, Versions
 from matching_service.index.segment import Segment
 from matching_service.index.snapshot import Part, Snapshot
+from matching_service.live_index.documents import telling
 from matching_service.ranking.encoder import Calibration
 from matching_service.ranking.explain import PassageText
 from matching_service.ranking.fusion import ADJUSTING_SIGNALS, SIGNALS, Weights
@@ -82,7 +83,7 @@ def document(profile_id, text, works=(), *, encoder=ENCODER, kind="expert", lang
     return Document(
         profile_id=profile_id,
         facts=Facts(kind=kind, **facts),
-        passages=tuple(
+        passages=telling(
             Passage(work_id, passage_terms([text], default_analyzer()), vector, code, year)
             for (work_id, text), vector, code, year in zip(
                 texts.items(), vectors, languages, known_years[: len(texts)], strict=True

@@ -144,17 +144,6 @@ class CandidatePassages:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicEvidence:
-    """All passages of some profiles, in any order, with those columns of ``CandidatePassages`` that prove topics."""
-
-    profiles: Handles
-    work_ids: NDArray[np.bytes_]
-    cosines: FloatArray
-    languages: NDArray[np.str_]
-    topics: BoolArray
-
-
-@dataclass(frozen=True, slots=True)
 class ProfileFacts:
     """A profile with its id, by which ties are broken."""
 
@@ -206,8 +195,8 @@ class Index(Protocol):
         """
         ...
 
-    def topic_evidence(self, query: IndexQuery, profiles: Handles) -> TopicEvidence:
-        """All passages of these different profiles; the query's terms are not looked at."""
+    def all_passages(self, query: IndexQuery, profiles: Handles) -> CandidatePassages:
+        """All passages of these different profiles, with the same bits as in ``candidates``."""
         ...
 
     def facts_of(self, profiles: Handles) -> list[ProfileFacts]:

@@ -38,7 +38,6 @@ from matching_service.index.contract import (
     Removal,
     SavedIndexRefused,
     TermWeights,
-    TopicEvidence,
     Versions,
 )
 from matching_service.index.files import DamagedFile, checksum_of, map_arrays, write_arrays, write_whole
@@ -50,7 +49,8 @@ from matching_service.index.vectors import VectorQuery
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
+"""Another number makes every process build its index anew: other files, or other rules of what a document holds."""
 _CURRENT = "CURRENT"
 _KEPT_S = 3600
 """Unused files are kept this long, because another process may be about to load them."""
@@ -240,16 +240,14 @@ class Snapshot:
         """``contract.Index.candidates``; profiles are in the order of their rows."""
         allowed = self.allowed(filters)
         if filters.candidates is not None:
-            rows = self.passages_of(np.flatnonzero(allowed))
-            words, cosines = self.word_scores_of(query.terms, rows), self._known_cosines_of(query, rows)
-            return self._candidates(rows, words, cosines, self._topics_of(query, rows))
+            return self.all_passages(query, np.flatnonzero(allowed))
         return self._search(query, allowed[self.profile_rows], n)
 
-    def topic_evidence(self, query: IndexQuery, profiles: Handles) -> TopicEvidence:
-        """``contract.Index.topic_evidence``."""
+    def all_passages(self, query: IndexQuery, profiles: Handles) -> CandidatePassages:
+        """``contract.Index.all_passages``."""
         rows = self.passages_of(profiles)
-        cosines, topics = self._known_cosines_of(query, rows), self._topics_of(query, rows)
-        return TopicEvidence(self.profile_rows[rows], self.work_ids(rows), cosines, self.languages(rows), topics)
+        words, cosines = self.word_scores_of(query.terms, rows), self._known_cosines_of(query, rows)
+        return self._candidates(rows, words, cosines, self._topics_of(query, rows))
 
     def allowed(self, filters: Filters) -> BoolArray:
         """bool, shape (n_profiles including those that are gone,): which profiles are there and pass the filters."""
@@ -333,8 +331,10 @@ class Snapshot:
 
     def word_scores_of(self, weights: TermWeights, rows: IntArray) -> FloatArray:
         """float32, shape (len(rows),): ``word_scores`` of some rows. Gives the same bits."""
-        query = TermQuery.of(weights)
         scores = np.zeros(len(rows), dtype=np.float32)
+        if not weights:
+            return scores
+        query = TermQuery.of(weights)
         for number, inside, local in self._split(rows, self.row_offsets):
             scores[inside] = self.parts[number].segment.postings.scores_of(query, local)
         return scores

@@ -1,6 +1,6 @@
 """Convert rows to the inputs of ranking: queries, documents with their passages, texts for explanations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -95,7 +95,7 @@ def profile_documents(
                 available_from=profile.available_from,
                 available_until=profile.available_until,
             ),
-            passages=tuple(
+            passages=telling(
                 _passage(p, text, analyzer, vectors, encoder)
                 for p, text in zip(_passages(profile), profile_texts(profile), strict=True)
             ),
@@ -140,6 +140,15 @@ def _passage(
     terms = passage_terms(texts.fields.values(), analyzer)
     awaits = 0 if key in vectors else key
     return Passage(texts.work_id, terms, vectors.get(key), text.language, texts.year, awaits)
+
+
+def telling(passages: Iterable[Passage]) -> tuple[Passage, ...]:
+    """Leave out passages that say nothing, such as the own text of an expert with no more than a name.
+
+    They would count as passages that do not fit. If none says anything the first one stays: the profile is still known.
+    """
+    every = tuple(passages)
+    return tuple(p for p in every if p.terms or p.vector is not None or p.awaits) or every[:1]
 
 
 def _passages(profile: ProfileRow) -> list[PassageText]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -19,7 +19,7 @@ from matching_service.index.contract import (
     Index,
     IndexQuery,
     IntArray,
-    TopicEvidence,
+    TermWeights,
 )
 from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.ranking.calibrate import Level
@@ -36,6 +36,7 @@ from matching_service.ranking.fusion import (
     known_weights,
 )
 from matching_service.ranking.lexical import lexical_value, query_weights
+from matching_service.ranking.oeuvres import LEAST_SHARE, of_profiles
 from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.semantic import semantic_value
 from matching_service.ranking.structured import (
@@ -138,6 +139,7 @@ class _Question:
     index: Index
     weights: Weights
     circumstances: Circumstances
+    terms: TermWeights
 
     def semantic(self, cosines: FloatArray, languages: NDArray[np.str_]) -> FloatArray:
         """float32, shape (n_passages,), in [0, 1]; NaN = not known."""
@@ -148,15 +150,15 @@ class _Question:
 class _Topical:
     """The candidates by profile, with their topic scores.
 
-    signals : float32, shape (n_passages, n_topic_signals). passage_scores : float64, shape (n_passages,).
-    profiles, leaders, scores : shape (n_profiles,): the profile, its best passage and what that scores.
+    passage_scores : float64, shape (n_passages,).
+    profiles, leaders : shape (n_profiles,): the profile and its best passage.
+    scores : float64, shape (n_profiles,): of the best passage; after ``_of_whole_profiles`` of the profile.
     order, firsts, ends : a profile's passages, best first, are ``order[firsts[i]:ends[i]]``.
     must_have : int8, shape (n_must_have, n_profiles): the best state of each must-have in any passage.
     tiers : int64, shape (n_profiles,): what a profile lacks of the must-haves; those that lack less come first.
     """
 
     candidates: CandidatePassages
-    signals: FloatArray
     passage_scores: Float64Array
     profiles: Handles
     leaders: IntArray
@@ -175,28 +177,66 @@ class _Topical:
     def passages(self, place: int) -> IntArray:
         return self.order[self.firsts[place] : self.ends[place]]
 
+    def narrowed(self, places: IntArray, scores: Float64Array) -> Self:
+        """The profiles at these places, with other scores."""
+        return replace(
+            self,
+            profiles=self.profiles[places],
+            leaders=self.leaders[places],
+            scores=scores,
+            firsts=self.firsts[places],
+            ends=self.ends[places],
+            must_have=self.must_have[:, places],
+            tiers=self.tiers[places],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """Topic signals of whole profiles. scores : float64, shape (n_profiles,).
+
+    signals : float32, shape (n_profiles, n_topic_signals); NaN = not known.
+    words : float32, shape (n_profiles,): the lexical signal by its own words, without those credited for meaning.
+    has_nice : bool, shape (n_nice_to_have, n_profiles): whose words prove which nice-to-have.
+    """
+
+    scores: Float64Array
+    signals: FloatArray
+    words: FloatArray
+    has_nice: BoolArray
+
+    def at(self, places: IntArray) -> Self:
+        return type(self)(self.scores[places], self.signals[places], self.words[places], self.has_nice[:, places])
+
+    def extended_by(self, other: Self) -> Self:
+        return type(self)(
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.signals, other.signals]),
+            np.concatenate([self.words, other.words]),
+            np.concatenate([self.has_nice, other.has_nice], axis=1),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Shortlist:
     """Profiles whose facts were read. places : int64, shape (n_profiles,), in the arrays of ``_Topical``.
 
-    findings : per profile, of each structured signal. has_nice : bool, shape (n_nice_to_have, n_profiles): whose words
-        prove which nice-to-have.
+    whole : their topic signals. findings : per profile, of each structured signal.
     values : float64, shape (n_profiles, n_adjusting_signals), NaN = not known.
     """
 
     places: IntArray
     profile_ids: list[str]
+    whole: _Whole
     findings: list[dict[str, Finding | None]]
-    has_nice: BoolArray
     values: Float64Array
 
     def extended_by(self, other: Self) -> Self:
         return type(self)(
             np.concatenate([self.places, other.places]),
             self.profile_ids + other.profile_ids,
+            self.whole.extended_by(other.whole),
             self.findings + other.findings,
-            np.concatenate([self.has_nice, other.has_nice], axis=1),
             np.concatenate([self.values, other.values]),
         )
 
@@ -213,20 +253,22 @@ def rank(
 ) -> list[RankedProfile]:
     """The best ``top_k`` profiles: by what they lack of the must-haves, then by falling score, then by id.
 
-    A profile is as good as its best passage, so one perfect work beats fifty vague ones. Profiles with score 0 are left
-    out unless ``filters.candidates`` names them. Without ``with_none``, so are those of level none.
+    A profile is as good as its best passage and the better part of all its passages, half each (``oeuvres``). Profiles
+    with score 0 are left out unless ``filters.candidates`` names them. Without ``with_none``, so are those of level
+    none.
     """
     if prepared.vector is None and not prepared.terms and filters.candidates is None:
         return []
     weights, circumstances = weights or default_weights(prepared.calibration), circumstances or Circumstances(today())
-    question = _Question(prepared, index, weights, circumstances)
     terms = query_weights(prepared.terms, prepared.title_terms, prepared.rarity, index.frequencies)
+    question = _Question(prepared, index, weights, circumstances, terms)
     query = IndexQuery(terms, prepared.vector, _words_of(prepared.must_have))
     candidates = index.candidates(query, filters, max(_N_CANDIDATES, 2 * top_k))
     if not len(candidates):
         return []
-    topical = _topical(question, candidates, are_named=filters.candidates is not None)
-    shortlist = _shortlist(question, topical, top_k)
+    passages = _topical(question, candidates, are_named=filters.candidates is not None)
+    topical, whole = _of_whole_profiles(question, passages, top_k)
+    shortlist = _shortlist(question, topical, whole, top_k)
     fused = _fused(question, topical, shortlist)
     ids = np.array(shortlist.profile_ids, dtype=np.str_)
     order = np.lexsort((ids, -fused.scores, topical.tiers[shortlist.places]))
@@ -246,7 +288,7 @@ def rank(
 def _topical(question: _Question, candidates: CandidatePassages, *, are_named: bool) -> _Topical:
     """The candidates by profile. Of named ones, those that score 0 are kept, and all passages are there."""
     signals = _topic_signals(question, candidates)
-    scores = (known_weights(signals, question.weights.topic()) * np.nan_to_num(signals)).sum(axis=1)
+    scores = _passage_scores(question, signals)
     is_first = np.append(True, candidates.profiles[1:] != candidates.profiles[:-1])
     owners = np.cumsum(is_first) - 1
     order = np.lexsort((-scores, owners))  # stable: equal passages of a profile stay in the order of their works' ids
@@ -264,7 +306,6 @@ def _topical(question: _Question, candidates: CandidatePassages, *, are_named: b
     n_missing, n_unverified = (states == NOT_MET).sum(axis=0), (states == NOT_VERIFIED).sum(axis=0)
     return _Topical(
         candidates=candidates,
-        signals=signals,
         passage_scores=scores,
         profiles=profiles,
         leaders=leaders,
@@ -289,6 +330,11 @@ def _topic_signals(question: _Question, candidates: CandidatePassages) -> FloatA
     return signals
 
 
+def _passage_scores(question: _Question, signals: FloatArray) -> Float64Array:
+    """float64, shape (n_passages,), in [0, 1], from signals of shape (n_passages, n_topic_signals)."""
+    return np.asarray((known_weights(signals, question.weights.topic()) * np.nan_to_num(signals)).sum(axis=1))
+
+
 def _states_of(question: _Question, topics: Sequence[Topic], profiles: Handles) -> StateArray:
     """int8, shape (n_topics, n_profiles): the best state of each topic in any passage of these different profiles."""
     if not topics:
@@ -299,16 +345,16 @@ def _states_of(question: _Question, topics: Sequence[Topic], profiles: Handles) 
 
 def _evidence_for(
     question: _Question, topics: Sequence[Topic], profiles: Handles
-) -> tuple[TopicEvidence, StateArray, FloatArray]:
+) -> tuple[CandidatePassages, StateArray, FloatArray]:
     """All passages of these profiles, what each shows of the topics, and the semantic signal of each."""
-    evidence = question.index.topic_evidence(
+    evidence = question.index.all_passages(
         IndexQuery(vector=question.prepared.vector, topics=_words_of(topics)), profiles
     )
     semantic = question.semantic(evidence.cosines, evidence.languages)
     return evidence, states_in_passages(topics, evidence.topics, semantic), semantic
 
 
-def _owners(evidence: TopicEvidence, profiles: Handles) -> IntArray:
+def _owners(evidence: CandidatePassages, profiles: Handles) -> IntArray:
     """int64, shape (n_passages,): the place in ``profiles`` of each passage's profile."""
     order = np.argsort(profiles)
     return np.asarray(order[np.searchsorted(profiles, evidence.profiles, sorter=order)], dtype=np.int64)
@@ -353,20 +399,58 @@ def _words_of(topics: Sequence[Topic]) -> tuple[Alternatives, ...]:
     return tuple(topic.alternatives for topic in topics)
 
 
+# Whole profiles: the scores of all their passages
+
+
+def _of_whole_profiles(question: _Question, topical: _Topical, top_k: int) -> tuple[_Topical, _Whole]:
+    """The profiles that could come among the first ``top_k``, and few others, with the scores of whole profiles."""
+    least, greatest = _extreme_values(question)
+    lowest = extreme_scores(LEAST_SHARE * topical.scores, least, question.weights)
+    highest = extreme_scores(topical.scores, greatest, question.weights)
+    # The true scores of the likeliest profiles rule out most of the others.
+    likely = np.lexsort((-highest, topical.tiers))[: 2 * top_k]
+    whole = _read_passages(question, topical.profiles[likely])
+    lowest[likely] = extreme_scores(whole.scores, least, question.weights)
+    highest[likely] = extreme_scores(whole.scores, greatest, question.weights)
+    within = _within_reach(lowest, highest, topical.tiers, top_k, stability=question.circumstances.stability)
+    others = np.setdiff1d(within, likely)
+    if len(others):
+        whole = whole.extended_by(_read_passages(question, topical.profiles[others]))
+    return topical.narrowed(np.concatenate([likely, others]), whole.scores), whole
+
+
+def _read_passages(question: _Question, profiles: Handles) -> _Whole:
+    """All passages of these different profiles, as one score each."""
+    nice = question.prepared.nice_to_have
+    query = IndexQuery(question.terms, question.prepared.vector, _words_of(nice))
+    passages = question.index.all_passages(query, profiles)
+    owners, signals = _owners(passages, profiles), _topic_signals(question, passages)
+    columns = np.column_stack([signals, lexical_value(passages.words)])
+    whole = of_profiles(columns, _passage_scores(question, signals), owners, len(profiles))
+    states = _best_of_profile(states_in_passages(nice, passages.topics, signals[:, 1]), owners, len(profiles))
+    return _Whole(_passage_scores(question, whole[:, :-1]), whole[:, :-1], whole[:, -1], states == MET)
+
+
+def _extreme_values(question: _Question) -> tuple[Float64Array, Float64Array]:
+    """The least and the greatest value of each adjusting signal that any profile can have."""
+    ranges = {"nice_to_have": (0.0, 1.0), **value_ranges(question.prepared.query, question.circumstances)}
+    least, greatest = np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]).T
+    return least, greatest
+
+
 # The shortlist: profiles whose facts are read
 
 
-def _shortlist(question: _Question, topical: _Topical, top_k: int) -> _Shortlist:
+def _shortlist(question: _Question, topical: _Topical, whole: _Whole, top_k: int) -> _Shortlist:
     """All profiles whose facts could bring them among the first ``top_k``, and few others."""
-    ranges = {"nice_to_have": (0.0, 1.0), **value_ranges(question.prepared.query, question.circumstances)}
-    least, greatest = np.array([ranges[signal] for signal in ADJUSTING_SIGNALS]).T
+    least, greatest = _extreme_values(question)
     lowest, highest = (extreme_scores(topical.scores, values, question.weights) for values in (least, greatest))
     # The true scores of the likeliest profiles rule out most of the others.
-    likely = _read_facts(question, topical, np.lexsort((-highest, topical.tiers))[: 2 * top_k])
+    likely = _read_facts(question, topical, whole, np.lexsort((-highest, topical.tiers))[: 2 * top_k])
     lowest[likely.places] = extreme_scores(topical.scores[likely.places], likely.values, question.weights)
     within = _within_reach(lowest, highest, topical.tiers, top_k, stability=question.circumstances.stability)
     others = np.setdiff1d(within, likely.places)
-    return likely.extended_by(_read_facts(question, topical, others)) if len(others) else likely
+    return likely.extended_by(_read_facts(question, topical, whole, others)) if len(others) else likely
 
 
 def _within_reach(
@@ -382,8 +466,8 @@ def _within_reach(
     return np.flatnonzero((tiers < tiers[last]) | close)
 
 
-def _read_facts(question: _Question, topical: _Topical, places: IntArray) -> _Shortlist:
-    """The profiles at these places, with their structured signals and nice-to-haves."""
+def _read_facts(question: _Question, topical: _Topical, whole: _Whole, places: IntArray) -> _Shortlist:
+    """The profiles at these places, with their structured signals."""
     query, circumstances = question.prepared.query, question.circumstances
     known = question.index.facts_of(topical.profiles[places])
     years = topical.candidates.years[topical.leaders[places]].tolist()
@@ -394,9 +478,9 @@ def _read_facts(question: _Question, topical: _Topical, places: IntArray) -> _Sh
         findings.append(
             {signal: function(query, candidate, circumstances.today) for signal, function in SIGNAL_FUNCTIONS.items()}
         )
-    has_nice = _states_of(question, question.prepared.nice_to_have, topical.profiles[places]) == MET
-    values = _adjusting_values(findings, has_nice)
-    return _Shortlist(places, [profile.profile_id for profile in known], findings, has_nice, values)
+    of_places = whole.at(places)
+    values = _adjusting_values(findings, of_places.has_nice)
+    return _Shortlist(places, [profile.profile_id for profile in known], of_places, findings, values)
 
 
 def _adjusting_values(findings: Sequence[dict[str, Finding | None]], has_nice: BoolArray) -> Float64Array:
@@ -418,7 +502,7 @@ def _fused(question: _Question, topical: _Topical, shortlist: _Shortlist) -> Fus
     former = question.circumstances.former_scores
     former_scores = np.array([former.get(profile_id, np.nan) for profile_id in shortlist.profile_ids], dtype=np.float64)
     return fuse(
-        topical.signals[topical.leaders[shortlist.places]],
+        shortlist.whole.signals,
         shortlist.values,
         topical.share_missing(shortlist.places),
         question.weights,
@@ -447,34 +531,32 @@ def _ranked(
         score=score,
         level=question.weights.floors.level_of(score),
         parts=_parts(question, topical, shortlist, fused, j),
-        topic_signals=tuple(
-            None if math.isnan(signal) else signal for signal in topical.signals[topical.leaders[place]].tolist()
-        ),
+        topic_signals=tuple(None if math.isnan(signal) else signal for signal in shortlist.whole.signals[j].tolist()),
         work_ids=tuple(work_id.decode() or None for work_id in topical.candidates.work_ids[shown].tolist()),
         must_have=must_have,
         missing_nice_to_have=tuple(
             topic.name
-            for topic, is_there in zip(prepared.nice_to_have, shortlist.has_nice[:, j].tolist(), strict=True)
+            for topic, is_there in zip(prepared.nice_to_have, shortlist.whole.has_nice[:, j].tolist(), strict=True)
             if not is_there
         ),
     )
 
 
-def _topic_parts(question: _Question, topical: _Topical, fused: Fused, j: int, leader: int) -> list[Part]:
-    """The parts of the topic signals of the shortlisted profile at place ``j``, from its best passage.
+def _topic_parts(whole: _Whole, fused: Fused, j: int, *, is_foreign: bool) -> list[Part]:
+    """The parts of the topic signals of the shortlisted profile at place ``j``.
 
-    The words with which a passage in another language is credited are a part of its meaning, which earned them.
+    The words with which passages in another language are credited are a part of their meaning, which earned them.
+    is_foreign : whether the best passage is in another language than the question.
     """
-    lexical, semantic = (float(signal) for signal in topical.signals[leader])
+    lexical, semantic = (float(signal) for signal in whole.signals[j])
     by_words, by_meaning = fused.topic_parts[j].tolist()
     word_weight, meaning_weight = fused.topic_weights[j].tolist()
     if math.isnan(semantic):
         return [Part("lexical", lexical, word_weight, by_words, lexical)]
-    words, is_foreign = lexical, topical.candidates.languages[leader] != question.prepared.language
-    if is_foreign and meaning_weight > 0:
-        words = float(lexical_value(topical.candidates.words[leader : leader + 1])[0])
-        credited = word_weight * (lexical - words)
-        by_words, by_meaning = by_words - credited, by_meaning + credited
+    words = lexical
+    if meaning_weight > 0 and (own := float(whole.words[j])) < lexical:
+        credited = word_weight * (lexical - own)
+        words, by_words, by_meaning = own, by_words - credited, by_meaning + credited
         meaning_weight = by_meaning / semantic if semantic > 0 else meaning_weight
     parts = [
         Part("lexical", words, word_weight, by_words, lexical),
@@ -487,7 +569,8 @@ def _parts(question: _Question, topical: _Topical, shortlist: _Shortlist, fused:
     """The parts of the shortlisted profile at place ``j``; what is not known is no part."""
     place = int(shortlist.places[j])
     values, findings = shortlist.values[j], shortlist.findings[j]
-    parts = _topic_parts(question, topical, fused, j, int(topical.leaders[place]))
+    is_foreign = bool(topical.candidates.languages[topical.leaders[place]] != question.prepared.language)
+    parts = _topic_parts(shortlist.whole, fused, j, is_foreign=is_foreign)
     for s, signal in enumerate(ADJUSTING_SIGNALS):
         if not np.isnan(values[s]):
             finding = findings.get(signal)
