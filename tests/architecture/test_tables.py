@@ -36,6 +36,8 @@ MAY_WRITE = {
     "FeedRejectionRow": {"feeds"},
     "FeedRow": {"feeds"},
     "IdempotentAnswerRow": {"api", "jobs"},  # jobs: deletes expired answers
+    "ImportRow": {"files"},
+    "ImportedRecordRow": {"files"},
     "MatchListRow": {"shortlists", "runs"},  # runs: a run that begins anew deletes its lists
     "MatchRow": {"shortlists"},
     "MatchRunRow": {"shortlists", "runs"},
@@ -70,7 +72,8 @@ MAY_READ = {
     "MatchListRow": {"disclosure", "jobs", "reports", "webhooks"},
     "MatchRow": {"disclosure", "reports", "runs", "webhooks"},
     "MatchRunRow": {"api", "jobs", "reports"},
-    "MilestoneRow": {"reports"},
+    "ImportedRecordRow": {"cli"},
+    "MilestoneRow": {"files", "reports"},
     "OrganizationRow": {
         "claims", "demands", "disclosure", "eligibility", "feeds", "files", "live_index", "matching", "programme", "reports",
         "shortlists",
@@ -81,7 +84,8 @@ MAY_READ = {
         "programme", "projects", "reports", "runs", "shortlists", "suggestions",
     },
     "ProgrammeRecordRow": {"files", "reports"},
-    "ProjectRow": {"reports"},
+    "ProjectPartnerRow": {"files"},
+    "ProjectRow": {"files", "reports"},  # files: an import is undone while the project is only the row that it made
     "SuggestionRow": {"eligibility", "engagements", "files", "programme", "reports", "runs", "shortlists"},
     "SuggestionTransitionRow": {"eligibility", "engagements", "programme", "reports"},
     "WebhookStateRow": {"jobs"},
