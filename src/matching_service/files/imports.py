@@ -5,7 +5,7 @@ import is a row in the database with a record of all that it did (``ledger``), s
 """
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -205,8 +205,12 @@ async def complete_import(
     *,
     defaults: dict[str, Any],
     layout: Layout,
-) -> ImportReport:
-    """Store the file of an import that was confirmed, behind what an interrupted attempt has stored of it."""
+    finish: Callable[[ImportReport], Awaitable[None]],
+) -> None:
+    """Store the file of an import that was confirmed, behind what an interrupted attempt has stored of it.
+
+    finish : what is done with the report before the import has ended.
+    """
     async with _ending(database, row.id):
         run = await _Run.open(row.what, path, actor, defaults, layout)
     run.ledger = Ledger(row.id, row.what)
@@ -216,7 +220,7 @@ async def complete_import(
         for name in ("created", "updated", "unchanged", "organizations_created"):
             setattr(run.report, name, row.counts.get(name, 0))
         await run.store_by_chunks(database)
-    return run.report
+        await finish(run.report)
 
 
 @asynccontextmanager

@@ -12,6 +12,8 @@ from matching_service.files.sheets import is_filled
 
 REASON = "不能导入的原因"
 _PLACE = "原位置"
+_LONGEST_CELL = 32_000
+"""A cell of a workbook holds 32,767 characters."""
 
 
 def write_rejects(what: str, source: Path, target: Path, report: ImportReport, *, layout: Layout | None = None) -> int:
@@ -44,6 +46,8 @@ def write_rejects(what: str, source: Path, target: Path, report: ImportReport, *
 
 
 def _plain(cell: Any) -> Any:
+    if isinstance(cell, str) and len(cell) > _LONGEST_CELL:
+        return f"{cell[:_LONGEST_CELL]}……（过长，未全部列出）"
     if isinstance(cell, bool | dict) or hasattr(cell, "isoformat"):
         return str(cell)
     return [str(item) for item in cell] if isinstance(cell, list) else cell

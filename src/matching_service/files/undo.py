@@ -73,9 +73,8 @@ async def undo_import(
     Raises NotFound, and Conflict if the import has stored nothing yet, is at work, or is too old.
     """
     async with owning(database, LOCK, patience_s=math.inf):
-        await begin_undo(database, import_id, actor)
-        async with database.reading() as session:
-            row = await get_import(session, import_id)
+        async with database.transaction() as session:
+            row = await begin_undo(session, import_id, actor)
             ids = await _record_ids(session, import_id)
         for part in in_parts(ids, size=_RECORDS_PER_TRANSACTION):
             async with database.transaction() as session:
@@ -88,22 +87,21 @@ async def undo_import(
         return row
 
 
-async def begin_undo(database: Database, import_id: str, actor: Principal) -> ImportRow:
-    """Move the import to ``undoing``. Returns it. Raises as ``undo_import``.
+async def begin_undo(session: AsyncSession, import_id: str, actor: Principal) -> ImportRow:
+    """Move the import to ``undoing`` and return it. Raises as ``undo_import``.
 
-    A running import whose process is gone may be undone; whoever calls this knows, or holds the lock.
+    A running import may be undone if its process is gone, which the caller knows.
     """
-    async with database.transaction() as session:
-        row = await get_import(session, import_id, for_update=True)
-        if row.state == ImportState.PREVIEW:
-            raise Conflict("import_not_stored", _NOT_STORED)
-        n_records = select(func.count()).where(ImportedRecordRow.import_id == row.id)
-        if row.counts.get("created", 0) + row.counts.get("updated", 0) and not await session.scalar(n_records):
-            raise Conflict("import_too_old", _TOO_OLD)
-        if row.state not in {ImportState.UNDOING, ImportState.UNDONE}:
-            record_audit(session, actor, "begin_undo", entity="import", entity_id=import_id)
-        row.state = ImportState.UNDOING
-        return row
+    row = await get_import(session, import_id, for_update=True)
+    if row.state == ImportState.PREVIEW:
+        raise Conflict("import_not_stored", _NOT_STORED)
+    n_records = select(func.count()).where(ImportedRecordRow.import_id == row.id)
+    if row.counts.get("created", 0) + row.counts.get("updated", 0) and not await session.scalar(n_records):
+        raise Conflict("import_too_old", _TOO_OLD)
+    if row.state not in {ImportState.UNDOING, ImportState.UNDONE}:
+        record_audit(session, actor, "begin_undo", entity="import", entity_id=import_id)
+    row.state, row.undone_at = ImportState.UNDOING, now()
+    return row
 
 
 async def _record_ids(session: AsyncSession, import_id: str) -> Sequence[str]:
