@@ -358,7 +358,12 @@ def test_a_mistaken_import_is_listed_and_undone(cli: Cli, tmp_path: Path) -> Non
     assert cli.run("migrate").returncode == 0
     assert cli.run("import", "demands", path).returncode == 0
     (listed,) = json.loads(cli.run("import", "list", "--json").stdout)
-    assert (listed["what"], listed["state"], listed["file_name"], listed["created"]) == ("demands", "done", "a.jsonl", 3)
+    assert (listed["what"], listed["state"], listed["file_name"], listed["created"]) == (
+        "demands",
+        "done",
+        "a.jsonl",
+        3,
+    )
     undone = cli.run("import", "undo", listed["id"], "--json")
     assert json.loads(undone.stdout) == {"deleted": 3, "restored": 0, "left": 0, "records_left": []}
     again = cli.run("import", "undo", listed["id"])

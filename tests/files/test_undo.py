@@ -74,6 +74,7 @@ async def undo(database: Database, import_id: str) -> tuple[int, int, dict[str, 
         left = await list_records(session, import_id, PageRequest(200), undone="left")
     reasons: dict[str, int] = {}
     for row in left.items:
+        assert row.reason is not None
         assert row.reason in REASONS
         reasons[row.reason] = reasons.get(row.reason, 0) + 1
     assert sum(reasons.values()) == counts.get("left", 0)

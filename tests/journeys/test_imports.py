@@ -55,7 +55,7 @@ def titles(http: httpx.Client, source: str) -> dict[str, str]:
 
 
 def test_a_workbook_is_previewed_corrected_stored_sent_back_and_undone(server: Server, source: str) -> None:  # noqa: PLR0915
-    rows = [
+    rows: list[list[Any]] = [
         ["佛山市南海区技术需求汇总表"],
         ["编号", "难点叫什么", "主要问题", "截止日期", "口令"],
         ["D-1", "谐波减速器柔轮开裂", "齿根出现裂纹", "2099-12-31", "x"],

@@ -10,6 +10,7 @@ from matching_service.api.bulk import Stored
 from matching_service.files.exports import TABLES, exported_values
 from matching_service.foundation.clock import new_id, now
 from matching_service.profiles.queries import attach_works
+from matching_service.store.base import Table
 from matching_service.store.batch import Batch
 from matching_service.store.imports import ImportedRecordRow, ImportRow
 from matching_service.store.lookup import in_parts
@@ -65,7 +66,7 @@ class Ledger:
             )
             again = set(known)
             if again:
-                row = ImportedRecordRow.__table__
+                row = Table.metadata.tables[ImportedRecordRow.__tablename__]
                 statement = update(row).where(row.c.import_id == self.import_id, row.c.record_id == bindparam("of"))
                 await session.execute(
                     statement.values(version=bindparam("to")),

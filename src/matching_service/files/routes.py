@@ -232,8 +232,10 @@ async def list_records(
     "/imports/{import_id}/rejects.xlsx",
     dependencies=[MayImport],
     response_class=FileResponse,
-    responses={200: {"content": {_XLSX: {"schema": {"type": "string", "format": "binary"}}}}}
-    | problem_responses(404, 410),
+    responses={
+        200: {"content": {_XLSX: {"schema": {"type": "string", "format": "binary"}}}},
+        **problem_responses(404, 410),
+    },
 )
 async def read_rejects(import_id: str, session: ReadSession, background: BackgroundDep) -> FileResponse:
     """Return the bad rows as they came, with the reason in the last column: correct it and upload it again."""

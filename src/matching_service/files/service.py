@@ -45,6 +45,7 @@ _CORRECTABLE = {"no_headings", "repeated_column"}
 _FRESH = timedelta(seconds=5)
 """The time that a process may take to begin its work after it was asked."""
 _DEFAULTS = ("source", "kind", "status")
+_KINDS: Mapping[str, Sequence[str]] = {"profiles": tuple(KIND_NAMES), "programme": tuple(RECORD_KINDS)}
 
 
 def read_options(what: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,10 +60,10 @@ def read_options(what: str, given: Mapping[str, Any]) -> dict[str, Any]:
         for name in _DEFAULTS
         if name in options and name not in FORMS[what].columns
     ]
-    kinds = {"profiles": KIND_NAMES, "programme": RECORD_KINDS}.get(what)
-    if kinds is not None and options.get("kind", next(iter(kinds))) not in kinds:
-        names = "、".join(kinds)
-        errors.append(FieldError("enum", Bilingual(f"应为 {names}。", f"Must be one of {', '.join(kinds)}."), "/kind"))
+    kinds = _KINDS.get(what, ())
+    if kinds and options.get("kind", kinds[0]) not in kinds:
+        message = Bilingual(f"应为 {'、'.join(kinds)}。", f"Must be one of {', '.join(kinds)}.")
+        errors.append(FieldError("enum", message, "/kind"))
     if errors:
         raise InvalidInput("invalid_body", count_of_errors(len(errors)), errors=errors)
     return options
@@ -91,7 +92,7 @@ async def change_preview(
     async with database.reading() as session:
         row = await get_import(session, import_id)
     _check_preview(row)
-    options = read_options(row.what, row.options | changes)
+    options = read_options(row.what, {**row.options, **changes})
     values = await _examined(database, row.what, path_of(folder, row), options, actor)
     async with database.transaction() as session:
         _check_preview(await get_import(session, import_id, for_update=True))

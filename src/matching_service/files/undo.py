@@ -263,7 +263,7 @@ async def _follow(session: AsyncSession, of: ImportRow, table: Any, records: Seq
         return
     ids = [record.record_id for record in records]
     present = await versions_of(session, table, ids)
-    row = ImportedRecordRow.__table__
+    row = Table.metadata.tables[ImportedRecordRow.__tablename__]
     earlier = update(row).where(
         row.c.record_id == bindparam("of"), row.c.version == bindparam("left_at"), row.c.import_id != of.id
     )

@@ -129,7 +129,7 @@ async def _receive(request: Request, folder: Path, boundary: bytes) -> Upload:
     part = folder / "part"
     with await to_thread.run_sync(part.open, "wb") as file:
         try:
-            parser = MultipartParser(boundary, {f"on_{name}": getattr(form, f"on_{name}") for name in names})  # type: ignore[arg-type,misc]  # a TypedDict of these names
+            parser = MultipartParser(boundary, {f"on_{name}": getattr(form, f"on_{name}") for name in names})  # type: ignore[arg-type]  # a TypedDict of these names
             async for piece in request.stream():
                 parser.write(piece)
                 if len(form.pending) >= _PIECE_BYTES:
