@@ -42,7 +42,7 @@ from matching_service.store.ownership import is_owned
 
 _CORRECTABLE = {"no_headings", "repeated_column"}
 """A file that cannot be read for such a reason is kept: its owner says where the headings are, or what they mean."""
-_FRESH = timedelta(seconds=5)
+_FRESH = timedelta(seconds=2)
 """The time that a process may take to begin its work after it was asked."""
 _DEFAULTS = ("source", "kind", "status")
 _KINDS: Mapping[str, Sequence[str]] = {"profiles": tuple(KIND_NAMES), "programme": tuple(RECORD_KINDS)}

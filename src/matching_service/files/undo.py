@@ -3,6 +3,7 @@
 A record is untouched if its ``row_version`` is the one that the import left, and if no other record refers to it.
 """
 
+import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -35,6 +36,8 @@ from matching_service.store.projects import MilestoneRow, ProjectPartnerRow, Pro
 from matching_service.store.tables import Table
 
 _RECORDS_PER_TRANSACTION = 500
+_PAUSE_S = 0.05
+"""Between transactions, so that others may write: who waits for SQLite's lock asks for it ten times a second."""
 _WHAT = {entity: what for what, entity in ENTITIES.items()}
 _DELETE: Mapping[str, Any] = {
     "demand": delete_demands,
@@ -80,6 +83,7 @@ async def undo_import(
             async with database.transaction() as session:
                 await _undo(session, row, part, actor)
             on_progress(len(part))
+            await asyncio.sleep(_PAUSE_S)
         async with database.transaction() as session:
             row = await get_import(session, import_id)
             row.state, row.undone_at = ImportState.UNDONE, now()
