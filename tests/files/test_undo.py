@@ -14,11 +14,13 @@ from matching_service.demands.schemas import DemandPatch
 from matching_service.demands.service import update_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import transition_demand
+from matching_service.files import imports
 from matching_service.files.exports import export_file
-from matching_service.files.imports import StrictImportRefused, import_file
+from matching_service.files.imports import StrictImportRefused, examine_file, import_file
 from matching_service.files.queries import list_imports, list_records, undone_counts
+from matching_service.files.records import Layout
 from matching_service.files.undo import REASONS, undo_import
-from matching_service.foundation.errors import Conflict, NotFound
+from matching_service.foundation.errors import Conflict, InvalidInput, NotFound
 from matching_service.foundation.paging import PageRequest
 from matching_service.organizations.schemas import ExclusionBody
 from matching_service.organizations.service import replace_exclusions
@@ -291,3 +293,34 @@ async def test_what_cannot_be_undone_is_told(database: Database, tmp_path: Path)
         row.state = ImportState.PREVIEW
     with pytest.raises(Conflict, match="stored"):
         await undo_import(database, mistake, COMMAND_LINE)
+
+
+async def test_a_preview_by_chunks_tells_what_the_import_will_tell(database: Database, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [f"{n},{'需求' if n % 9 else ''},某厂{n % 3},{'2026-13-01' if n % 100 == 1 else ''}" for n in range(1_200)]
+    path.write_text("编号,需求名称,企业名称,截止日期\n" + "\n".join([*rows, "合计"]), encoding="utf-8")
+    seen = await examine_file(database, "demands", path, COMMAND_LINE, defaults={}, layout=Layout())
+    assert await exported(database, tmp_path) == {what: [] for what in ALL}
+    stored = await import_file(database, "demands", path, COMMAND_LINE, defaults={})
+    assert (seen.created, seen.bad_rows, seen.passed_over) == (stored.created, stored.bad_rows, stored.passed_over)
+    assert seen.created == await count_of(database, DemandRow)
+    assert seen.sheets == stored.sheets
+    assert seen.columns == stored.columns
+
+
+async def count_of(database: Database, table: Any) -> int:
+    async with database.reading() as session:
+        return int(await session.scalar(select(func.count()).select_from(table)) or 0)
+
+
+async def test_a_file_with_too_many_rows_is_refused_before_anything_is_done(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "MAX_ROWS", 700)
+    path = lines(tmp_path / "a.jsonl", *({"title": "甲"} for _ in range(701)))
+    with pytest.raises(InvalidInput, match="rows; split it"):
+        await examine_file(database, "demands", path, COMMAND_LINE, defaults={}, layout=Layout())
+    assert await count_of(database, DemandRow) == 0
+    with pytest.raises(InvalidInput, match="those before are done"):
+        await import_file(database, "demands", path, COMMAND_LINE, defaults={})
+    assert await undo(database, await newest(database)) == (500, 0, {})

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -38,9 +39,9 @@ def test_an_import_goes_on_after_its_server_was_killed_and_is_undone_whole(cli: 
     assert undone["undone"] == {"deleted": N_ROWS - n_bad, "restored": 0, "left": 0}
 
 
-def until(http: httpx.Client, path: str, state: str) -> dict[str, object]:
+def until(http: httpx.Client, path: str, state: str) -> dict[str, Any]:
     while (seen := http.get(path).raise_for_status().json())["state"] != state:
         assert seen["state"] in {"running", "undoing"}, seen
         time.sleep(0.1)
-    found: dict[str, object] = seen
+    found: dict[str, Any] = seen
     return found

@@ -292,8 +292,9 @@ class _Run:
             raise InvalidInput(
                 "too_many_rows",
                 Bilingual(
-                    f"文件超过 {MAX_ROWS:,} 行；前面的行已处理，请把其余的行分成另一个文件。",
-                    f"The file has more than {MAX_ROWS:,} rows; those before are done, put the rest into another file.",
+                    f"文件超过 {MAX_ROWS:,} 行；{'' if self.ledger is None else '前面的行已处理，'}请分成几个文件。",
+                    f"The file has more than {MAX_ROWS:,} rows; "
+                    f"{'' if self.ledger is None else 'those before are done; '}split it.",
                 ),
             )
         return chunk

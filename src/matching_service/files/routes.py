@@ -202,7 +202,7 @@ async def undo_import(
 
 
 @router.get("/imports/{import_id}/records", dependencies=[MayImport], responses=problem_responses(404))
-async def list_records(
+async def list_imported_records(
     import_id: str,
     session: ReadSession,
     page: PageDep,
@@ -215,7 +215,7 @@ async def list_records(
     names = await queries.names_of(session, found.items, _LABELS)
     items = [
         ImportedRecord(
-            entity=row.entity,
+            entity=row.entity,  # type: ignore[arg-type]  # one of these words
             record_id=row.record_id,
             name=names.get(row.record_id),
             outcome="created" if row.version_before is None else "updated",
