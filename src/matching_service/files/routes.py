@@ -159,7 +159,7 @@ async def confirm_import(
     language: LanguageDep,
     tasks: BackgroundTasks,
     response: Response,
-) -> Import:
+) -> ImportSummary:
     """Store the good rows in the background. `Location` is the address of its progress.
 
     An import that failed or was interrupted goes on behind the rows that it has stored. Confirming a running one
@@ -171,7 +171,7 @@ async def confirm_import(
         # A background task starts after the response, and so after the commit.
         tasks.add_task(background.store, row.id, principal)
     response.headers["Location"] = f"/v1/imports/{row.id}"
-    return await _described(database, background, row, language)
+    return await _summary(database, background, row, language)
 
 
 @router.post(
@@ -186,7 +186,7 @@ async def undo_import(
     language: LanguageDep,
     tasks: BackgroundTasks,
     response: Response,
-) -> Import:
+) -> ImportSummary:
     """Undo an import in the background: delete what it created, and give back what it changed.
 
     Records that somebody has changed or used since are left; `…/records?undone=left` names them with the reason.
@@ -198,7 +198,7 @@ async def undo_import(
     row = await begin_undo(session, import_id, principal)
     tasks.add_task(background.undo, row.id, principal)
     response.headers["Location"] = f"/v1/imports/{row.id}"
-    return await _described(database, background, row, language)
+    return await _summary(database, background, row, language)
 
 
 @router.get("/imports/{import_id}/records", dependencies=[MayImport], responses=problem_responses(404))
@@ -244,6 +244,14 @@ async def read_rejects(import_id: str, session: ReadSession, background: Backgro
     name = quote(f"退回-{row.file_name.rpartition('.')[0]}.xlsx")
     headers = {"Content-Disposition": f"attachment; filename=\"rejects.xlsx\"; filename*=UTF-8''{name}"}
     return FileResponse(path, media_type=_XLSX, headers=headers)
+
+
+async def _summary(
+    database: DatabaseDep, background: BackgroundImports, row: ImportRow, language: LanguageDep
+) -> ImportSummary:
+    """Without findings, which hold what cells say: the answer to a request with a key is stored."""
+    (summary,) = await service.summaries(database, [row], at_work=background.at_work, language=language)
+    return summary
 
 
 async def _described(
