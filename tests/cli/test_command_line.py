@@ -371,3 +371,13 @@ def test_a_mistaken_import_is_listed_and_undone(cli: Cli, tmp_path: Path) -> Non
     (listed,) = json.loads(cli.run("import", "list", "--json").stdout)
     assert listed["state"] == "undone"
     assert failed_in_both_languages(cli.run("import", "undo", "nothing"))
+
+
+@ONLY_SQLITE
+def test_an_import_is_kept_whatever_the_name_of_its_file(cli: Cli, tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path / "a") + b"\xff.jsonl")
+    Path(path).write_text('{"title": "\\ud800"}\n{"title": "b"}\n', encoding="utf-8")
+    assert cli.run("migrate").returncode == 0
+    assert "created" in cli.run("import", "demands", path).stdout
+    (listed,) = json.loads(cli.run("import", "list", "--json").stdout)
+    assert (listed["state"], listed["created"], listed["bad"]) == ("done", 1, 1)

@@ -250,6 +250,27 @@ def test_a_text_that_no_cell_can_hold_is_sent_back_in_part(server: Server) -> No
     assert any(str(cell).startswith("长" * 30_000) for cell in cells)
 
 
+@pytest.mark.parametrize("text", ["\\ud800", "\\u0000", "a\\u000b", "\\uffff", "=1+1", "_x0000_"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        '{"title": "TEXT", "region": "x"}',
+        '{"TEXT": 1, "title": "a"}',
+        '["TEXT"]',
+        '{"title": ["TEXT"]}',
+        '{"TEXT": 1, "title": "a", "region": "x"}',
+        "TEXT",
+    ],
+)
+def test_characters_that_nothing_can_store_are_sent_back(server: Server, text: str, place: str) -> None:
+    with server.client("staff") as http:
+        made = upload(http, place.replace("TEXT", text).encode(), "a.jsonl")
+        assert made.status_code == 201, made.text
+        assert made.json()["rows"]["bad"] == 1
+        rejects = http.get(f"{made.headers['location']}/rejects.xlsx").raise_for_status()
+    assert load_workbook(io.BytesIO(rejects.content)).worksheets[0].max_row == 2
+
+
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [

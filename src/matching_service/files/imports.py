@@ -91,11 +91,11 @@ class ImportReport:
         """What is kept with the import: sheets with the row of their headings, columns, the first findings."""
         findings = sorted(self.findings, key=lambda finding: not finding.refuses)
         unread = [finding.sheet for finding in self.told_of("sheet_not_read")]
+        read = [{"name": name, "header_row": row} for name, row in self.sheets.items()]
         return {
-            "sheets": [{"name": name, "header_row": row} for name, row in self.sheets.items()]
-            + [{"name": name, "header_row": None} for name in unread],
-            "columns": [{"heading": heading, "field": name} for heading, name in self.columns.items()],
-            "findings": [dict(finding.as_json()) for finding in findings[:_MAX_FINDINGS]],
+            "sheets": [_storable(sheet) for sheet in [*read, *({"name": name, "header_row": None} for name in unread)]],
+            "columns": [_storable({"heading": heading, "field": name}) for heading, name in self.columns.items()],
+            "findings": [_storable(finding.as_json()) for finding in findings[:_MAX_FINDINGS]],
             "n_findings": len(findings),
         }
 
@@ -105,6 +105,14 @@ class ImportReport:
 
     def told_of(self, code: str) -> list[Finding]:
         return [finding for finding in self.told if finding.code == code]
+
+
+def _storable(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace halves of surrogate pairs, which a file may quote and no database stores."""
+    return {
+        name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for name, value in told.items()
+    }
 
 
 class StrictImportRefused(Exception):
@@ -166,8 +174,8 @@ async def import_file(
         moment = now()
         async with database.transaction() as session:
             row = ImportRow(
-                what=what, state=ImportState.RUNNING, file_name=path.name[-200:], options={}, counts={}, told={},
-                actor_id=actor.id, created_at=moment, confirmed_at=moment,
+                what=what, state=ImportState.RUNNING, options={}, counts={}, told={}, actor_id=actor.id,
+                created_at=moment, confirmed_at=moment, **_storable({"file_name": path.name[-200:]}),
             )  # fmt: skip
             session.add(row)
             await session.flush()
@@ -363,7 +371,10 @@ class _Run:
         named = {finding.field for finding in row.findings}
         parsed = parse_items([body], FORMS[self._what].model)
         others = [error for stored in parsed.invalid.values() for error in stored.errors]
-        return (*row.findings, *(_of_error(error, row) for error in others if error.pointer.split("/")[1] not in named))
+        return (
+            *row.findings,
+            *(_of_error(error, row) for error in others if error.pointer.partition("/")[2].split("/")[0] not in named),
+        )
 
     def _tell(self, row: FileRow) -> None:
         if row.is_note:
