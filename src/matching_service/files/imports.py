@@ -91,9 +91,10 @@ class ImportReport:
         """What is kept with the import: sheets with the row of their headings, columns, the first findings."""
         findings = sorted(self.findings, key=lambda finding: not finding.refuses)
         unread = [finding.sheet for finding in self.told_of("sheet_not_read")]
-        read = [{"name": name, "header_row": row} for name, row in self.sheets.items()]
+        sheets: list[dict[str, Any]] = [{"name": name, "header_row": row} for name, row in self.sheets.items()]
+        sheets += [{"name": name, "header_row": None} for name in unread]
         return {
-            "sheets": [_storable(sheet) for sheet in [*read, *({"name": name, "header_row": None} for name in unread)]],
+            "sheets": [_storable(sheet) for sheet in sheets],
             "columns": [_storable({"heading": heading, "field": name}) for heading, name in self.columns.items()],
             "findings": [_storable(finding.as_json()) for finding in findings[:_MAX_FINDINGS]],
             "n_findings": len(findings),
