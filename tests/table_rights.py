@@ -44,6 +44,14 @@ MAY_WRITE = {
     "FeedRejectionRow": {"feeds"},
     "FeedRow": {"feeds"},
     "IdempotentAnswerRow": {"api", "jobs"},  # jobs: deletes expired answers
+    "ImportRow": {"files"},
+    "ImportedRecordRow": {
+        "demands",
+        "files",
+        "organizations",
+        "profiles",
+        "programme",
+    },  # whoever deletes a record erases its former values: store.imports.forget_records
     "MatchListRow": {"shortlists", "runs"},  # runs: a run that begins anew deletes its lists
     "MatchRow": {"shortlists"},
     "MatchRunRow": {"shortlists", "runs"},

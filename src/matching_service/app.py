@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from matching_service import __version__
 from matching_service.api import health
-from matching_service.api.admission import BulkQueue, RankingQueue
+from matching_service.api.admission import BulkQueue, ImportQueue, RankingQueue
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
@@ -25,6 +25,9 @@ from matching_service.eligibility.routes import router as eligibility
 from matching_service.engagements.routes import router as engagements
 from matching_service.engines import create_engine
 from matching_service.feeds.routes import router as feeds
+from matching_service.files.background import BackgroundImports
+from matching_service.files.routes import router as imports
+from matching_service.files.uploads import MAX_UPLOAD_BYTES
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
 from matching_service.matching.engine import Engine
@@ -68,8 +71,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         load_templates(chosen.templates_dir),
         RankingQueue(),
         BulkQueue(),
+        ImportQueue(),
     )
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, streamed={f"{imports.prefix}/imports": MAX_UPLOAD_BYTES})
     add_problem_handlers(app)
     app.add_exception_handler(AnswerKnown, answer_again)
     records = (organizations, demands, profiles, suggestions, claims, projects, engagements, programme)
@@ -80,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         eligibility,
         *records,
         reports,
+        imports,
         webhooks,
         feeds,
     ):  # routes are searched in this order, so the most frequent come first
@@ -98,14 +103,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await check_schema(database)
     engine = create_engine(settings, database)
     background, sender = BackgroundRuns(engine), Sender(database, settings, services.get(Mappings))
+    importing = BackgroundImports(database, settings.imports_dir)
     workers = Workers.of_this_server()
-    for service in (database, engine, index_health(engine), workers, background, Board(database), sender):
+    for service in (database, engine, index_health(engine), workers, background, importing, Board(database), sender):
         services.add(service)
     tasks = [asyncio.create_task(work) for work in (engine.follow(), _announce(engine, workers), sender.run())]
     try:
         yield
     finally:
         await background.close()
+        await importing.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -25,6 +25,7 @@ from matching_service.app import create_app
 from matching_service.demands.queries import get_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
+from matching_service.files.background import BackgroundImports
 from matching_service.foundation.clock import now, today
 from matching_service.foundation.logs import request_id
 from matching_service.foundation.settings import Settings
@@ -43,8 +44,8 @@ from matching_service.store.webhooks import DeliveryRow
 from matching_service.webhooks.schemas import CreatedWebhook
 
 NAME = "卓砺川"
-WITHOUT_A_KEY = {"/v1/webhooks/{webhook_id}/test"}
-"""A POST that takes no key: it stores nothing, and whoever repeats it wants another trial."""
+WITHOUT_A_KEY = {"/v1/webhooks/{webhook_id}/test", "/v1/imports"}
+"""POSTs that take no key: a trial, which whoever repeats it wants again, and an upload, which is not held to be compared."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class World:
         async with self.database.transaction() as session:
             for profile_id in (await session.scalars(select(ProfileRow.id))).all():
                 await delete_profile(session, await get_profile(session, profile_id), COMMAND_LINE)
+
+    async def rest(self) -> None:
+        """Wait until no import is at work: what it writes has the id of the request that began it."""
+        while self.app.state.services.get(BackgroundImports).at_work:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     async def count(self, *tables: Any) -> list[int]:
         async with self.database.reading() as session:
@@ -248,6 +254,23 @@ async def _merger(world: World) -> Post:
     return Post(f"{path}/merge", {"into": into}, (await world.http.get(path)).headers["etag"])
 
 
+async def _preview(world: World) -> str:
+    files = {"file": ("a.csv", "需求名称\n泵\n".encode())}
+    made = await world.http.post("/v1/imports", params={"what": "demands"}, files=files)
+    return f"/v1/imports/{made.raise_for_status().json()['id']}"
+
+
+async def _confirmation(world: World) -> Post:
+    return Post(f"{await _preview(world)}/confirm")
+
+
+async def _undoing(world: World) -> Post:
+    path = await _preview(world)
+    (await world.http.post(f"{path}/confirm")).raise_for_status()
+    await world.rest()
+    return Post(f"{path}/undo")
+
+
 POSTS: dict[str, Sequence[Callable[[World], Awaitable[Post]]]] = {
     "/v1/engagements": (_engagement,),
     "/v1/matches": (_match, _stored_match),
@@ -274,6 +297,8 @@ POSTS: dict[str, Sequence[Callable[[World], Awaitable[Post]]]] = {
     "/v1/claims": (_claim,),
     "/v1/claims/{claim_id}/transitions": (_claim_step,),
     "/v1/programme-records": (_programme_record,),
+    "/v1/imports/{import_id}/confirm": (_confirmation,),
+    "/v1/imports/{import_id}/undo": (_undoing,),
     "/v1/organizations": (_organization,),
     "/v1/organizations/{organization_id}/merge": (_merger,),
 }
@@ -312,7 +337,9 @@ async def world(settings: Settings) -> AsyncIterator[World]:
 async def _send(world: World, post: Post, key: str, *, request_id: str = "") -> httpx.Response:
     headers = {"Idempotency-Key": key, "X-Request-ID": request_id or uuid4().hex}
     headers |= {"If-Match": post.if_match} if post.if_match else {}
-    return await world.http.post(post.path, json=post.body, headers=headers)
+    answer = await world.http.post(post.path, json=post.body, headers=headers)
+    await world.rest()
+    return answer
 
 
 @contextmanager

@@ -44,7 +44,8 @@ MAY_READ = {
     "MatchListRow": {"disclosure", "jobs", "reports", "webhooks"},
     "MatchRow": {"disclosure", "reports", "runs", "webhooks"},
     "MatchRunRow": {"api", "jobs", "reports"},
-    "MilestoneRow": {"reports"},
+    "ImportedRecordRow": {"cli"},
+    "MilestoneRow": {"files", "reports"},
     "OrganizationRow": {
         "claims", "demands", "disclosure", "eligibility", "feeds", "files", "live_index", "matching", "programme", "reports",
         "shortlists",
@@ -55,7 +56,8 @@ MAY_READ = {
         "programme", "projects", "reports", "runs", "shortlists", "suggestions",
     },
     "ProgrammeRecordRow": {"files", "reports"},
-    "ProjectRow": {"reports"},
+    "ProjectPartnerRow": {"files"},
+    "ProjectRow": {"files", "reports"},  # files: an import is undone while the project is only the row that it made
     "SuggestionRow": {"eligibility", "engagements", "files", "programme", "reports", "runs", "shortlists"},
     "SuggestionTransitionRow": {"eligibility", "engagements", "programme", "reports"},
     "WebhookStateRow": {"jobs"},
@@ -202,6 +204,7 @@ def test_every_table_is_named_and_nothing_is_allowed_that_nobody_does():
         **{table: {"organizations"} for table in MOVED_WITH_ORGANIZATIONS},
     }
     seen_when_run["ProgrammeRecordRow"] |= {"programme"}  # by bulks of a table variable
+    seen_when_run["ImportedRecordRow"] = {"demands", "organizations", "profiles", "programme"}  # by the store
     seen_when_run["DemandRow"] |= {"feeds"}  # where a record comes from: ``origin``
     seen_when_run["ProfileRow"] |= {"feeds"}
     for table, rooms in seen_when_run.items():

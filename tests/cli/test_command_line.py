@@ -19,14 +19,14 @@ from matching_service.store.database import Database
 
 pytestmark = pytest.mark.apart
 COMMANDS = [
-    [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "renew"], ["keys", "list"], ["keys", "revoke"], ["import"],
+    [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "renew"], ["keys", "list"], ["keys", "revoke"], ["import"], ["import", "list"], ["import", "undo"],
     ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["report"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"], ["backup"], ["restore"], ["doctor"],
     ["weights", "list"], ["weights", "show"], ["weights", "activate"],
 ]  # fmt: skip
 WRONG_USE = [
     [], ["fly"], ["serve", "--port", "70000"], ["serve", "--workers", "0"], ["keys", "create"],
     ["keys", "create", "--role", "king", "--name", "n"], ["keys", "create", "--role", "admin", "--name", ""],
-    ["import", "demands"], ["import", "matches", "a.csv"], ["export", "papers", "a.csv"], ["rerank", "--faster"],
+    ["import", "demands"], ["import", "matches", "a.csv"], ["import", "undo"], ["import", "list", "x"], ["export", "papers", "a.csv"], ["rerank", "--faster"],
     ["evaluate", "--demands", "a.jsonl"], ["migrate", "now"], ["fit"], ["weights", "activate"],
     ["weights", "drop", "v"], ["report"], ["report", "2026"],
 ]  # fmt: skip
@@ -346,7 +346,38 @@ def test_the_demo_prints_three_lists_and_leaves_other_data_alone(tmp_path: Path)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_the_commands_are_listed_in_the_order_of_their_use(tmp_path: Path) -> None:
     ((_, out, _),) = run_all([["--help"]], tmp_path)
-    assert re.findall(r"^│ ([a-z][a-z-]+) ", out, re.MULTILINE) == [
-        "migrate", "serve", "import", "export", "load-societies", "rerank", "deadlines", "report", "evaluate", "fit", "reindex",
+    assert re.findall(r"^│ ([a-z][a-z-]+(?: [a-z]+)?) ", out, re.MULTILINE) == [
+        "migrate", "serve", "import", "import list", "import undo", "export", "load-societies", "rerank", "deadlines", "report", "evaluate", "fit", "reindex",
         "deliver", "import-feed", "backup", "restore", "doctor", "demo", "keys", "weights",
     ]  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_mistaken_import_is_listed_and_undone(cli: Cli, tmp_path: Path) -> None:
+    path = demands_file(tmp_path / "a.jsonl", *({"external_id": str(n), "title": f"需求{n}"} for n in range(3)))
+    assert cli.run("migrate").returncode == 0
+    assert cli.run("import", "demands", path).returncode == 0
+    (listed,) = json.loads(cli.run("import", "list", "--json").stdout)
+    assert (listed["what"], listed["state"], listed["file_name"], listed["created"]) == (
+        "demands",
+        "done",
+        "a.jsonl",
+        3,
+    )
+    undone = cli.run("import", "undo", listed["id"], "--json")
+    assert json.loads(undone.stdout) == {"deleted": 3, "restored": 0, "left": 0, "records_left": []}
+    again = cli.run("import", "undo", listed["id"])
+    assert (again.returncode, "deleted" in again.stdout) == (0, True)
+    (listed,) = json.loads(cli.run("import", "list", "--json").stdout)
+    assert listed["state"] == "undone"
+    assert failed_in_both_languages(cli.run("import", "undo", "nothing"))
+
+
+@ONLY_SQLITE
+def test_an_import_is_kept_whatever_the_name_of_its_file(cli: Cli, tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path / "a") + b"\xff.jsonl")
+    Path(path).write_text('{"title": "\\ud800"}\n{"title": "b"}\n', encoding="utf-8")
+    assert cli.run("migrate").returncode == 0
+    assert "created" in cli.run("import", "demands", path).stdout
+    (listed,) = json.loads(cli.run("import", "list", "--json").stdout)
+    assert (listed["state"], listed["created"], listed["bad"]) == ("done", 1, 1)

@@ -50,6 +50,7 @@ class Action(StrEnum):
     PROGRAMME_READ = "programme:read"
     PROGRAMME_WRITE = "programme:write"
     REPORT_READ = "report:read"
+    IMPORT = "import:write"
     MATCH = "match:rank"
     MATCH_STORE = "match:store"
     MATCH_READ = "match:read"
@@ -108,6 +109,7 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.PROGRAMME_READ: _OFFICE,
         Action.PROGRAMME_WRITE: _OFFICE,
         Action.REPORT_READ: _OFFICE_AND_BATCH,
+        Action.IMPORT: _OFFICE,
         Action.MATCH: _OFFICE_AND_BATCH,
         Action.MATCH_STORE: _OFFICE_AND_BATCH,
         Action.MATCH_READ: _OFFICE_AND_BATCH,

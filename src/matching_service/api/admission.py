@@ -77,6 +77,13 @@ class BulkQueue(Admission):
         super().__init__(n_running=n_running, n_waiting=n_waiting)
 
 
+class ImportQueue(Admission):
+    """Queue for previews of files: one is read at a time, on one core, and may take a minute."""
+
+    def __init__(self, *, n_running: int = 1, n_waiting: int = 8) -> None:
+        super().__init__(n_running=n_running, n_waiting=n_waiting)
+
+
 def _overloaded() -> Unavailable:
     return Unavailable("overloaded", _OVERLOADED, retry_after_s=_RETRY_AFTER_S)
 
@@ -94,5 +101,10 @@ async def _bulk_turn(request: Request) -> AbstractAsyncContextManager[None]:
     return services_of(request).get(BulkQueue).turn(lambda: _disconnected(request))
 
 
+async def _import_turn(request: Request) -> AbstractAsyncContextManager[None]:
+    return services_of(request).get(ImportQueue).turn(lambda: _disconnected(request))
+
+
 RankingTurn = Annotated[AbstractAsyncContextManager[None], Depends(_ranking_turn)]
 BulkTurn = Annotated[AbstractAsyncContextManager[None], Depends(_bulk_turn)]
+ImportTurn = Annotated[AbstractAsyncContextManager[None], Depends(_import_turn)]

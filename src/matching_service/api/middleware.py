@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from time import perf_counter
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,8 +26,10 @@ _TOO_LARGE = Bilingual(
 class RequestMiddleware:
     """The outermost middleware, so that the answer to an internal error also has a request id and is counted."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, streamed: Mapping[str, int]) -> None:
+        """``streamed``: paths whose POST reads its body itself, as it comes, with the largest length to be declared."""
         self._app = app
+        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,8 +54,15 @@ class RequestMiddleware:
 
         language = language_of(headers.get("accept-language"))
         try:
-            body = await _read_body(headers, receive)
-            if body is None:
+            most = self._streamed.get(scope["path"]) if scope["method"] == "POST" else None
+            if most is not None and _declared(headers) <= most:
+                await self._app(scope, receive, send_with_id)
+                return
+            body = None if most is not None else await _read_body(headers, receive)
+            if body is None and most is not None:
+                answer = error_problem(file_too_large(most), language)
+                await answer(scope, receive, send_with_id)
+            elif body is None:
                 answer = error_problem(PayloadTooLarge("body_too_large", _TOO_LARGE), language)
                 await answer(scope, receive, send_with_id)
             else:
@@ -78,10 +88,24 @@ class RequestMiddleware:
             request_id.reset(token)
 
 
+def file_too_large(most: int) -> PayloadTooLarge:
+    """Return the error for an upload. ``most``: in bytes."""
+    n = most // 1_000_000
+    message = Bilingual(
+        f"文件超过 {n} MB；请分成几个文件，或去掉图片等与表格无关的内容。",
+        f"The file is larger than {n} MB; split it, or remove pictures and other contents beside the table.",
+    )
+    return PayloadTooLarge("file_too_large", message)
+
+
+def _declared(headers: Headers) -> int:
+    declared = headers.get("content-length", "0")
+    return int(declared) if declared.isdigit() else 0
+
+
 async def _read_body(headers: Headers, receive: Receive) -> bytes | None:
     """Return the whole body, or None if it exceeds the limit. A declared length over the limit stops reading."""
-    declared = headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+    if _declared(headers) > MAX_BODY_BYTES:
         return None
     body = bytearray()
     while True:

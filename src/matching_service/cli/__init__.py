@@ -23,6 +23,11 @@ COMMANDS = {
         "data:import_",
         "导入文件；坏行按行号列名报告，不影响好行。Import a file; bad rows are reported and stop no good one.",
     ),
+    "import list": ("imports:list_", "列出最近的导入。List the last imports."),
+    "import undo": (
+        "imports:undo",
+        "撤销一次导入；此后有人改动或使用的记录保留。Undo an import; what was worked on since is left.",
+    ),
     "export": ("data:export", "导出文件；再导入不改变任何内容。Export to a file; importing it again changes nothing."),
     "load-societies": (
         "data:load_societies",
@@ -64,14 +69,18 @@ COMMANDS = {
     "keys": ("keys:keys", "接口密钥。API keys."),
     "weights": ("weights:weights", "融合权重的版本。Versions of the fusion weights."),
 }
-"""Command name -> (``module:attribute``, help line). The attribute is a function or a Typer group."""
+"""Command name -> (``module:attribute``, help line). The attribute is a function or a Typer group.
+
+A name of two words is a command beside the arguments of the first word: ``import list`` beside ``import demands FILE``.
+"""
 
 
 class _LazyGroup(TyperGroup):
     """Lists all commands from ``COMMANDS`` and imports only the command that is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
+        words = 2 if " ".join(args[:2]) in COMMANDS and len(args) > 1 else 1
+        name, command, rest = super().resolve_command(ctx, [" ".join(args[:words]), *args[words:]])
         return name, _imported(name) if name else command, rest
 
 

@@ -1,18 +1,22 @@
-"""``deadlines``: expire demands, and remind or abandon those without contact."""
+"""``deadlines``: expire demands, remind or abandon those without contact, and delete files that were imported."""
 
 from dataclasses import asdict
 
 from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import AsJson, print_json, print_rows
 from matching_service.cli.settings import read_settings
-from matching_service.foundation.clock import today
+from matching_service.files.pruning import prune_imports
+from matching_service.foundation.clock import now, today
 from matching_service.jobs.deadlines import DeadlineReport, meet_deadlines
 
 
 def deadlines(as_json: AsJson = False) -> None:
     async def work() -> DeadlineReport:
         async with open_database(created=False) as database:
-            return await meet_deadlines(database, read_settings(), on=today())
+            settings = read_settings()
+            met = await meet_deadlines(database, settings, on=today())
+            await prune_imports(database, settings.imports_dir, at=now())
+            return met
 
     report = run(work())
     if as_json:

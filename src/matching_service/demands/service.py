@@ -15,9 +15,10 @@ from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput
 from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.base import assign, changed_fields
-from matching_service.store.batch import Batch, new_row, write_rows
+from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
 from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
-from matching_service.store.lookup import refuse_taken
+from matching_service.store.imports import forget_records
+from matching_service.store.lookup import in_parts, refuse_taken
 from matching_service.store.outbox import record_event
 
 _DEMAND = Bilingual("需求", "Demand")
@@ -66,6 +67,16 @@ async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], a
     await write_rows(session, DemandRow, batch.rows)
     await write_rows(session, DemandTransitionRow, transitions)
     return results
+
+
+async def delete_demands(session: AsyncSession, ids: Sequence[str], actor: Principal) -> None:
+    """Delete demands with all that belongs to them. Requires the rows to be locked, and that nobody works on them."""
+    await delete_rows(session, DemandRow, ids)
+    for part in in_parts(ids):
+        await forget_records(session, part)
+    for demand_id in ids:
+        record_audit(session, actor, "delete", entity="demand", entity_id=demand_id)
+        record_event(session, "demand.deleted", entity="demand", entity_id=demand_id)
 
 
 async def read_contact(session: AsyncSession, row: DemandRow, actor: Principal) -> DemandContact:

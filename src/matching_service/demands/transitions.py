@@ -1,10 +1,10 @@
 """Transitions of a demand: their preconditions and effects, and the required fields of the form."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
@@ -81,6 +81,36 @@ async def adopt_status(session: AsyncSession, row: DemandRow, to: DemandStatus, 
         raise LIFE.illegal(current, to)
     await _apply(session, row, path, actor=actor)
     return True
+
+
+async def take_back_status(
+    session: AsyncSession,
+    row: DemandRow,
+    to: DemandStatus,
+    *,
+    since: datetime,
+    published_at: datetime | None,
+    actor: Principal,
+) -> None:
+    """Take back the entries of the history since a moment, with a project that they opened: a file was mistaken.
+
+    to, published_at : the state and the time of publication before that moment.
+    The entries leave the history, so that no report counts them; the audit log keeps them. Nobody may have worked on
+    the demand since.
+    """
+    step = {"from": row.status, "to": to.value, "taken_back": True}
+    opened = select(ProjectRow.id).where(ProjectRow.demand_id == row.id, ProjectRow.created_at >= since)
+    for project_id in (await session.scalars(opened)).all():
+        await session.execute(delete(ProjectRow).where(ProjectRow.id == project_id))
+        record_audit(session, actor, "delete", entity="project", entity_id=project_id)
+        detail = {"demand_id": row.id}
+        record_event(session, "project.deleted", entity="project", entity_id=project_id, detail=detail)
+    history = delete(DemandTransitionRow).where(DemandTransitionRow.demand_id == row.id)
+    await session.execute(history.where(DemandTransitionRow.at >= since))
+    row.status, row.published_at = to.value, published_at
+    await session.flush()
+    record_audit(session, actor, "transition", entity="demand", entity_id=row.id, detail=step)
+    record_event(session, f"demand.{to.value}", entity="demand", entity_id=row.id, detail=step)
 
 
 async def form_errors(session: AsyncSession, row: DemandRow) -> Sequence[FieldError]:

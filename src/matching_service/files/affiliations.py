@@ -32,8 +32,13 @@ class NamedOrganizations:
     """Ids by source and name, over a whole file, so that a name is looked up and made once."""
 
     ids: dict[tuple[str, str], str] = field(default_factory=dict)
-    n_created: int = 0
+    made: list[str] = field(default_factory=list)
     n_compared: int = 0
+
+    def take_made(self) -> list[str]:
+        """Return the ids of the organizations that were made since this was asked last."""
+        made, self.made = self.made, []
+        return made
 
     async def resolve(  # noqa: C901
         self, session: AsyncSession, rows: Sequence[dict[str, Any]], actor: Principal
@@ -103,7 +108,8 @@ class NamedOrganizations:
         for key, stored in zip(keys, await upsert_organizations(session, bodies, actor), strict=True):
             if stored.id is not None:
                 self.ids[key] = stored.id
-                self.n_created += stored.status == "created"
+                if stored.status == "created":
+                    self.made.append(stored.id)
         return told
 
     async def _alike(self, session: AsyncSession, names: Sequence[str]) -> list[Finding]:

@@ -1,6 +1,6 @@
 """Export records to files. Importing such a file again (``imports``) changes nothing."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ _MATCH_LABELS = {
     "country": "国家", "overseas": "是否境外", "language": "语言", "organization": "所属机构", "score": "得分",
     "level": "等级", "reason": "推荐理由", "decision": "处理意见", "run_id": "匹配批次",
 }  # fmt: skip
-_TABLES: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
+TABLES: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
     "demands": (DemandRow, DemandImport, ()),
     "profiles": (ProfileRow, ProfileImport, (WITH_WORKS,)),
     "organizations": (OrganizationRow, OrganizationImport, ()),
@@ -57,7 +57,7 @@ async def export_file(
         labels: Mapping[str, str] = _MATCH_LABELS
         columns, rows = list(_MATCH_COLUMNS), _match_rows(database)
     else:
-        table, model, options = _TABLES[what]
+        table, model, options = TABLES[what]
         form, labels = FORMS[what], FORMS[what].labels
         columns = _in_order(list(model.model_fields), labels)
         rows = _table_rows(database, table, columns, options)
@@ -98,10 +98,10 @@ async def _table_rows(
             organizations = await get_by_ids(session, OrganizationRow, organization_ids) if organization_ids else {}
             for row in rows:
                 if getattr(row, "merged_into", None) is None:
-                    yield _values(row, columns, organizations)
+                    yield exported_values(row, columns, organizations)
 
 
-def _values(row: Any, columns: list[str], organizations: dict[str, OrganizationRow]) -> dict[str, Any]:
+def exported_values(row: Any, columns: Sequence[str], organizations: Mapping[str, OrganizationRow]) -> dict[str, Any]:
     """Return a row as its import body.
 
     Refers to the organization by its external id if it has one, because our ids mean nothing in another database.

@@ -301,7 +301,7 @@ def _row_of_object(form: Form, number: int, value: Any, error: Bilingual | None)
     is_ours = is_id(str(value.get("id") or "")) and "external_id" in value
     headings: dict[str, str] = {}
     for key, item in value.items():
-        heading = form.heading(key)
+        heading = form.heading(key.encode("utf-8", "replace").decode())  # half a surrogate pair is no heading
         name = heading.field or key
         if key == "id" and "external_id" not in value:
             name = "external_id"

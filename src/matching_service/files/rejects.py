@@ -1,5 +1,6 @@
 """The refused rows of an import as a workbook to send back: as they came, with the reasons in the last column."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from matching_service.files.sheets import is_filled
 
 REASON = "不能导入的原因"
 _PLACE = "原位置"
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What no XML may contain."""
+_LONGEST_CELL = 32_000
+"""A cell of a workbook holds 32,767 characters."""
 
 
 def write_rejects(what: str, source: Path, target: Path, report: ImportReport, *, layout: Layout | None = None) -> int:
@@ -36,14 +41,21 @@ def write_rejects(what: str, source: Path, target: Path, report: ImportReport, *
             for finding in bad.findings
             if finding.refuses
         )
-        rows.append({name: _plain(cell) for name, cell in cells.items()} | {_PLACE: place, REASON: reason})
-    with open_writer(target, [*columns, _PLACE, REASON]) as writer:
+        values = {_written(name): _plain(cell) for name, cell in cells.items()}
+        rows.append(values | {_PLACE: _written(place), REASON: _written(reason)})
+    with open_writer(target, [*dict.fromkeys(map(_written, columns)), _PLACE, REASON]) as writer:
         for cells in rows:
             writer.write(cells)
     return len(rows)
 
 
 def _plain(cell: Any) -> Any:
-    if isinstance(cell, bool | dict) or hasattr(cell, "isoformat"):
-        return str(cell)
-    return [str(item) for item in cell] if isinstance(cell, list) else cell
+    if isinstance(cell, str | bool | dict) or hasattr(cell, "isoformat"):
+        return _written(str(cell))
+    return [_written(str(item)) for item in cell] if isinstance(cell, list) else cell
+
+
+def _written(text: str) -> str:
+    """As much of the text as a cell holds, without the characters that it cannot hold."""
+    shown = _UNWRITABLE.sub("\ufffd", text[:_LONGEST_CELL])
+    return shown if len(text) <= _LONGEST_CELL else f"{shown}……（过长，未全部列出）"

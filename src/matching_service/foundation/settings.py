@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         return self.data_dir / "weights"
 
     @property
+    def imports_dir(self) -> Path:
+        """The folder of uploaded files, until they are stored and a few days longer."""
+        return self.data_dir / "imports"
+
+    @property
     def snapshot_dir(self) -> Path:
         """The folder of the index snapshots."""
         return self.data_dir / "index"

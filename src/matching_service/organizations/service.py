@@ -24,8 +24,9 @@ from matching_service.organizations.schemas import (
     OrganizationPatch,
 )
 from matching_service.store.base import assign
-from matching_service.store.batch import Batch, new_row, write_rows
+from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
 from matching_service.store.demands import DemandRow
+from matching_service.store.imports import forget_records
 from matching_service.store.lookup import existing_ids, get_by_ids, id_batches, in_parts, rows_by_external_id
 from matching_service.store.organizations import ExclusionRow, OrganizationRow, plain_name
 from matching_service.store.outbox import record_event
@@ -94,6 +95,16 @@ async def upsert_organizations(
     await write_rows(session, OrganizationRow, batch.rows)
     await _record_updates(session, changes)
     return results
+
+
+async def delete_organizations(session: AsyncSession, ids: Sequence[str], actor: Principal) -> None:
+    """Delete organizations. Requires the rows to be locked, and that nothing refers to them."""
+    await delete_rows(session, OrganizationRow, ids)
+    for part in in_parts(ids):
+        await forget_records(session, part)
+    for organization_id in ids:
+        record_audit(session, actor, "delete", entity="organization", entity_id=organization_id)
+        record_event(session, "organization.deleted", entity="organization", entity_id=organization_id)
 
 
 def _with_plain_name(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePat
 from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.base import assign
 from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
-from matching_service.store.lookup import refuse_taken
+from matching_service.store.imports import forget_records
+from matching_service.store.lookup import in_parts, refuse_taken
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import NEVER_MATCHED, ProfileContactRow, ProfileRow, WorkRow
 
@@ -83,9 +84,13 @@ async def delete_profile(session: AsyncSession, row: ProfileRow, actor: Principa
     """Delete the profile with its works, its contact data and its entries in stored lists."""
     await session.delete(row)
     await session.flush()
-    await erase_answers(session, [row.id])
-    record_audit(session, actor, "delete", entity="profile", entity_id=row.id)
-    record_event(session, "profile.deleted", entity="profile", entity_id=row.id)
+    await _record_deletions(session, [row.id], actor)
+
+
+async def delete_profiles(session: AsyncSession, ids: Sequence[str], actor: Principal) -> None:
+    """Delete many profiles as ``delete_profile`` does. Requires the rows to be locked."""
+    await delete_rows(session, ProfileRow, ids)
+    await _record_deletions(session, ids, actor)
 
 
 async def read_contact(session: AsyncSession, row: ProfileRow, actor: Principal) -> Contact:
@@ -101,6 +106,16 @@ async def write_contact(session: AsyncSession, row: ProfileRow, contact: Contact
     row.updated_at = now()  # the profile's version covers its contact data too
     await session.flush()
     record_audit(session, actor, "write_contact", entity="profile", entity_id=row.id)
+
+
+async def _record_deletions(session: AsyncSession, ids: Sequence[str], actor: Principal) -> None:
+    """Record deletions of profiles, and erase what else is stored of them."""
+    for part in in_parts(ids):
+        await erase_answers(session, part)
+        await forget_records(session, part)
+    for profile_id in ids:
+        record_audit(session, actor, "delete", entity="profile", entity_id=profile_id)
+        record_event(session, "profile.deleted", entity="profile", entity_id=profile_id)
 
 
 def _new(session: AsyncSession, data: ProfileCreate, values: dict[str, Any], actor: Principal) -> ProfileRow:

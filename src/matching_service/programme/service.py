@@ -14,8 +14,9 @@ from matching_service.foundation.errors import Bilingual, InvalidInput, names_no
 from matching_service.programme.schemas import ProgrammeRecordCreate, ProgrammeRecordPatch
 from matching_service.store.affiliation import Affiliations, present_organization
 from matching_service.store.base import assign
-from matching_service.store.batch import Batch, new_row, write_rows
-from matching_service.store.lookup import existing_ids, refuse_taken
+from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
+from matching_service.store.imports import forget_records
+from matching_service.store.lookup import existing_ids, in_parts, refuse_taken
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
 from matching_service.store.programme import ProgrammeRecordRow
@@ -58,6 +59,16 @@ async def remove_record(session: AsyncSession, row: ProgrammeRecordRow, actor: P
     await session.flush()
     record_audit(session, actor, "delete", entity=_ENTITY, entity_id=row.id, detail={"kind": row.kind})
     record_event(session, "programme_record.deleted", entity=_ENTITY, entity_id=row.id)
+
+
+async def remove_records(session: AsyncSession, ids: Sequence[str], actor: Principal) -> None:
+    """Delete many records that were entered by mistake. Requires the rows to be locked."""
+    await delete_rows(session, ProgrammeRecordRow, ids)
+    for part in in_parts(ids):
+        await forget_records(session, part)
+    for record_id in ids:
+        record_audit(session, actor, "delete", entity=_ENTITY, entity_id=record_id)
+        record_event(session, "programme_record.deleted", entity=_ENTITY, entity_id=record_id)
 
 
 async def upsert_records(

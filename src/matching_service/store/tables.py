@@ -8,6 +8,7 @@ from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, 
 from matching_service.store.embeddings import EmbeddingRow
 from matching_service.store.engagements import EngagementRow
 from matching_service.store.feeds import FeedRejectionRow, FeedRow
+from matching_service.store.imports import ImportedRecordRow, ImportRow
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import ProfileContactRow, ProfileRow, WorkRow
@@ -35,6 +36,8 @@ __all__ = [
     "FeedRejectionRow",
     "FeedRow",
     "IdempotentAnswerRow",
+    "ImportRow",
+    "ImportedRecordRow",
     "MatchListRow",
     "MatchRow",
     "MatchRunRow",
