@@ -13,6 +13,7 @@ from matching_service.api import health
 from matching_service.api.admission import BulkQueue, RankingQueue
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
+from matching_service.api.parameters import KnownParameters
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
 from matching_service.api.services import Services
 from matching_service.api.workers import Workers
@@ -60,6 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=_lifespan,
+        dependencies=[KnownParameters],
     )
     app.state.services = Services(
         chosen,
