@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "store": {"foundation"},
     "audit": {"foundation", "store"},
     "access": {"foundation", "store", "audit"},
-    "api": {"foundation", "store", "audit", "access"},
+    "api": {"foundation", "text", "store", "audit", "access"},  # text: lists are searched as the board is
     # rooms
     "organizations": {"foundation", "text"} | RECORDS,  # text: names are folded before they are compared
     "demands": {"foundation"} | RECORDS,

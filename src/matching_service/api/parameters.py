@@ -1,5 +1,6 @@
-"""Query parameters that a route does not have are refused, as unknown fields of a body are: a filter with a typing error
-would otherwise list everything.
+"""Query parameters that a route does not have are refused, as unknown fields of a body are.
+
+A filter with a typing error would otherwise list everything.
 """
 
 from fastapi import Depends, Request
@@ -8,7 +9,7 @@ from fastapi.params import Query
 from fastapi.routing import APIRoute
 
 from matching_service.api.problems import count_of_errors
-from matching_service.foundation.errors import FieldError, InvalidInput, Bilingual
+from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput
 
 
 async def _known_parameters(request: Request) -> None:

@@ -6,7 +6,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from matching_service.api.deps import PageDep, ReadSession, names_tag
-from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
+from matching_service.api.fields import IN_REGION, Blank, RegionPrefix, Search, Topic
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
 from matching_service.api.services import services_of
@@ -35,7 +35,11 @@ async def _matching_entries(
     listing: Annotated[Listing, Depends(_listing)],
     q: Annotated[Search | None, Blank, Query(description="All words must match; synonyms count.")] = None,
     cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
-    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
+    region: Annotated[
+        RegionPrefix | None,
+        Blank,
+        Query(description=IN_REGION),
+    ] = None,
     industry_code: Annotated[IndustryCode | None, Blank, Query(description="GB/T 4754 code, or its beginning.")] = None,
 ) -> list[Entry]:
     def find() -> list[Entry]:

@@ -1,15 +1,23 @@
 """Queries for demands."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.api.filters import RecordFilter
 from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
-from matching_service.store.lookup import get_page, get_row
+from matching_service.store.lookup import get_row
+from matching_service.store.organizations import OrganizationRow
+
+_SEARCHED = (
+    DemandRow.title, DemandRow.problem, DemandRow.key_technology, DemandRow.expected_goal, DemandRow.field,
+    DemandRow.keywords, DemandRow.must_have, DemandRow.nice_to_have, DemandRow.cluster, DemandRow.industry_code,
+    DemandRow.external_id, OrganizationRow.name,
+)  # fmt: skip
 
 
 async def get_demand(session: AsyncSession, demand_id: str, *, for_update: bool = False) -> DemandRow:
@@ -22,24 +30,20 @@ async def get_demand(session: AsyncSession, demand_id: str, *, for_update: bool 
 async def list_demands(
     session: AsyncSession,
     page: PageRequest,
+    asked: RecordFilter,
     *,
-    status: DemandStatus | None = None,
+    statuses: Collection[DemandStatus] = frozenset(DemandStatus),
     cluster: str | None = None,
-    region: str | None = None,
-    q: str | None = None,
 ) -> Page[DemandRow]:
+    """One page, newest first. ``statuses``: only demands in one of these states."""
     statement = select(DemandRow)
-    if status:
-        statement = statement.where(DemandRow.status == status.value)
+    if len(statuses) < len(DemandStatus):
+        statement = statement.where(DemandRow.status.in_(sorted(statuses)))
     if cluster:
         statement = statement.where(DemandRow.cluster == cluster)
-    if region:
-        statement = statement.where(DemandRow.region.startswith(region))
-    if q:
-        statement = statement.where(
-            or_(DemandRow.title.icontains(q, autoescape=True), DemandRow.problem.icontains(q, autoescape=True))
-        )
-    return await get_page(session, statement, DemandRow, page)
+    if asked.q is not None:
+        statement = statement.outerjoin(OrganizationRow, OrganizationRow.id == DemandRow.organization_id)
+    return await asked.page(session, statement, DemandRow, page, searched=_SEARCHED)
 
 
 async def open_demand_ids(session: AsyncSession) -> Sequence[str]:

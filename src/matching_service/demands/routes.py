@@ -1,5 +1,6 @@
 """HTTP routes of demands."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from anyio import to_thread
@@ -19,7 +20,8 @@ from matching_service.api.deps import (
     check_if_match,
     set_etag,
 )
-from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
+from matching_service.api.fields import Blank, Topic
+from matching_service.api.filters import OfOrganization, RecordFilterDep
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer, answer_all, answer_page, answer_row
 from matching_service.api.problems import problem_responses
@@ -34,7 +36,7 @@ from matching_service.demands.schemas import (
     Transition,
     TransitionBody,
 )
-from matching_service.demands.states import LIFE, DemandStatus
+from matching_service.demands.states import LIFE, OPEN, DemandStatus
 
 router = APIRouter(prefix="/v1/demands", tags=["demands"], route_class=RememberingRoute)
 
@@ -56,13 +58,23 @@ async def create_demand(body: DemandCreate, session: WriteSession, principal: Ca
 async def list_demands(
     session: ReadSession,
     page: PageDep,
-    status: Annotated[DemandStatus | None, Blank] = None,
+    asked: RecordFilterDep,
+    organization_id: OfOrganization = None,
+    status: Annotated[
+        list[Annotated[DemandStatus | None, Blank]],
+        Query(description="状态; repeated for several: `status=draft&status=returned`."),
+    ] = [],  # noqa: B006  # FastAPI copies it
+    is_open: Annotated[
+        bool | None, Blank, Query(alias="open", description="true: 已发布 and 对接中 only; false: all others.")
+    ] = None,
     cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
-    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
-    q: Annotated[Search | None, Blank, Query(description="Part of title or problem.")] = None,
 ) -> ListAnswer[Demand]:
     """List demands, newest first."""
-    found = await queries.list_demands(session, page, status=status, cluster=cluster, region=region, q=q)
+    statuses = set(filter(None, status)) or set(DemandStatus)
+    if is_open is not None:
+        statuses &= OPEN if is_open else set(DemandStatus) - OPEN
+    asked = replace(asked, organization_id=organization_id)
+    found = await queries.list_demands(session, page, asked, statuses=statuses, cluster=cluster)
     return answer_page(found, Demand)
 
 

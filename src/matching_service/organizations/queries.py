@@ -5,10 +5,16 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.api.filters import RecordFilter
 from matching_service.foundation.errors import Bilingual, Conflict, not_found
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.store.lookup import get_page, get_row
+from matching_service.store.lookup import get_row
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
+
+_SEARCHED = (
+    OrganizationRow.name, OrganizationRow.external_id, OrganizationRow.credit_code, OrganizationRow.cluster,
+    OrganizationRow.introduction,
+)  # fmt: skip
 
 
 async def get_organization(session: AsyncSession, organization_id: str, *, for_update: bool = False) -> OrganizationRow:
@@ -38,22 +44,17 @@ async def all_names(session: AsyncSession) -> Sequence[tuple[str, str]]:
 async def list_organizations(
     session: AsyncSession,
     page: PageRequest,
+    asked: RecordFilter,
     *,
-    region: str | None = None,
     kind: str | None = None,
     cluster: str | None = None,
-    q: str | None = None,
 ) -> Page[OrganizationRow]:
     statement = select(OrganizationRow).where(OrganizationRow.merged_into.is_(None))
     if kind:
         statement = statement.where(OrganizationRow.kind == kind)
     if cluster:
         statement = statement.where(OrganizationRow.cluster == cluster)
-    if region:
-        statement = statement.where(OrganizationRow.region.startswith(region))
-    if q:
-        statement = statement.where(OrganizationRow.name.icontains(q, autoescape=True))
-    return await get_page(session, statement, OrganizationRow, page)
+    return await asked.page(session, statement, OrganizationRow, page, searched=_SEARCHED)
 
 
 async def list_exclusions(session: AsyncSession, organization_id: str) -> Sequence[ExclusionRow]:

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from matching_service.access.policies import Action, Principal
 from matching_service.api.deps import IfMatch, PageDep, Permit, ReadSession, WriteSession, check_if_match
-from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
+from matching_service.api.fields import Blank, Search, Topic
+from matching_service.api.filters import RecordFilterDep
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer, answer_all, answer_page, answer_row
 from matching_service.api.problems import problem_responses
@@ -50,13 +51,12 @@ async def create_organization(
 async def list_organizations(
     session: ReadSession,
     page: PageDep,
-    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
+    asked: RecordFilterDep,
     kind: Annotated[Kind | None, Blank] = None,
     cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
-    q: Annotated[Search | None, Blank, Query(description="Part of the name.")] = None,
 ) -> ListAnswer[Organization]:
     """List organizations, newest first. Merged organizations are left out."""
-    found = await queries.list_organizations(session, page, region=region, kind=kind, cluster=cluster, q=q)
+    found = await queries.list_organizations(session, page, asked, kind=kind, cluster=cluster)
     return answer_page(found, Organization)
 
 

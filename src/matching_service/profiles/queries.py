@@ -7,13 +7,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
+from matching_service.api.filters import RecordFilter
 from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.store.lookup import get_page, get_row, in_parts
+from matching_service.store.lookup import get_row, in_parts
+from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import HOME, ProfileContactRow, ProfileRow, WorkRow
 
 WITH_WORKS = selectinload(ProfileRow.works)
 _WORKS_AT_A_TIME = 1_000
+_SEARCHED = (
+    ProfileRow.name, ProfileRow.title, ProfileRow.summary, ProfileRow.keywords, ProfileRow.fields, ProfileRow.honours,
+    ProfileRow.clusters, ProfileRow.external_id, OrganizationRow.name,
+)  # fmt: skip
 
 
 async def get_profile(session: AsyncSession, profile_id: str) -> ProfileRow:
@@ -43,22 +49,19 @@ async def attach_works(session: AsyncSession, profiles: Sequence[ProfileRow]) ->
 async def list_profiles(
     session: AsyncSession,
     page: PageRequest,
+    asked: RecordFilter,
     *,
     kind: str | None = None,
-    region: str | None = None,
     overseas: bool | None = None,
-    q: str | None = None,
 ) -> Page[ProfileRow]:
     statement = select(ProfileRow).options(WITH_WORKS)
     if kind:
         statement = statement.where(ProfileRow.kind == kind)
-    if region:
-        statement = statement.where(ProfileRow.region.startswith(region))
     if overseas is not None:
         statement = statement.where((ProfileRow.country != HOME) == overseas)
-    if q:
-        statement = statement.where(ProfileRow.name.icontains(q, autoescape=True))
-    return await get_page(session, statement, ProfileRow, page)
+    if asked.q is not None:
+        statement = statement.outerjoin(OrganizationRow, OrganizationRow.id == ProfileRow.organization_id)
+    return await asked.page(session, statement, ProfileRow, page, searched=_SEARCHED)
 
 
 async def get_contact(session: AsyncSession, profile_id: str) -> ProfileContactRow | None:

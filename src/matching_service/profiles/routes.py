@@ -1,5 +1,6 @@
 """HTTP routes of profiles."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from anyio import to_thread
@@ -18,7 +19,8 @@ from matching_service.api.deps import (
     check_if_match,
     set_etag,
 )
-from matching_service.api.fields import Blank, RegionPrefix, Search
+from matching_service.api.fields import Blank
+from matching_service.api.filters import OfOrganization, RecordFilterDep
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer, answer_page, answer_row
 from matching_service.api.problems import problem_responses
@@ -48,15 +50,16 @@ async def create_profile(
 async def list_profiles(
     session: ReadSession,
     page: PageDep,
+    asked: RecordFilterDep,
+    organization_id: OfOrganization = None,
     kind: Annotated[Kind | None, Blank] = None,
-    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
     overseas: Annotated[
         bool | None, Blank, Query(description="海智: true for profiles with a country other than CN.")
     ] = None,
-    q: Annotated[Search | None, Blank, Query(description="Part of the name.")] = None,
 ) -> ListAnswer[Profile]:
     """List profiles, newest first."""
-    found = await queries.list_profiles(session, page, kind=kind, region=region, overseas=overseas, q=q)
+    asked = replace(asked, organization_id=organization_id)
+    found = await queries.list_profiles(session, page, asked, kind=kind, overseas=overseas)
     return answer_page(found, Profile)
 
 
