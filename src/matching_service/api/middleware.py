@@ -13,6 +13,7 @@ from matching_service.foundation.errors import Bilingual, PayloadTooLarge
 from matching_service.foundation.logs import request_id
 from matching_service.foundation.metrics import REQUEST_SECONDS
 from matching_service.foundation.settings import MAX_BODY_BYTES
+from matching_service.store.database import unreachable
 
 logger = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -34,6 +35,10 @@ class RequestMiddleware:
             return
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
+        method = scope["method"]
+        is_head = method == "HEAD"
+        if is_head:  # the answer of GET without its body; what has no GET refuses both
+            scope = scope | {"method": "GET"}
         current = given if _SAFE_ID.fullmatch(given) else new_id()
         token = request_id.set(current)
         started = perf_counter()
@@ -46,7 +51,9 @@ class RequestMiddleware:
                 answer_headers = MutableHeaders(scope=message)
                 answer_headers["X-Request-ID"] = current
                 if (as_of := scope.get("state", {}).get("as_of")) is not None:
-                    answer_headers["X-As-Of"] = str(as_of)  # a later match can pass it as min_as_of
+                    answer_headers["X-As-Of"] = str(as_of)  # what a later match may ask to include
+            elif is_head:
+                message = message | {"body": b""}
             await send(message)
 
         language = language_of(headers.get("accept-language"))
@@ -57,19 +64,21 @@ class RequestMiddleware:
                 await answer(scope, receive, send_with_id)
             else:
                 await self._app(scope, _replay(body, receive), send_with_id)
-        except Exception:
+        except Exception as error:
             logger.exception("request_failed")
             if status:  # the response has already started, so it can only be aborted
                 raise
-            await internal_problem(language)(scope, receive, send_with_id)
+            away = unreachable(error)
+            answer = internal_problem(language) if away is None else error_problem(away, language)
+            await answer(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             elapsed = perf_counter() - started
-            REQUEST_SECONDS.labels(scope["method"], route, status).observe(elapsed)
+            REQUEST_SECONDS.labels(method, route, status).observe(elapsed)
             logger.info(
                 "request_finished",
                 extra={
-                    "method": scope["method"],
+                    "method": method,
                     "route": route,
                     "status": status,
                     "elapsed_ms": round(elapsed * 1e3, 1),

@@ -16,7 +16,7 @@ from matching_service.demands.states import OPEN
 from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.outbox import last_seq
+from matching_service.store.outbox import last_seq, moment_of
 from matching_service.text.search import Search, SearchedText
 
 
@@ -36,10 +36,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All entries, newest publication first. ``as_of``: sequence number of the last demand event that they include."""
+    """All entries, newest publication first. ``as_of``: number of the last demand event that they include.
+
+    changed_at : when that was; None before the first one.
+    """
 
     as_of: int = -1
     entries: tuple[Entry, ...] = ()
+    changed_at: datetime | None = None
 
     def etag(self, on: date) -> str:
         """Return the ETag on a day. It changes with the date, because demands expire overnight."""
@@ -89,7 +93,9 @@ class Board:
                 statement = select(DemandRow).where(DemandRow.status.in_(OPEN), DemandRow.visibility == "public")
                 async with self._database.reading() as session:
                     rows = (await session.scalars(statement)).all()
-                self._listing = Listing(as_of, await to_thread.run_sync(_entries, rows, known))
+                    changed_at = await moment_of(session, as_of)
+                entries = await to_thread.run_sync(_entries, rows, known)
+                self._listing = Listing(as_of, entries, changed_at)
         return self._listing
 
     async def _last_change(self) -> int:

@@ -1,6 +1,8 @@
 """HTTP routes of the bounty board. They need no API key."""
 
+from datetime import UTC, datetime, time
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -87,7 +89,13 @@ async def read_feed(
     if _is_unchanged(listing, if_none_match, response):
         return Response(status_code=304, headers=dict(response.headers))
     url = str(request.url_for("read_board"))
-    feed = atom_feed([entry.demand for entry in entries[:MAX_ENTRIES]], url=url)
+    started = datetime.combine(today(), time(), UTC)  # before the first demand: a day that does not change by the hour
+    feed = atom_feed(
+        [entry.demand for entry in entries[:MAX_ENTRIES]],
+        url=url,
+        query=_canonical(request),
+        changed_at=listing.changed_at or started,
+    )
     return Response(feed, headers=dict(response.headers), media_type="application/atom+xml")
 
 
@@ -100,6 +108,11 @@ async def read_board_demand(
     if _is_unchanged(listing, if_none_match, response):
         return Response(status_code=304, headers=dict(response.headers))
     return demand
+
+
+def _canonical(request: Request) -> str:
+    """The filters that restrict something, in one order: the same feed has the same id however it is asked for."""
+    return urlencode(sorted((name, value.strip()) for name, value in request.query_params.items() if value.strip()))
 
 
 def _is_unchanged(listing: Listing, if_none_match: str | None, response: Response) -> bool:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import StringConstraints
 
 from matching_service.access.policies import POLICIES, Action, Principal, authorize
 from matching_service.api.deps import (
@@ -22,6 +23,8 @@ from matching_service.foundation.errors import Bilingual, FieldError, InvalidInp
 
 router = APIRouter(prefix="/v1", tags=["exchange"], route_class=RememberingRoute)
 
+_Entities = Annotated[str, StringConstraints(max_length=100)]
+_Cursor = Annotated[str, StringConstraints(max_length=500)]
 CanRead = Annotated[Principal, Depends(Permit(Action.FEED_READ))]
 
 
@@ -31,11 +34,9 @@ async def read_feed(
     principal: CanRead,
     mappings: Annotated[Mappings, Depends(provided(Mappings))],
     entity: Annotated[
-        str | None, Blank, Query(max_length=100, description="`demand`, `profile`, `match`, separated by commas.")
+        _Entities | None, Blank, Query(description="`demand`, `profile`, `match`, with commas between them.")
     ] = None,
-    cursor: Annotated[
-        str | None, Blank, Query(max_length=500, description="`next_cursor` of the previous page.")
-    ] = None,
+    cursor: Annotated[_Cursor | None, Blank, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_FEED_ITEMS)] = MAX_FEED_ITEMS,
     mapping: Annotated[MappingName | None, Blank, Query(description="Name of a mapping in the mapping file.")] = None,
 ) -> FeedAnswer:
