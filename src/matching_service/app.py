@@ -20,6 +20,8 @@ from matching_service.api.workers import Workers
 from matching_service.board.listing import Board
 from matching_service.board.routes import router as board
 from matching_service.claims.routes import router as claims
+from matching_service.codes.routes import router as codes
+from matching_service.demands.clusters import Clusters
 from matching_service.demands.routes import router as demands
 from matching_service.disclosure.mapping import Mappings, load_mappings
 from matching_service.eligibility.routes import router as eligibility
@@ -63,10 +65,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         dependencies=[KnownParameters],
     )
+    plan = load_plan(chosen.targets)
     app.state.services = Services(
         chosen,
         load_mappings(chosen.feed_mapping),
-        load_plan(chosen.targets),
+        plan,
+        Clusters(tuple(plan.clusters)),
         load_templates(chosen.templates_dir),
         RankingQueue(),
         BulkQueue(),
@@ -84,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         reports,
         webhooks,
         feeds,
+        codes,
     ):  # routes are searched in this order, so the most frequent come first
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # public: needs no key

@@ -16,7 +16,7 @@ ROOMS = {"organizations", "demands", "profiles", "engagements", "projects", "pro
 MEETING = {"eligibility", "live_index", "shortlists", "matching", "runs"}
 """Where the two wings meet, from the lowest to the highest: each may import those before it."""
 BELOW_JOBS = (
-    {"foundation", "sample", "suggestions", "board", "claims", "reports", "files", "disclosure", "webhooks", "feeds"}
+    {"foundation", "sample", "suggestions", "board", "claims", "reports", "files", "codes", "disclosure", "webhooks", "feeds"}
     | PURE
     | RECORDS
     | ROOMS
@@ -55,6 +55,7 @@ MAY_IMPORT = {
     "reports": {"foundation", "text", "shortlists"} | RECORDS | ROOMS,
     # in and out
     "files": {"foundation", "eligibility", "shortlists", "text"} | RECORDS | ROOMS,  # text: headings are simplified
+    "codes": {"foundation"} | RECORDS | ROOMS,
     "disclosure": {"foundation", "eligibility", "shortlists"} | RECORDS | ROOMS,
     "webhooks": {"foundation", "disclosure"} | RECORDS | ROOMS,
     "feeds": {"foundation", "disclosure"} | RECORDS | ROOMS,

@@ -15,7 +15,7 @@ from matching_service.store.organizations import OrganizationRow
 
 _SEARCHED = (
     DemandRow.title, DemandRow.problem, DemandRow.key_technology, DemandRow.expected_goal, DemandRow.field,
-    DemandRow.keywords, DemandRow.must_have, DemandRow.nice_to_have, DemandRow.cluster, DemandRow.industry_code,
+    DemandRow.keywords, DemandRow.must_have, DemandRow.nice_to_have, DemandRow.industry_code,
     DemandRow.external_id, OrganizationRow.name,
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Response
 
-from matching_service.access.policies import Action, Principal, authorize
+from matching_service.access.policies import Action, Principal, Role, authorize
 from matching_service.api.admission import BulkTurn
 from matching_service.api.bulk import BulkAnswer, BulkBody, bulk_answer, parse_items
 from matching_service.api.deps import (
@@ -25,7 +25,9 @@ from matching_service.api.filters import OfOrganization, RecordFilterDep
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer, answer_all, answer_page, answer_row
 from matching_service.api.problems import problem_responses
+from matching_service.api.services import provided
 from matching_service.demands import queries, service, transitions
+from matching_service.demands.clusters import Clusters
 from matching_service.demands.schemas import (
     DeadlineNotice,
     Demand,
@@ -118,6 +120,7 @@ async def transition_demand(
     body: TransitionBody,
     session: WriteSession,
     principal: PrincipalDep,
+    clusters: Annotated[Clusters, Depends(provided(Clusters))],
     response: Response,
     if_match: IfMatch = None,
 ) -> Demand:
@@ -125,6 +128,8 @@ async def transition_demand(
     authorize(principal, LIFE.action(body.to) or Action.DEMAND_TRANSITION)
     row = await queries.get_demand(session, demand_id)
     check_if_match(if_match, row.row_version)
+    if principal.role is Role.PORTAL and body.to is DemandStatus.SUBMITTED:
+        clusters.check(row.cluster)
     row = await transitions.transition_demand(
         session,
         row,

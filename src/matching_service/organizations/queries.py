@@ -12,8 +12,7 @@ from matching_service.store.lookup import get_row
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
 
 _SEARCHED = (
-    OrganizationRow.name, OrganizationRow.external_id, OrganizationRow.credit_code, OrganizationRow.cluster,
-    OrganizationRow.introduction,
+    OrganizationRow.name, OrganizationRow.external_id, OrganizationRow.credit_code, OrganizationRow.introduction,
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ WITH_WORKS = selectinload(ProfileRow.works)
 _WORKS_AT_A_TIME = 1_000
 _SEARCHED = (
     ProfileRow.name, ProfileRow.title, ProfileRow.summary, ProfileRow.keywords, ProfileRow.fields, ProfileRow.honours,
-    ProfileRow.clusters, ProfileRow.external_id, OrganizationRow.name,
+    ProfileRow.external_id, OrganizationRow.name,
 )  # fmt: skip
 
 

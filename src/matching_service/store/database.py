@@ -156,8 +156,7 @@ class Database:
 def unreachable(error: BaseException) -> Unavailable | None:
     """The error to tell when this one says that the database is away: it refuses connections, or breaks them off."""
     away = _is_broken(error) or (
-        isinstance(error, DBAPIError)
-        and (error.connection_invalidated or _is_broken(error.orig) or _says_away(error))
+        isinstance(error, DBAPIError) and (error.connection_invalidated or _is_broken(error.orig) or _says_away(error))
     )
     return Unavailable("database_away", _AWAY, retry_after_s=_AWAY_RETRY_S) if away else None
 
