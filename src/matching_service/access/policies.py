@@ -28,6 +28,7 @@ class Action(StrEnum):
     DEMAND_READ = "demand:read"
     DEMAND_WRITE = "demand:write"
     DEMAND_SUBMIT = "demand:submit"
+    DEMAND_WITHDRAW = "demand:withdraw"
     DEMAND_TRANSITION = "demand:transition"
     DEMAND_EXPIRE = "demand:expire"
     DEMAND_CONTACT_READ = "demand_contact:read"
@@ -86,6 +87,7 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.DEMAND_READ: _EVERYONE,
         Action.DEMAND_WRITE: _OFFICE_AND_PORTAL,
         Action.DEMAND_SUBMIT: _OFFICE_AND_PORTAL,
+        Action.DEMAND_WITHDRAW: _OFFICE_AND_PORTAL,
         Action.DEMAND_TRANSITION: _OFFICE,
         Action.DEMAND_EXPIRE: _OFFICE_AND_BATCH,
         Action.DEMAND_CONTACT_READ: _OFFICE,

@@ -44,6 +44,7 @@ router = APIRouter(prefix="/v1/demands", tags=["demands"], route_class=Rememberi
 
 CanRead = Depends(Permit(Action.DEMAND_READ))
 CanWrite = Annotated[Principal, Depends(Permit(Action.DEMAND_WRITE))]
+CanWithdraw = Annotated[Principal, Depends(Permit(Action.DEMAND_WITHDRAW))]
 CanReadContact = Annotated[Principal, Depends(Permit(Action.DEMAND_CONTACT_READ))]
 CanWriteContact = Annotated[Principal, Depends(Permit(Action.DEMAND_CONTACT_WRITE))]
 
@@ -112,6 +113,16 @@ async def update_demand(
     check_if_match(if_match, row.row_version)
     row = await service.update_demand(session, row, body, principal)
     return answer_row(response, row, Demand)
+
+
+@router.delete("/{demand_id}", status_code=204, responses=problem_responses(404, 409, 412))
+async def delete_demand(
+    demand_id: str, session: WriteSession, principal: CanWithdraw, if_match: IfMatch = None
+) -> None:
+    """Delete a draft. A demand that was submitted is withdrawn instead, so that its history stays."""
+    row = await queries.get_demand(session, demand_id, for_update=True, scope=principal.scope)
+    check_if_match(if_match, row.row_version)
+    await service.delete_demand(session, row, principal)
 
 
 @router.post("/{demand_id}/transitions", dependencies=[Idempotent], responses=problem_responses(404, 409, 412))

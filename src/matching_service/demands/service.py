@@ -68,6 +68,21 @@ async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], a
     return results
 
 
+async def delete_demand(session: AsyncSession, row: DemandRow, actor: Principal) -> None:
+    """Delete a draft with its contact data. Raises Conflict for a demand in another state."""
+    if row.status != DemandStatus.DRAFT:
+        state = LIFE.named(DemandStatus(row.status))
+        message = Text(
+            f"只有草稿可以删除，需求现为 {state}；请改为撤回（变为 withdrawn）。",
+            f"Only a draft can be deleted; the demand is {row.status}. Withdraw it instead: a transition to withdrawn.",
+        )
+        raise Conflict("not_a_draft", message)
+    await session.delete(row)
+    await session.flush()
+    record_audit(session, actor, "delete", entity="demand", entity_id=row.id)
+    record_event(session, "demand.deleted", entity="demand", entity_id=row.id)
+
+
 async def read_contact(session: AsyncSession, row: DemandRow, actor: Principal) -> DemandContact:
     """Return the contact data, all null if none is stored, and write an audit row."""
     record_audit(session, actor, "read_contact", entity="demand", entity_id=row.id)
