@@ -72,7 +72,7 @@ async def delete_demand(session: AsyncSession, row: DemandRow, actor: Principal)
     """Delete a draft with its contact data. Raises Conflict for a demand in another state."""
     if row.status != DemandStatus.DRAFT:
         state = LIFE.named(DemandStatus(row.status))
-        message = Text(
+        message = Bilingual(
             f"只有草稿可以删除，需求现为 {state}；请改为撤回（变为 withdrawn）。",
             f"Only a draft can be deleted; the demand is {row.status}. Withdraw it instead: a transition to withdrawn.",
         )
