@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from matching_service.foundation.errors import Bilingual, Forbidden
+from matching_service.store.scope import Scope
 
 
 class Role(StrEnum):
@@ -64,11 +65,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The authenticated caller: id and name from its row in ``principals``, and the role of the key it used."""
+    """The authenticated caller: id and name from its row in ``principals``, role and scope of the key it used."""
 
     id: str
     name: str
     role: Role
+    scope: Scope | None = None
 
 
 COMMAND_LINE = Principal("cli", "command line", Role.ADMIN)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.api.filters import RecordFilter
@@ -12,6 +12,7 @@ from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_row
 from matching_service.store.organizations import OrganizationRow
+from matching_service.store.scope import Scope, within
 
 _SEARCHED = (
     DemandRow.title, DemandRow.problem, DemandRow.key_technology, DemandRow.expected_goal, DemandRow.field,
@@ -20,9 +21,27 @@ _SEARCHED = (
 )  # fmt: skip
 
 
-async def get_demand(session: AsyncSession, demand_id: str, *, for_update: bool = False) -> DemandRow:
-    """Return the row. ``for_update`` locks it until the end of the transaction. Raises NotFound."""
-    if (row := await get_row(session, DemandRow, demand_id, for_update=for_update)) is None:
+async def get_demand(
+    session: AsyncSession, demand_id: str, *, for_update: bool = False, scope: Scope | None = None
+) -> DemandRow:
+    """Return the row. ``for_update`` locks it until the end of the transaction.
+
+    Raises NotFound, also for a demand outside the scope.
+    """
+    return await _get(session, demand_id, within(scope, DemandRow), for_update=for_update)
+
+
+async def get_claimable_demand(session: AsyncSession, demand_id: str, *, scope: Scope | None) -> DemandRow:
+    """The row, locked: one of the scope, or one that everybody sees on the board. Raises NotFound."""
+    on_the_board = DemandRow.status.in_(sorted(OPEN)) & (DemandRow.visibility == "public")
+    return await _get(session, demand_id, within(scope, DemandRow, beside=on_the_board), for_update=True)
+
+
+async def _get(
+    session: AsyncSession, demand_id: str, where: ColumnElement[bool], *, for_update: bool = False
+) -> DemandRow:
+    row = await get_row(session, DemandRow, demand_id, for_update=for_update, where=where)
+    if row is None:
         raise not_found(Bilingual("需求", "Demand"), demand_id, code="demand_not_found")
     return row
 
@@ -32,11 +51,12 @@ async def list_demands(
     page: PageRequest,
     asked: RecordFilter,
     *,
+    scope: Scope | None,
     statuses: Collection[DemandStatus] = frozenset(DemandStatus),
     cluster: str | None = None,
 ) -> Page[DemandRow]:
     """One page, newest first. ``statuses``: only demands in one of these states."""
-    statement = select(DemandRow)
+    statement = select(DemandRow).where(within(scope, DemandRow))
     if len(statuses) < len(DemandStatus):
         statement = statement.where(DemandRow.status.in_(sorted(statuses)))
     if cluster:

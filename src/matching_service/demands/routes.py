@@ -42,7 +42,7 @@ from matching_service.demands.states import LIFE, OPEN, DemandStatus
 
 router = APIRouter(prefix="/v1/demands", tags=["demands"], route_class=RememberingRoute)
 
-CanRead = Depends(Permit(Action.DEMAND_READ))
+CanRead = Annotated[Principal, Depends(Permit(Action.DEMAND_READ))]
 CanWrite = Annotated[Principal, Depends(Permit(Action.DEMAND_WRITE))]
 CanWithdraw = Annotated[Principal, Depends(Permit(Action.DEMAND_WITHDRAW))]
 CanReadContact = Annotated[Principal, Depends(Permit(Action.DEMAND_CONTACT_READ))]
@@ -57,9 +57,10 @@ async def create_demand(body: DemandCreate, session: WriteSession, principal: Ca
     return answer_row(response, row, Demand)
 
 
-@router.get("", dependencies=[CanRead])
+@router.get("")
 async def list_demands(
     session: ReadSession,
+    principal: CanRead,
     page: PageDep,
     asked: RecordFilterDep,
     organization_id: OfOrganization = None,
@@ -77,7 +78,7 @@ async def list_demands(
     if is_open is not None:
         statuses &= OPEN if is_open else set(DemandStatus) - OPEN
     asked = replace(asked, organization_id=organization_id)
-    found = await queries.list_demands(session, page, asked, statuses=statuses, cluster=cluster)
+    found = await queries.list_demands(session, page, asked, scope=principal.scope, statuses=statuses, cluster=cluster)
     return answer_page(found, Demand)
 
 
@@ -92,10 +93,10 @@ async def upsert_demands(
         return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
 
 
-@router.get("/{demand_id}", dependencies=[CanRead], responses=problem_responses(404))
-async def read_demand(demand_id: str, session: ReadSession, response: Response) -> Demand:
+@router.get("/{demand_id}", responses=problem_responses(404))
+async def read_demand(demand_id: str, session: ReadSession, principal: CanRead, response: Response) -> Demand:
     """Read one demand."""
-    row = await queries.get_demand(session, demand_id)
+    row = await queries.get_demand(session, demand_id, scope=principal.scope)
     return answer_row(response, row, Demand)
 
 
@@ -109,7 +110,7 @@ async def update_demand(
     if_match: IfMatch = None,
 ) -> Demand:
     """Change the fields that are sent."""
-    row = await queries.get_demand(session, demand_id)
+    row = await queries.get_demand(session, demand_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     row = await service.update_demand(session, row, body, principal)
     return answer_row(response, row, Demand)
@@ -137,7 +138,7 @@ async def transition_demand(
 ) -> Demand:
     """Move a demand to another state. 409 lists the legal states; 422 lists everything that the step needs."""
     authorize(principal, LIFE.action(body.to) or Action.DEMAND_TRANSITION)
-    row = await queries.get_demand(session, demand_id)
+    row = await queries.get_demand(session, demand_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     if principal.role is Role.PORTAL and body.to is DemandStatus.SUBMITTED:
         clusters.check(row.cluster)
@@ -153,18 +154,18 @@ async def transition_demand(
     return answer_row(response, row, Demand)
 
 
-@router.get("/{demand_id}/history", dependencies=[CanRead], responses=problem_responses(404))
-async def read_history(demand_id: str, session: ReadSession) -> ListAnswer[Transition]:
+@router.get("/{demand_id}/history", responses=problem_responses(404))
+async def read_history(demand_id: str, session: ReadSession, principal: CanRead) -> ListAnswer[Transition]:
     """List every transition of a demand, oldest first, with actor, time and reason."""
-    await queries.get_demand(session, demand_id)
+    await queries.get_demand(session, demand_id, scope=principal.scope)
     rows = await queries.list_transitions(session, demand_id)
     return answer_all(rows, Transition)
 
 
-@router.get("/{demand_id}/notices", dependencies=[CanRead], responses=problem_responses(404))
-async def read_notices(demand_id: str, session: ReadSession) -> ListAnswer[DeadlineNotice]:
+@router.get("/{demand_id}/notices", responses=problem_responses(404))
+async def read_notices(demand_id: str, session: ReadSession, principal: CanRead) -> ListAnswer[DeadlineNotice]:
     """List the reminders that this demand has had no contact for too long, oldest first."""
-    await queries.get_demand(session, demand_id)
+    await queries.get_demand(session, demand_id, scope=principal.scope)
     rows = await queries.list_notices(session, demand_id)
     return answer_all(rows, DeadlineNotice)
 
@@ -174,7 +175,7 @@ async def read_contact(
     demand_id: str, session: WriteSession, principal: CanReadContact, response: Response
 ) -> DemandContact:
     """Read the contact data. Every read writes an audit row."""
-    row = await queries.get_demand(session, demand_id)
+    row = await queries.get_demand(session, demand_id, scope=principal.scope)
     set_etag(response, row.row_version)
     return await service.read_contact(session, row, principal)
 
@@ -189,7 +190,7 @@ async def write_contact(
     if_match: IfMatch = None,
 ) -> DemandContact:
     """Replace the contact data completely."""
-    row = await queries.get_demand(session, demand_id)
+    row = await queries.get_demand(session, demand_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     contact = await service.write_contact(session, row, body, principal)
     set_etag(response, row.row_version)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.attributes import set_committed_value
@@ -13,6 +13,7 @@ from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_row, in_parts
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import HOME, ProfileContactRow, ProfileRow, WorkRow
+from matching_service.store.scope import Scope, within
 
 WITH_WORKS = selectinload(ProfileRow.works)
 _WORKS_AT_A_TIME = 1_000
@@ -22,9 +23,23 @@ _SEARCHED = (
 )  # fmt: skip
 
 
-async def get_profile(session: AsyncSession, profile_id: str) -> ProfileRow:
-    """Return the row with its works. Raises NotFound."""
-    if (row := await get_row(session, ProfileRow, profile_id, options=[WITH_WORKS])) is None:
+def readable(scope: Scope | None) -> ColumnElement[bool]:
+    """The profiles that a key may read: its own, and those that are public."""
+    return within(scope, ProfileRow, beside=ProfileRow.visibility == "public")
+
+
+async def read_profile(session: AsyncSession, profile_id: str, *, scope: Scope | None) -> ProfileRow:
+    """Return the row of a profile that the key may read, with its works. Raises NotFound."""
+    return await _get(session, profile_id, readable(scope))
+
+
+async def get_profile(session: AsyncSession, profile_id: str, *, scope: Scope | None = None) -> ProfileRow:
+    """Return the row with its works. Raises NotFound, also outside the scope."""
+    return await _get(session, profile_id, within(scope, ProfileRow))
+
+
+async def _get(session: AsyncSession, profile_id: str, where: ColumnElement[bool]) -> ProfileRow:
+    if (row := await get_row(session, ProfileRow, profile_id, options=[WITH_WORKS], where=where)) is None:
         raise not_found(Bilingual("画像", "Profile"), profile_id, code="profile_not_found")
     return row
 
@@ -51,10 +66,11 @@ async def list_profiles(
     page: PageRequest,
     asked: RecordFilter,
     *,
+    scope: Scope | None,
     kind: str | None = None,
     overseas: bool | None = None,
 ) -> Page[ProfileRow]:
-    statement = select(ProfileRow).options(WITH_WORKS)
+    statement = select(ProfileRow).options(WITH_WORKS).where(readable(scope))
     if kind:
         statement = statement.where(ProfileRow.kind == kind)
     if overseas is not None:

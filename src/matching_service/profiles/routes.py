@@ -29,7 +29,7 @@ from matching_service.profiles.schemas import Contact, Kind, Profile, ProfileCre
 
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"], route_class=RememberingRoute)
 
-CanRead = Depends(Permit(Action.PROFILE_READ))
+CanRead = Annotated[Principal, Depends(Permit(Action.PROFILE_READ))]
 CanWrite = Annotated[Principal, Depends(Permit(Action.PROFILE_WRITE))]
 CanDelete = Annotated[Principal, Depends(Permit(Action.PROFILE_DELETE))]
 CanReadContact = Annotated[Principal, Depends(Permit(Action.CONTACT_READ))]
@@ -46,9 +46,10 @@ async def create_profile(
     return answer_row(response, row, Profile)
 
 
-@router.get("", dependencies=[CanRead])
+@router.get("")
 async def list_profiles(
     session: ReadSession,
+    principal: CanRead,
     page: PageDep,
     asked: RecordFilterDep,
     organization_id: OfOrganization = None,
@@ -59,7 +60,7 @@ async def list_profiles(
 ) -> ListAnswer[Profile]:
     """List profiles, newest first."""
     asked = replace(asked, organization_id=organization_id)
-    found = await queries.list_profiles(session, page, asked, kind=kind, overseas=overseas)
+    found = await queries.list_profiles(session, page, asked, scope=principal.scope, kind=kind, overseas=overseas)
     return answer_page(found, Profile)
 
 
@@ -74,10 +75,10 @@ async def upsert_profiles(
         return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
 
 
-@router.get("/{profile_id}", dependencies=[CanRead], responses=problem_responses(404))
-async def read_profile(profile_id: str, session: ReadSession, response: Response) -> Profile:
+@router.get("/{profile_id}", responses=problem_responses(404))
+async def read_profile(profile_id: str, session: ReadSession, principal: CanRead, response: Response) -> Profile:
     """Read one profile with its works, without contact data."""
-    row = await queries.get_profile(session, profile_id)
+    row = await queries.read_profile(session, profile_id, scope=principal.scope)
     return answer_row(response, row, Profile)
 
 
@@ -91,7 +92,7 @@ async def update_profile(
     if_match: IfMatch = None,
 ) -> Profile:
     """Change the fields that are sent. `works` replaces the whole list."""
-    row = await queries.get_profile(session, profile_id)
+    row = await queries.get_profile(session, profile_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     row = await service.update_profile(session, row, body, principal)
     return answer_row(response, row, Profile)
@@ -102,7 +103,7 @@ async def delete_profile(
     profile_id: str, session: WriteSession, principal: CanDelete, if_match: IfMatch = None
 ) -> None:
     """Delete a profile with its works, contact data, places in stored lists, and answers kept for repeated requests."""
-    row = await queries.get_profile(session, profile_id)
+    row = await queries.get_profile(session, profile_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     await service.delete_profile(session, row, principal)
 
@@ -112,7 +113,7 @@ async def read_contact(
     profile_id: str, session: WriteSession, principal: CanReadContact, response: Response
 ) -> Contact:
     """Read the contact data. Every read writes an audit row."""
-    row = await queries.get_profile(session, profile_id)
+    row = await queries.get_profile(session, profile_id, scope=principal.scope)
     set_etag(response, row.row_version)
     return await service.read_contact(session, row, principal)
 
@@ -127,7 +128,7 @@ async def write_contact(
     if_match: IfMatch = None,
 ) -> Contact:
     """Replace the contact data completely."""
-    row = await queries.get_profile(session, profile_id)
+    row = await queries.get_profile(session, profile_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     await service.write_contact(session, row, body, principal)
     set_etag(response, row.row_version)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from anyio import to_thread
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm.interfaces import ORMOption
@@ -41,10 +41,16 @@ async def get_row(
     *,
     options: Iterable[ORMOption] = (),
     for_update: bool = False,
+    where: ColumnElement[bool] | None = None,
 ) -> Row | None:
-    """Return the row, or None. A string that is not a valid id causes no query."""
+    """The row, or None, also when it does not fulfil ``where``; a string that cannot be an id is not even asked for."""
     if not is_id(row_id):
         return None
+    if where is not None and where is not true():
+        statement = select(table).where(table.id == row_id, where).options(*options)
+        if for_update:  # what was read before may have changed until the row was locked
+            statement = statement.with_for_update().execution_options(populate_existing=True)
+        return (await session.scalars(statement)).one_or_none()
     return await session.get(table, row_id, options=tuple(options), with_for_update=for_update or None)
 
 
