@@ -72,8 +72,8 @@ MAY_READ = {
     "MatchRunRow": {"api", "jobs", "reports"},
     "MilestoneRow": {"reports"},
     "OrganizationRow": {
-        "claims", "demands", "disclosure", "eligibility", "feeds", "files", "live_index", "matching", "profiles", "programme",
-        "reports", "shortlists",
+        "access", "claims", "demands", "disclosure", "eligibility", "feeds", "files", "live_index", "matching", "profiles",
+        "programme", "reports", "shortlists",
     },
     "OutboxRow": {"api", "disclosure", "feeds", "runs", "shortlists", "webhooks"},
     "ProfileRow": {
