@@ -38,7 +38,7 @@ class RequestMiddleware:
         method = scope["method"]
         is_head = method == "HEAD"
         if is_head:  # the answer of GET without its body; what has no GET refuses both
-            scope = scope | {"method": "GET"}
+            scope = {**scope, "method": "GET"}
         current = given if _SAFE_ID.fullmatch(given) else new_id()
         token = request_id.set(current)
         started = perf_counter()
@@ -53,7 +53,7 @@ class RequestMiddleware:
                 if (as_of := scope.get("state", {}).get("as_of")) is not None:
                     answer_headers["X-As-Of"] = str(as_of)  # what a later match may ask to include
             elif is_head:
-                message = message | {"body": b""}
+                message = {**message, "body": b""}
             await send(message)
 
         language = language_of(headers.get("accept-language"))
