@@ -49,8 +49,8 @@ from matching_service.suggestions.routes import router as suggestions
 from matching_service.webhooks.routes import router as webhooks
 from matching_service.webhooks.sender import Sender
 
-_DESCRIPTION = """Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams, laboratories and
-achievements, and explains every match. Every path under `/v1` but the public list `/v1/board` needs
+_DESCRIPTION = """需求匹配服务. Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams,
+laboratories and achievements, and explains every match. Every path under `/v1` but the public list `/v1/board` needs
 `Authorization: Bearer <key>`."""
 
 

@@ -35,7 +35,7 @@ async def portals(
 async def _client(app: FastAPI, database: Database, source: str, *organizations: str) -> httpx.AsyncClient:
     async with database.transaction() as session:
         _, key = await create_key(
-            session, name=source, role=Role.PORTAL, expires_at=None, actor=COMMAND_LINE, source=source,
+            session, name=f"{source} {len(organizations)}", role=Role.PORTAL, expires_at=None, actor=COMMAND_LINE, source=source,
             organization_ids=organizations,
         )  # fmt: skip
     transport = httpx.ASGITransport(app=app)
