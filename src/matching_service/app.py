@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from matching_service import __version__
@@ -59,11 +60,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     chosen = settings or Settings()
     configure_logs(chosen.log_level)
     app: FastAPI = FastAPIOffline(
-        title="matching_service 需求匹配服务",
+        title="matching_service",
         version=__version__,
         description=_DESCRIPTION,
         lifespan=_lifespan,
         dependencies=[KnownParameters],
+        generate_unique_id_function=_operation_id,
     )
     plan = load_plan(chosen.targets)
     app.state.services = Services(
@@ -95,6 +97,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     _describe_problems(app)
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The name of the route's function, by which generated clients name theirs."""
+    return route.name
 
 
 @asynccontextmanager

@@ -78,7 +78,7 @@ async def read_board(
 @router.get(
     "/board.atom", response_class=Response, responses=_UNCHANGED | {200: {"content": {"application/atom+xml": {}}}}
 )
-async def read_feed(
+async def read_board_feed(
     request: Request,
     listing: ListingDep,
     entries: MatchingEntries,

@@ -155,7 +155,7 @@ async def transition_demand(
 
 
 @router.get("/{demand_id}/history", responses=problem_responses(404))
-async def read_history(demand_id: str, session: ReadSession, principal: CanRead) -> ListAnswer[Transition]:
+async def read_demand_history(demand_id: str, session: ReadSession, principal: CanRead) -> ListAnswer[Transition]:
     """List every transition of a demand, oldest first, with actor, time and reason."""
     await queries.get_demand(session, demand_id, scope=principal.scope)
     rows = await queries.list_transitions(session, demand_id)
@@ -171,7 +171,7 @@ async def read_notices(demand_id: str, session: ReadSession, principal: CanRead)
 
 
 @router.get("/{demand_id}/contact", responses=problem_responses(404))
-async def read_contact(
+async def read_demand_contact(
     demand_id: str, session: WriteSession, principal: CanReadContact, response: Response
 ) -> DemandContact:
     """Read the contact data. Every read writes an audit row."""
@@ -181,7 +181,7 @@ async def read_contact(
 
 
 @router.put("/{demand_id}/contact", responses=problem_responses(404, 412))
-async def write_contact(
+async def write_demand_contact(
     demand_id: str,
     body: DemandContactBody,
     session: WriteSession,

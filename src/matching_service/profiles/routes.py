@@ -109,7 +109,7 @@ async def delete_profile(
 
 
 @router.get("/{profile_id}/contact", responses=problem_responses(404))
-async def read_contact(
+async def read_profile_contact(
     profile_id: str, session: WriteSession, principal: CanReadContact, response: Response
 ) -> Contact:
     """Read the contact data. Every read writes an audit row."""
@@ -119,7 +119,7 @@ async def read_contact(
 
 
 @router.put("/{profile_id}/contact", responses=problem_responses(404, 412))
-async def write_contact(
+async def write_profile_contact(
     profile_id: str,
     body: Contact,
     session: WriteSession,
