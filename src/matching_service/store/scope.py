@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, true
+from sqlalchemy import ColumnElement, and_, true
 
 from matching_service.store.organizations import OrganizationRow
 
@@ -22,7 +22,7 @@ class Scope:
             return condition
         if table is OrganizationRow:  # the office may have registered it, with a source of its own
             return OrganizationRow.id.in_(sorted(self.organization_ids))
-        return (table.source == self.source) & table.organization_id.in_(sorted(self.organization_ids))
+        return and_(table.source == self.source, table.organization_id.in_(sorted(self.organization_ids)))
 
     def holds(self, row: Any) -> bool:
         """The same of a row that was read."""
