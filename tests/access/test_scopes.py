@@ -101,7 +101,7 @@ async def test_no_route_with_an_id_finds_a_record_of_another_portal(
         if not known or "{" in address or path.startswith("/v1/board"):
             continue
         for method in map(str.upper, operations):
-            body = (
+            body: dict[str, Any] | None = (
                 None if method == "GET" else next((BODIES[end] for end in reversed(BODIES) if path.endswith(end)), {})
             )
             answer = await second.request(method, address, json=body)

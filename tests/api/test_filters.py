@@ -1,6 +1,5 @@
 """The filters of lists: by the sender's own id, by state, by region at its level, and one search for all."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -31,7 +30,7 @@ async def _create(http: httpx.AsyncClient, what: str, **fields: Any) -> str:
     return made
 
 
-async def _found(http: httpx.AsyncClient, what: str, parameters: Mapping[str, Any] | list[tuple[str, str]]) -> set[str]:
+async def _found(http: httpx.AsyncClient, what: str, parameters: Any) -> set[str]:
     answer = (await http.get(f"/v1/{what}", params=parameters)).raise_for_status()
     return {item["id"] for item in answer.json()["items"]}
 

@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "files": {"foundation", "eligibility", "shortlists", "text"} | RECORDS | ROOMS,  # text: headings are simplified
     "codes": {"foundation"} | RECORDS | ROOMS,
     "disclosure": {"foundation", "eligibility", "shortlists"} | RECORDS | ROOMS,
-    "webhooks": {"foundation", "disclosure"} | RECORDS | ROOMS,
+    "webhooks": {"foundation", "disclosure", "suggestions"} | RECORDS | ROOMS,
     "feeds": {"foundation", "disclosure"} | RECORDS | ROOMS,
     # what a clock or an operator starts
     "quality": {"foundation", "files", "live_index", "matching"} | PURE | RECORDS | ROOMS,

@@ -316,6 +316,8 @@ _MESSAGES = {
     "not_a_number": "应为数字，不能是 true 或 false。",
     "points_missing": "评分表不完整，缺少：{missing}。",
     "too_many_points": "{criterion} 最多 {most} 分。",
+    "unknown_event": "没有这种事件；可用：{known}。",
+    "source_needed": "audience 为 own 时须写明来源 source，其他情形不写。",
     "one_of": "需要且只能给出 demand_id 与 query 之一。",
     "one_target": "需要且只能给出 profile_id 与 organization_id 之一。",
 }

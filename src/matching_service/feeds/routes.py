@@ -1,5 +1,7 @@
 """HTTP route of the feed."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -38,6 +40,9 @@ async def read_feed(
     ] = None,
     cursor: Annotated[_Cursor | None, Blank, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_FEED_ITEMS)] = MAX_FEED_ITEMS,
+    own: Annotated[
+        bool | None, Blank, Query(description="true: your own demands in every state, and nothing else.")
+    ] = None,
     mapping: Annotated[MappingName | None, Blank, Query(description="Name of a mapping in the mapping file.")] = None,
 ) -> FeedAnswer:
     """Read the records that changed after a cursor, each once, as it is now. Without a cursor, read all records.
@@ -45,6 +50,10 @@ async def read_feed(
     A portal's key sees public records. Keys of the office also see restricted records, drafts, matches and imports.
     """
     audience: Audience = "office" if principal.role in POLICIES[Action.FEED_READ_OFFICE] else "public"
+    if own:
+        if principal.scope is None:
+            raise InvalidInput.at("own", "source_needed", _NO_SOURCE)
+        audience = "own"
     position = feed.decode_position(cursor) if cursor is not None else None
     requested = _entities(entity)
     if position is not None and requested is not None and set(requested) != set(position.entities):
@@ -54,12 +63,25 @@ async def read_feed(
             "cursor.",
         )
         raise InvalidInput("cursor_of_other_entities", message, errors=[_at("cursor_of_other_entities", message)])
-    default: tuple[FeedEntity, ...] = ("demand", "profile") if audience == "public" else tuple(FEED_ENTITIES)
+    default = _DEFAULT[audience]
     entities = position.entities if position is not None else requested or default
     if "match" in entities:
         authorize(principal, Action.FEED_READ_OFFICE)
     chosen = find_mapping(mappings, mapping) if mapping is not None else None
-    return await feed.read_feed(session, entities, after=position, limit=limit, audience=audience, mapping=chosen)
+    return await feed.read_feed(
+        session, entities, after=position, limit=limit, audience=audience, scope=principal.scope, mapping=chosen
+    )
+
+
+_NO_SOURCE = Bilingual(
+    "本密钥没有来源；own 用于以 keys create --source 生成的门户密钥。",
+    "The key has no source; own is for keys of portals, made with keys create --source.",
+)
+
+
+_DEFAULT: Mapping[Audience, tuple[FeedEntity, ...]] = MappingProxyType(
+    {"public": ("demand", "profile"), "office": tuple(FEED_ENTITIES), "own": ("demand",)}
+)
 
 
 def _entities(text: str | None) -> tuple[FeedEntity, ...] | None:
