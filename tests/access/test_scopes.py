@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from http_checks import assert_problem
 
 from matching_service.access.policies import COMMAND_LINE, Role
-from matching_service.access.service import create_key
+from matching_service.access.service import create_key, renew_key
 from matching_service.store.database import Database
 
 CONTACT = {"person": "陈工", "mobile": "13000000000", "email": "a@example.org"}
@@ -203,3 +203,15 @@ async def test_a_portal_is_not_shown_what_others_have_not_published(
     asked = (await _made(second, "demands", **fields))["id"]
     answer = await second.get(f"/v1/demands/{asked}/submission")
     assert secret not in answer.raise_for_status().text
+
+
+async def test_a_renewed_key_is_bound_as_the_one_before(http: httpx.AsyncClient, database: Database) -> None:
+    organization = await _made(http, "organizations", name="三厂")
+    async with database.transaction() as session:
+        row, _ = await create_key(
+            session, name="丁", role=Role.PORTAL, expires_at=None, actor=COMMAND_LINE, source="丁",
+            organization_ids=[organization["id"]],
+        )  # fmt: skip
+    async with database.transaction() as session:
+        renewed, _ = await renew_key(session, row.id, expires_at=None, actor=COMMAND_LINE)
+    assert (renewed.source, renewed.organization_ids) == ("丁", [organization["id"]])

@@ -16,7 +16,19 @@ ROOMS = {"organizations", "demands", "profiles", "engagements", "projects", "pro
 MEETING = {"eligibility", "live_index", "shortlists", "matching", "runs"}
 """Where the two wings meet, from the lowest to the highest: each may import those before it."""
 BELOW_JOBS = (
-    {"foundation", "sample", "suggestions", "board", "claims", "reports", "files", "codes", "disclosure", "webhooks", "feeds"}
+    {
+        "foundation",
+        "sample",
+        "suggestions",
+        "board",
+        "claims",
+        "reports",
+        "files",
+        "codes",
+        "disclosure",
+        "webhooks",
+        "feeds",
+    }
     | PURE
     | RECORDS
     | ROOMS
