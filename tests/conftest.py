@@ -285,7 +285,7 @@ class FollowingClient(httpx.Client):
         server, seen = str(self.base_url), self._written.get(str(self.base_url))
         if seen is not None and method == "POST" and _RANKS.search(str(url)) and isinstance(more.get("json"), dict):
             more["json"] = {"min_as_of": seen} | more["json"]
-        if seen is not None and method == "GET" and str(url).endswith("/similar"):
+        if seen is not None and method == "GET" and _SIMILAR.search(str(url)):
             more["params"] = {"min_as_of": seen} | dict(more.get("params") or {})
         response = super().request(method, url, **more)
         if "X-As-Of" in response.headers:
@@ -293,6 +293,7 @@ class FollowingClient(httpx.Client):
         return response
 
 
+_SIMILAR = re.compile(r"^/v1/demands/[^/]+/similar$")
 _RANKS = re.compile(r"^/v1/(matches|matches/explain|profiles/[^/]+/matches)$")
 
 

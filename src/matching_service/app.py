@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from matching_service import __version__
@@ -13,12 +14,15 @@ from matching_service.api import health
 from matching_service.api.admission import BulkQueue, ImportQueue, RankingQueue
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
+from matching_service.api.parameters import KnownParameters
 from matching_service.api.problems import add_problem_handlers, problem_responses, problem_schemas
 from matching_service.api.services import Services
 from matching_service.api.workers import Workers
 from matching_service.board.listing import Board
 from matching_service.board.routes import router as board
 from matching_service.claims.routes import router as claims
+from matching_service.codes.routes import router as codes
+from matching_service.demands.clusters import Clusters
 from matching_service.demands.routes import router as demands
 from matching_service.disclosure.mapping import Mappings, load_mappings
 from matching_service.eligibility.routes import router as eligibility
@@ -49,8 +53,8 @@ from matching_service.suggestions.routes import router as suggestions
 from matching_service.webhooks.routes import router as webhooks
 from matching_service.webhooks.sender import Sender
 
-_DESCRIPTION = """Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams, laboratories and
-achievements, and explains every match. Every path under `/v1` but the public list `/v1/board` needs
+_DESCRIPTION = """需求匹配服务. Matches enterprises' technical demands (揭榜挂帅) with experts, societies, teams,
+laboratories and achievements, and explains every match. Every path under `/v1` but the public list `/v1/board` needs
 `Authorization: Bearer <key>`."""
 
 
@@ -59,15 +63,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     chosen = settings or Settings()
     configure_logs(chosen.log_level)
     app: FastAPI = FastAPIOffline(
-        title="matching_service 需求匹配服务",
+        title="matching_service",
         version=__version__,
         description=_DESCRIPTION,
         lifespan=_lifespan,
+        dependencies=[KnownParameters],
+        generate_unique_id_function=_operation_id,
     )
+    plan = load_plan(chosen.targets)
     app.state.services = Services(
         chosen,
         load_mappings(chosen.feed_mapping),
-        load_plan(chosen.targets),
+        plan,
+        Clusters(tuple(plan.clusters)),
         load_templates(chosen.templates_dir),
         RankingQueue(),
         BulkQueue(),
@@ -87,12 +95,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         imports,
         webhooks,
         feeds,
+        codes,
     ):  # routes are searched in this order, so the most frequent come first
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # public: needs no key
     app.include_router(health.router)
     _describe_problems(app)
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The name of the route's function, by which generated clients name theirs."""
+    return route.name
 
 
 @asynccontextmanager

@@ -12,11 +12,11 @@ S = DemandStatus
 
 # The drawing of the domain, arrow by arrow, written a second time and by hand.
 DRAWING = {
-    S.DRAFT: {S.SUBMITTED},
-    S.SUBMITTED: {S.REVIEWED, S.RETURNED},
-    S.RETURNED: {S.SUBMITTED},
+    S.DRAFT: {S.SUBMITTED, S.WITHDRAWN},
+    S.SUBMITTED: {S.REVIEWED, S.RETURNED, S.WITHDRAWN},
+    S.RETURNED: {S.SUBMITTED, S.WITHDRAWN},
     S.REVIEWED: {S.PUBLISHED, S.REJECTED},
-    S.PUBLISHED: {S.MATCHING, S.EXPIRED},
+    S.PUBLISHED: {S.MATCHING, S.EXPIRED, S.WITHDRAWN},
     S.MATCHING: {S.CONTRACTED, S.ABANDONED},
     S.CONTRACTED: {S.IN_PROGRESS, S.TERMINATED},
     S.IN_PROGRESS: {S.ACCEPTED, S.FAILED},
@@ -76,4 +76,4 @@ def test_open_is_from_publication_until_a_contract() -> None:
     path = LIFE.path(S.DRAFT, S.CLOSED)
     assert path is not None
     assert set(path[path.index(S.PUBLISHED) : path.index(S.CONTRACTED)]) == OPEN
-    assert all(LIFE.following(state) == [S.SUBMITTED] for state in EDITABLE)
+    assert all(LIFE.following(state) == [S.SUBMITTED, S.WITHDRAWN] for state in EDITABLE)

@@ -8,7 +8,7 @@ from matching_service.foundation.errors import Forbidden
 MAY = {
     Role.PORTAL: {
         Action.ORGANIZATION_READ, Action.ORGANIZATION_WRITE, Action.DEMAND_READ, Action.DEMAND_WRITE,
-        Action.DEMAND_SUBMIT, Action.DEMAND_CONTACT_WRITE, Action.CLAIM_READ, Action.CLAIM_WRITE, Action.PROFILE_READ, Action.PROFILE_WRITE, Action.FEED_READ,
+        Action.DEMAND_SUBMIT, Action.DEMAND_WITHDRAW, Action.DEMAND_CONTACT_WRITE, Action.CLAIM_READ, Action.CLAIM_WRITE, Action.PROFILE_READ, Action.PROFILE_WRITE, Action.FEED_READ,
     },
     Role.BATCH: {
         Action.ORGANIZATION_READ, Action.DEMAND_READ, Action.DEMAND_EXPIRE, Action.SUGGESTION_READ, Action.PROFILE_READ, Action.MATCH, Action.MATCH_STORE,

@@ -16,7 +16,19 @@ ROOMS = {"organizations", "demands", "profiles", "engagements", "projects", "pro
 MEETING = {"eligibility", "live_index", "shortlists", "matching", "runs"}
 """Where the two wings meet, from the lowest to the highest: each may import those before it."""
 BELOW_JOBS = (
-    {"foundation", "sample", "suggestions", "board", "claims", "reports", "files", "disclosure", "webhooks", "feeds"}
+    {
+        "foundation",
+        "sample",
+        "suggestions",
+        "board",
+        "claims",
+        "reports",
+        "files",
+        "codes",
+        "disclosure",
+        "webhooks",
+        "feeds",
+    }
     | PURE
     | RECORDS
     | ROOMS
@@ -36,7 +48,7 @@ MAY_IMPORT = {
     "store": {"foundation"},
     "audit": {"foundation", "store"},
     "access": {"foundation", "store", "audit"},
-    "api": {"foundation", "store", "audit", "access"},
+    "api": {"foundation", "text", "store", "audit", "access"},  # text: lists are searched as the board is
     # rooms
     "organizations": {"foundation", "text"} | RECORDS,  # text: names are folded before they are compared
     "demands": {"foundation"} | RECORDS,
@@ -55,8 +67,9 @@ MAY_IMPORT = {
     "reports": {"foundation", "text", "shortlists"} | RECORDS | ROOMS,
     # in and out
     "files": {"foundation", "eligibility", "shortlists", "text"} | RECORDS | ROOMS,  # text: headings are simplified
+    "codes": {"foundation"} | RECORDS | ROOMS,
     "disclosure": {"foundation", "eligibility", "shortlists"} | RECORDS | ROOMS,
-    "webhooks": {"foundation", "disclosure"} | RECORDS | ROOMS,
+    "webhooks": {"foundation", "disclosure", "suggestions"} | RECORDS | ROOMS,
     "feeds": {"foundation", "disclosure"} | RECORDS | ROOMS,
     # what a clock or an operator starts
     "quality": {"foundation", "files", "live_index", "matching"} | PURE | RECORDS | ROOMS,

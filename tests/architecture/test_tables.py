@@ -47,8 +47,8 @@ MAY_READ = {
     "ImportedRecordRow": {"cli"},
     "MilestoneRow": {"files", "reports"},
     "OrganizationRow": {
-        "claims", "demands", "disclosure", "eligibility", "feeds", "files", "live_index", "matching", "programme", "reports",
-        "shortlists",
+        "access", "claims", "demands", "disclosure", "eligibility", "feeds", "files", "live_index", "matching", "profiles",
+        "programme", "reports", "shortlists",
     },
     "OutboxRow": {"api", "disclosure", "feeds", "runs", "shortlists", "webhooks"},
     "ProfileRow": {

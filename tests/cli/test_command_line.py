@@ -107,15 +107,15 @@ def test_no_command_makes_a_database_by_mistake(tmp_path: Path) -> None:
 
 
 def test_keys_are_made_listed_and_revoked(cli: Cli) -> None:
-    made = cli.run("keys", "create", "--role", "portal", "--name", "门户", "--expires", "2099-12-31")
+    made = cli.run("keys", "create", "--role", "portal", "--name", "门户", "--expires", "2099-12-31", "--source", "甲")
     assert made.returncode == 0, made.stderr
     assert re.fullmatch(r"mk_[\w-]{43}\n", made.stdout)
     listed = cli.run("keys", "list", "--json")
     assert made.stdout.strip() not in listed.stdout
     (key,) = json.loads(listed.stdout)  # a list, also of one key
-    assert (key["name"], key["role"], key["revoked_at"]) == ("门户", "portal", None)
+    assert (key["name"], key["role"], key["source"], key["revoked_at"]) == ("门户", "portal", "甲", None)
     assert key["expires_at"].startswith("2099-12-31")
-    twice = cli.run("keys", "create", "--role", "portal", "--name", "门户")
+    twice = cli.run("keys", "create", "--role", "portal", "--name", "门户", "--source", "甲")
     assert failed_in_both_languages(twice), twice.stderr
     assert f"keys renew {key['id']}" in twice.stderr
     renewed = cli.run("keys", "renew", key["id"])
@@ -138,6 +138,20 @@ def test_a_key_that_does_not_exist_is_neither_revoked_nor_renewed(cli: Cli) -> N
         assert failed_in_both_languages(done), done.stderr
         assert done.stdout == ""
         assert "unknown" in done.stderr
+
+
+@ONLY_SQLITE
+def test_a_portal_needs_a_source_and_nobody_else_has_one(cli: Cli) -> None:
+    for arguments in (
+        ("portal",),
+        ("staff", "--source", "甲"),
+        ("portal", "--source", " "),
+        ("admin", "--organization", "x"),
+    ):
+        done = cli.run("keys", "create", "--name", "n", "--role", *arguments)
+        assert done.returncode == 2, arguments
+    unknown = cli.run("keys", "create", "--name", "n", "--role", "portal", "--source", "甲", "--organization", "x")
+    assert failed_in_both_languages(unknown), unknown.stderr
 
 
 def test_bad_rows_are_reported_and_good_ones_stored_exported_and_unchanged(cli: Cli, tmp_path: Path) -> None:

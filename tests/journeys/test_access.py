@@ -21,6 +21,7 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.DEMAND_READ: ("GET", f"/v1/demands/{UNKNOWN_ID}/history", None),
     Action.DEMAND_WRITE: ("PATCH", f"/v1/demands/{UNKNOWN_ID}", {}),
     Action.DEMAND_SUBMIT: ("POST", f"/v1/demands/{UNKNOWN_ID}/transitions", {"to": "submitted"}),
+    Action.DEMAND_WITHDRAW: ("DELETE", f"/v1/demands/{UNKNOWN_ID}", None),
     Action.DEMAND_TRANSITION: ("POST", f"/v1/demands/{UNKNOWN_ID}/transitions", {"to": "published"}),
     Action.DEMAND_EXPIRE: ("POST", f"/v1/demands/{UNKNOWN_ID}/transitions", {"to": "expired"}),
     Action.DEMAND_CONTACT_READ: ("GET", f"/v1/demands/{UNKNOWN_ID}/contact", None),

@@ -264,10 +264,10 @@ def test_an_illegal_transition_lists_the_legal_ones(server: Server, source: str)
         move(http, demand_id, "expired")
         ended = http.post(f"{path}/transitions", json={"to": "draft"}, headers={"accept-language": "en"})
     problem = assert_problem(from_draft, 409, "illegal_transition")
-    assert problem["legal"] == ["submitted"]
+    assert problem["legal"] == ["submitted", "withdrawn"]
     assert "draft" in problem["detail"]
     assert "已提交" in problem["detail"]
-    assert assert_problem(again, 409, "illegal_transition")["legal"] == offered == ["matching", "expired"]
+    assert assert_problem(again, 409, "illegal_transition")["legal"] == offered == ["matching", "expired", "withdrawn"]
     problem = assert_problem(ended, 409, "illegal_transition")
     assert problem["legal"] == []
     assert "ended" in problem["detail"]

@@ -139,7 +139,7 @@ def test_a_failure_is_seen_and_a_dead_letter_replayed(
 
 
 def test_a_trial_says_what_the_receiver_said(http: httpx.Client, receiver: Receiver) -> None:
-    webhook = subscribe(http, receiver, events=["profile.never"])
+    webhook = subscribe(http, receiver, events=["organization.merged"])
     path = f"/v1/webhooks/{webhook['id']}/test"
     answer = http.post(path).json()
     assert (answer["delivered"], answer["status"], answer["error"]) == (True, 204, None)

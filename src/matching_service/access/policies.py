@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from matching_service.foundation.errors import Bilingual, Forbidden
+from matching_service.store.scope import Scope
 
 
 class Role(StrEnum):
@@ -28,6 +29,7 @@ class Action(StrEnum):
     DEMAND_READ = "demand:read"
     DEMAND_WRITE = "demand:write"
     DEMAND_SUBMIT = "demand:submit"
+    DEMAND_WITHDRAW = "demand:withdraw"
     DEMAND_TRANSITION = "demand:transition"
     DEMAND_EXPIRE = "demand:expire"
     DEMAND_CONTACT_READ = "demand_contact:read"
@@ -64,11 +66,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The authenticated caller: id and name from its row in ``principals``, and the role of the key it used."""
+    """The authenticated caller: id and name from its row in ``principals``, role and scope of the key it used."""
 
     id: str
     name: str
     role: Role
+    scope: Scope | None = None
 
 
 COMMAND_LINE = Principal("cli", "command line", Role.ADMIN)
@@ -87,6 +90,7 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.DEMAND_READ: _EVERYONE,
         Action.DEMAND_WRITE: _OFFICE_AND_PORTAL,
         Action.DEMAND_SUBMIT: _OFFICE_AND_PORTAL,
+        Action.DEMAND_WITHDRAW: _OFFICE_AND_PORTAL,
         Action.DEMAND_TRANSITION: _OFFICE,
         Action.DEMAND_EXPIRE: _OFFICE_AND_BATCH,
         Action.DEMAND_CONTACT_READ: _OFFICE,

@@ -19,35 +19,70 @@ from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Bilingual, Conflict, Unauthenticated, not_found
 from matching_service.store.access import ApiKeyRow, PrincipalRow
 from matching_service.store.database import Database
+from matching_service.store.lookup import get_row
+from matching_service.store.organizations import OrganizationRow
+from matching_service.store.scope import Scope
 
 KEY_PREFIX = "mk_"
 
 
 async def create_key(
-    session: AsyncSession, *, name: str, role: Role, expires_at: datetime | None, actor: Principal
+    session: AsyncSession,
+    *,
+    name: str,
+    role: Role,
+    expires_at: datetime | None,
+    actor: Principal,
+    source: str | None = None,
+    organization_ids: Sequence[str] = (),
 ) -> tuple[ApiKeyRow, str]:
     """Create a principal and its key. Return the row and the key, which cannot be recovered later.
 
-    Raises Conflict if an active key of this role has the same name, because the two holders would look alike.
+    With a source the key is bound to its records, with organizations to those of them. Raises NotFound for an
+    organization that does not exist, and Conflict if an active key of this role has the same name, because the two
+    holders would look alike.
     """
     same_name = select(ApiKeyRow.id).join(ApiKeyRow.principal)
     same_name = same_name.where(PrincipalRow.name == name, ApiKeyRow.role == role, _is_active())
     if (key_id := await session.scalar(same_name.limit(1))) is not None:
         raise Conflict("key_name_taken", _name_taken(name, role, key_id))
+    known = {row_id: await _present_organization(session, row_id) for row_id in organization_ids}
     principal = PrincipalRow(id=new_id(), kind=PrincipalKind.KEY, name=name)
     session.add(principal)
-    return await _add_key(session, principal, role, expires_at, actor=actor, action="create_key")
+    row = ApiKeyRow(
+        principal=principal, role=role, expires_at=expires_at, source=source,
+        organization_ids=sorted(set(known.values())) or None,
+    )  # fmt: skip
+    return await _add_key(session, row, actor=actor, action="create_key")
 
 
 async def renew_key(
     session: AsyncSession, key_id: str, *, expires_at: datetime | None, actor: Principal
 ) -> tuple[ApiKeyRow, str]:
-    """Create another key for the same principal and role, so that its holder can switch keys without an interruption.
+    """Create another key for the same principal, role and records, so that its holder can switch without interruption.
 
     The previous key stays valid until it is revoked or expires. Raises NotFound.
     """
-    row = await _get_key(session, key_id)
-    return await _add_key(session, row.principal, Role(row.role), expires_at, actor=actor, action="renew_key")
+    old = await _get_key(session, key_id)
+    row = ApiKeyRow(
+        principal=old.principal, role=old.role, expires_at=expires_at, source=old.source,
+        organization_ids=old.organization_ids,
+    )  # fmt: skip
+    return await _add_key(session, row, actor=actor, action="renew_key")
+
+
+async def _present_organization(session: AsyncSession, organization_id: str) -> str:
+    row = await get_row(session, OrganizationRow, organization_id)
+    if row is None:
+        raise not_found(Bilingual("机构", "Organization"), organization_id, code="organization_not_found")
+    return row.merged_into or row.id
+
+
+async def follow_merge(session: AsyncSession, old: str, new: str) -> None:
+    """Bind the keys of an organization to the one into which it was merged, as its records are."""
+    for row in await session.scalars(select(ApiKeyRow).where(ApiKeyRow.organization_ids.is_not(None))):
+        if row.organization_ids is not None and old in row.organization_ids:
+            row.organization_ids = sorted({*row.organization_ids, new} - {old})
 
 
 async def list_keys(session: AsyncSession) -> Sequence[ApiKeyRow]:
@@ -83,31 +118,34 @@ async def authenticate(database: Database, key: str | None) -> Principal:
         raise Unauthenticated("key_revoked", _REVOKED)
     if row.expires_at is not None and row.expires_at <= now():
         raise Unauthenticated("key_expired", _EXPIRED)
-    return Principal(id=row.id, name=row.name, role=Role(row.role))
+    scope = Scope(row.source, frozenset(row.organization_ids or ())) if row.source is not None else None
+    return Principal(id=row.id, name=row.name, role=Role(row.role), scope=scope)
 
 
 _BY_HASH = (
-    select(PrincipalRow.id, PrincipalRow.name, ApiKeyRow.role, ApiKeyRow.expires_at, ApiKeyRow.revoked_at)
+    select(
+        PrincipalRow.id,
+        PrincipalRow.name,
+        ApiKeyRow.role,
+        ApiKeyRow.expires_at,
+        ApiKeyRow.revoked_at,
+        ApiKeyRow.source,
+        ApiKeyRow.organization_ids,
+    )
     .join(ApiKeyRow.principal)
     .where(ApiKeyRow.key_hash == bindparam("key_hash"))
 )
 """Built once at import, because every request runs it."""
 
 
-async def _add_key(
-    session: AsyncSession,
-    principal: PrincipalRow,
-    role: Role,
-    expires_at: datetime | None,
-    *,
-    actor: Principal,
-    action: str,
-) -> tuple[ApiKeyRow, str]:
+async def _add_key(session: AsyncSession, row: ApiKeyRow, *, actor: Principal, action: str) -> tuple[ApiKeyRow, str]:
+    """Give the row a key and store it."""
     key = KEY_PREFIX + secrets.token_urlsafe(32)
-    row = ApiKeyRow(principal=principal, role=role, key_hash=hash_key(key), created_at=now(), expires_at=expires_at)
+    row.key_hash = hash_key(key)
+    row.created_at = now()
     session.add(row)
     await session.flush()
-    record_audit(session, actor, action, entity="api_key", entity_id=row.id, detail={"role": role})
+    record_audit(session, actor, action, entity="api_key", entity_id=row.id, detail={"role": row.role})
     return row, key
 
 

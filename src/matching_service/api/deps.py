@@ -8,10 +8,12 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Action, Principal, authorize
 from matching_service.access.service import authenticate
+from matching_service.api.fields import Blank
 from matching_service.api.problems import language_of
 from matching_service.api.services import provided
 from matching_service.foundation.errors import Bilingual, Language, PreconditionFailed
@@ -60,9 +62,12 @@ class Permit:
         return principal
 
 
+_Cursor = Annotated[str, StringConstraints(max_length=200)]
+
+
 async def _page_request(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items per page.")] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
+    cursor: Annotated[_Cursor | None, Blank, Query(description="`next_cursor` of the previous page.")] = None,
 ) -> PageRequest:
     return PageRequest(limit, decode_cursor(cursor) if cursor else None)
 
@@ -76,13 +81,13 @@ def set_etag(response: Response, row_version: int) -> None:
 
 
 def names_tag(header: str, etag: str) -> bool:
-    """Whether a list of entity tags (If-Match, If-None-Match) contains this one, weak or strong."""
-    return etag in (tag.strip().removeprefix("W/") for tag in header.split(","))
+    """Whether a list of entity tags, as in If-Match and If-None-Match, has this one, weak or strong; ``*`` has all."""
+    return header.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in header.split(","))
 
 
 def check_if_match(if_match: str | None, row_version: int) -> None:
-    """Raise PreconditionFailed unless the header is absent, ``*``, or contains this version."""
-    if if_match is None or if_match.strip() == "*":
+    """Raise PreconditionFailed unless the header is absent, ``*``, or names this version."""
+    if if_match is None:
         return
     if names_tag(if_match, f'"{row_version}"'):
         return

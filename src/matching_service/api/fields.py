@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from matching_service.foundation.clock import ID_PATTERN, start_of
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # not allowed in XML, and so in XLSX files
+_SHORTEST_REGION = 2
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -76,6 +77,13 @@ def _moment(value: str) -> datetime:
         raise PydanticCustomError("moment", "must be a moment with its offset, or a day") from None
 
 
+def region_prefix(code: str) -> str:
+    """The digits with which all codes of a region begin: 4406 of 440600, which is all of Foshan; 44 of 440000."""
+    while len(code) > _SHORTEST_REGION and len(code) % 2 == 0 and code.endswith("00"):
+        code = code[:-2]
+    return code
+
+
 def _mailable(address: str) -> str:
     """Check the syntax of an address and return it unchanged. ``.test`` is allowed for trial installations."""
     try:
@@ -129,7 +137,9 @@ Source = ExternalId
 EntityId = Annotated[str, StringConstraints(min_length=1, max_length=36), *Clean]
 RowId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Region = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
-RegionPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,6}$")]
+RegionPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,6}$"), AfterValidator(region_prefix)]
+IN_REGION = "地区: a code with all that lies in it (440600: all of Foshan), or its leading digits."
+"""Describes a filter of the type ``RegionPrefix``."""
 Year = Annotated[int, Field(ge=1900, le=2100), NotBool]
 Moment = Annotated[str, AfterValidator(_moment)]
 """A datetime once it is validated: 2026-11-30T08:00:00+08:00, or 2026-11-30 for its first moment in China."""

@@ -76,6 +76,22 @@ class Ready(BaseModel):
     index_pending_vectors: int | None = None
 
 
+class Root(BaseModel):
+    """Where to go from here."""
+
+    service: str = "matching_service"
+    docs: str = "/docs"
+    openapi: str = "/openapi.json"
+    board: str = "/v1/board"
+    ready: str = "/health/ready"
+
+
+@router.get("/")
+async def root() -> Root:
+    """The addresses to begin with."""
+    return Root()
+
+
 @router.get("/health/live")
 async def live() -> Alive:
     """Report that the process answers."""

@@ -14,6 +14,7 @@ from matching_service.foundation.errors import Bilingual, PayloadTooLarge
 from matching_service.foundation.logs import request_id
 from matching_service.foundation.metrics import REQUEST_SECONDS
 from matching_service.foundation.settings import MAX_BODY_BYTES
+from matching_service.store.database import unreachable
 
 logger = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -37,6 +38,10 @@ class RequestMiddleware:
             return
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
+        method = scope["method"]
+        is_head = method == "HEAD"
+        if is_head:  # the answer of GET without its body; what has no GET refuses both
+            scope = {**scope, "method": "GET"}
         current = given if _SAFE_ID.fullmatch(given) else new_id()
         token = request_id.set(current)
         started = perf_counter()
@@ -49,43 +54,53 @@ class RequestMiddleware:
                 answer_headers = MutableHeaders(scope=message)
                 answer_headers["X-Request-ID"] = current
                 if (as_of := scope.get("state", {}).get("as_of")) is not None:
-                    answer_headers["X-As-Of"] = str(as_of)  # a later match can pass it as min_as_of
+                    answer_headers["X-As-Of"] = str(as_of)  # what a later match may ask to include
+            elif is_head:
+                message = {**message, "body": b""}
             await send(message)
 
         language = language_of(headers.get("accept-language"))
         try:
-            most = self._streamed.get(scope["path"]) if scope["method"] == "POST" else None
-            if most is not None and _declared(headers) <= most:
-                await self._app(scope, receive, send_with_id)
-                return
-            body = None if most is not None else await _read_body(headers, receive)
-            if body is None and most is not None:
-                answer = error_problem(file_too_large(most), language)
-                await answer(scope, receive, send_with_id)
-            elif body is None:
-                answer = error_problem(PayloadTooLarge("body_too_large", _TOO_LARGE), language)
-                await answer(scope, receive, send_with_id)
-            else:
-                await self._app(scope, _replay(body, receive), send_with_id)
-        except Exception:
+            await self._pass_on(scope, headers, receive, send_with_id)
+        except Exception as error:
             logger.exception("request_failed")
             if status:  # the response has already started, so it can only be aborted
                 raise
-            await internal_problem(language)(scope, receive, send_with_id)
+            away = unreachable(error)
+            answer = internal_problem(language) if away is None else error_problem(away, language)
+            await answer(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             elapsed = perf_counter() - started
-            REQUEST_SECONDS.labels(scope["method"], route, status).observe(elapsed)
+            REQUEST_SECONDS.labels(method, route, status).observe(elapsed)
             logger.info(
                 "request_finished",
                 extra={
-                    "method": scope["method"],
+                    "method": method,
                     "route": route,
                     "status": status,
                     "elapsed_ms": round(elapsed * 1e3, 1),
                 },
             )
             request_id.reset(token)
+
+    async def _pass_on(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        try:
+            receive = await self._bounded(scope, headers, receive)
+        except PayloadTooLarge as error:
+            answer = error_problem(error, language_of(headers.get("accept-language")))
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _bounded(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
+        """Return a ``receive`` for the application. Raises PayloadTooLarge."""
+        most = self._streamed.get(scope["path"]) if scope["method"] == "POST" else None
+        if most is None:
+            return _replay(await _read_body(headers, receive), receive)
+        if _declared(headers) > most:
+            raise file_too_large(most)
+        return receive
 
 
 def file_too_large(most: int) -> PayloadTooLarge:
@@ -103,10 +118,10 @@ def _declared(headers: Headers) -> int:
     return int(declared) if declared.isdigit() else 0
 
 
-async def _read_body(headers: Headers, receive: Receive) -> bytes | None:
-    """Return the whole body, or None if it exceeds the limit. A declared length over the limit stops reading."""
+async def _read_body(headers: Headers, receive: Receive) -> bytes:
+    """Return the whole body. Raises PayloadTooLarge, and reads nothing if the declared length is over the limit."""
     if _declared(headers) > MAX_BODY_BYTES:
-        return None
+        raise PayloadTooLarge("body_too_large", _TOO_LARGE)
     body = bytearray()
     while True:
         message = await receive()
@@ -114,7 +129,7 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes | None:
             return bytes(body)
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
-            return None
+            raise PayloadTooLarge("body_too_large", _TOO_LARGE)
         if not message.get("more_body", False):
             return bytes(body)
 

@@ -301,6 +301,9 @@ _MESSAGES = {
     "model_attributes_type": "应为对象。",
     "literal_error": "取值不在允许范围内，应为 {expected}。",
     "enum": "取值不在允许范围内，应为 {expected}。",
+    "timezone_aware": "应带时区，如 2026-11-23T08:00:00Z 或 2026-11-23T16:00:00%2B08:00。",
+    "datetime_from_date_parsing": "应为带时区的时刻，如 2026-11-23T08:00:00Z。",
+    "datetime_parsing": "应为带时区的时刻，如 2026-11-23T08:00:00Z。",
     "date_type": "应为日期，如 2026-11-23。",
     "date_parsing": "应为日期，如 2026-11-23。",
     "date_from_datetime_inexact": "应为日期，不带时刻，如 2026-11-23。",
@@ -313,6 +316,8 @@ _MESSAGES = {
     "not_a_number": "应为数字，不能是 true 或 false。",
     "points_missing": "评分表不完整，缺少：{missing}。",
     "too_many_points": "{criterion} 最多 {most} 分。",
+    "unknown_event": "没有这种事件；可用：{known}。",
+    "source_needed": "audience 为 own 时须写明来源 source，其他情形不写。",
     "one_of": "需要且只能给出 demand_id 与 query 之一。",
     "one_target": "需要且只能给出 profile_id 与 organization_id 之一。",
 }

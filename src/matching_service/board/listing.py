@@ -16,19 +16,17 @@ from matching_service.demands.states import OPEN
 from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
-from matching_service.store.outbox import last_seq
-from matching_service.text.normalise import fold
-from matching_service.text.terms import count_terms, is_ngram, read_text
+from matching_service.store.outbox import last_seq, moment_of
+from matching_service.text.search import Search, SearchedText
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A demand on the board with its search data: the folded text, and its terms with synonyms folded."""
+    """A demand on the board with the text by which it is found."""
 
     demand: BoardDemand
     row_version: int
-    text: str
-    terms: frozenset[str]
+    text: SearchedText
 
     @property
     def sort_key(self) -> tuple[datetime, str]:
@@ -38,10 +36,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All entries, newest publication first. ``as_of``: sequence number of the last demand event that they include."""
+    """All entries, newest publication first. ``as_of``: number of the last demand event that they include.
+
+    changed_at : when that was; None before the first one.
+    """
 
     as_of: int = -1
     entries: tuple[Entry, ...] = ()
+    changed_at: datetime | None = None
 
     def etag(self, on: date) -> str:
         """Return the ETag on a day. It changes with the date, because demands expire overnight."""
@@ -51,7 +53,7 @@ class Listing:
         self, *, on: date, q: str | None, cluster: str | None, region: str | None, industry_code: str | None
     ) -> Iterator[Entry]:
         """Yield the entries that can be claimed on that day and pass the filters. Every word of ``q`` must match."""
-        words = [_QueryWord.of(word) for word in fold(q or "").split()]
+        search = Search.of(q)
         for entry in self.entries:
             demand = entry.demand
             if (
@@ -59,7 +61,7 @@ class Listing:
                 and (cluster is None or demand.cluster == cluster)
                 and (region is None or (demand.region or "").startswith(region))
                 and (industry_code is None or (demand.industry_code or "").startswith(industry_code))
-                and all(word.is_in(entry) for word in words)
+                and search.finds(entry.text)
             ):
                 yield entry
 
@@ -91,36 +93,14 @@ class Board:
                 statement = select(DemandRow).where(DemandRow.status.in_(OPEN), DemandRow.visibility == "public")
                 async with self._database.reading() as session:
                     rows = (await session.scalars(statement)).all()
-                self._listing = Listing(as_of, await to_thread.run_sync(_entries, rows, known))
+                    changed_at = await moment_of(session, as_of)
+                entries = await to_thread.run_sync(_entries, rows, known)
+                self._listing = Listing(as_of, entries, changed_at)
         return self._listing
 
     async def _last_change(self) -> int:
         async with self._database.reading() as session:
             return await last_seq(session, entity="demand")
-
-
-@dataclass(frozen=True, slots=True)
-class _QueryWord:
-    """A word of the query. It matches as a substring, or by its terms, which cover synonyms.
-
-    Terms inside a longer term are ignored: 可编程控制器 is a synonym of PLC, whose texts need not contain 控制.
-    """
-
-    word: str
-    terms: frozenset[str]
-
-    @classmethod
-    def of(cls, word: str) -> "_QueryWord":
-        terms: list[str] = []
-        reached = 0
-        for term, _, end in read_text(word).places():  # ordered by start, then longest first
-            if end > reached and not is_ngram(term):
-                terms.append(term)
-                reached = end
-        return cls(word, frozenset(terms))
-
-    def is_in(self, entry: Entry) -> bool:
-        return self.word in entry.text or (bool(self.terms) and self.terms <= entry.terms)
 
 
 def _entries(rows: Sequence[DemandRow], known: Mapping[str, Entry]) -> tuple[Entry, ...]:
@@ -132,7 +112,6 @@ def _entries(rows: Sequence[DemandRow], known: Mapping[str, Entry]) -> tuple[Ent
             demand = BoardDemand.model_validate(row)
             parts = (row.title, row.problem, row.key_technology, row.expected_goal, row.field)
             lists = (*row.keywords, *row.must_have, *row.nice_to_have)
-            text = "\n".join(part for part in (*parts, *lists) if part)
-            entry = Entry(demand, row.row_version, fold(text), frozenset(count_terms(text)))
+            entry = Entry(demand, row.row_version, SearchedText((*parts, *lists)))
         entries.append(entry)
     return tuple(sorted(entries, key=lambda entry: entry.sort_key, reverse=True))

@@ -1,12 +1,14 @@
 """HTTP routes of the bounty board. They need no API key."""
 
+from datetime import UTC, datetime, time
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from matching_service.api.deps import PageDep, ReadSession, names_tag
-from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
+from matching_service.api.fields import IN_REGION, Blank, RegionPrefix, Search, Topic
 from matching_service.api.pages import ListAnswer
 from matching_service.api.problems import problem_responses
 from matching_service.api.services import services_of
@@ -35,7 +37,11 @@ async def _matching_entries(
     listing: Annotated[Listing, Depends(_listing)],
     q: Annotated[Search | None, Blank, Query(description="All words must match; synonyms count.")] = None,
     cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
-    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
+    region: Annotated[
+        RegionPrefix | None,
+        Blank,
+        Query(description=IN_REGION),
+    ] = None,
     industry_code: Annotated[IndustryCode | None, Blank, Query(description="GB/T 4754 code, or its beginning.")] = None,
 ) -> list[Entry]:
     def find() -> list[Entry]:
@@ -72,7 +78,7 @@ async def read_board(
 @router.get(
     "/board.atom", response_class=Response, responses=_UNCHANGED | {200: {"content": {"application/atom+xml": {}}}}
 )
-async def read_feed(
+async def read_board_feed(
     request: Request,
     listing: ListingDep,
     entries: MatchingEntries,
@@ -83,7 +89,13 @@ async def read_feed(
     if _is_unchanged(listing, if_none_match, response):
         return Response(status_code=304, headers=dict(response.headers))
     url = str(request.url_for("read_board"))
-    feed = atom_feed([entry.demand for entry in entries[:MAX_ENTRIES]], url=url)
+    started = datetime.combine(today(), time(), UTC)  # before the first demand: a day that does not change by the hour
+    feed = atom_feed(
+        [entry.demand for entry in entries[:MAX_ENTRIES]],
+        url=url,
+        query=_canonical(request),
+        changed_at=listing.changed_at or started,
+    )
     return Response(feed, headers=dict(response.headers), media_type="application/atom+xml")
 
 
@@ -96,6 +108,11 @@ async def read_board_demand(
     if _is_unchanged(listing, if_none_match, response):
         return Response(status_code=304, headers=dict(response.headers))
     return demand
+
+
+def _canonical(request: Request) -> str:
+    """The filters that restrict something, in one order: the same feed has the same id however it is asked for."""
+    return urlencode(sorted((name, value.strip()) for name, value in request.query_params.items() if value.strip()))
 
 
 def _is_unchanged(listing: Listing, if_none_match: str | None, response: Response) -> bool:

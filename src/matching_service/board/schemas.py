@@ -28,4 +28,5 @@ class BoardDemand(Answer):
     cooperation: str | None
     wanted_partners: list[str]
     published_at: datetime
+    updated_at: datetime | None = Field(default=None, description="When it last changed.")
     expires_on: date | None = Field(description="The last day on which it can be claimed.")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.claims.states import ClaimStatus
@@ -11,6 +11,9 @@ from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.claims import ClaimRow, ClaimScoreRow
 from matching_service.store.lookup import get_page, get_row
+from matching_service.store.organizations import OrganizationRow
+from matching_service.store.profiles import ProfileRow
+from matching_service.store.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,23 @@ class Judgement:
     score: float | None = None
 
 
-async def get_claim(session: AsyncSession, claim_id: str, *, for_update: bool = False) -> ClaimRow:
-    """Return the row. ``for_update`` locks it until the transaction ends. Raises NotFound."""
-    if (row := await get_row(session, ClaimRow, claim_id, for_update=for_update)) is None:
+async def get_claim(
+    session: AsyncSession, claim_id: str, *, for_update: bool = False, scope: Scope | None = None
+) -> ClaimRow:
+    """The row, with ``for_update`` locked to the end of the transaction.
+
+    Raises NotFound, also for a claim of neither a profile nor an organization of the scope.
+    """
+    where = true() if scope is None else _made_within(scope)
+    if (row := await get_row(session, ClaimRow, claim_id, for_update=for_update, where=where)) is None:
         raise not_found(Bilingual("揭榜", "Claim"), claim_id, code="claim_not_found")
     return row
+
+
+def _made_within(scope: Scope) -> ColumnElement[bool]:
+    profiles = select(ProfileRow.id).where(scope.of(ProfileRow))
+    organizations = select(OrganizationRow.id).where(scope.of(OrganizationRow))
+    return ClaimRow.profile_id.in_(profiles) | ClaimRow.organization_id.in_(organizations)
 
 
 async def list_claims(

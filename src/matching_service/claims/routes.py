@@ -58,8 +58,8 @@ async def list_claims(
 async def read_claim(
     claim_id: str, session: ReadSession, principal: CanRead, response: Response
 ) -> JudgedClaim | Claim:
-    """Read one claim. The office also gets its mean score and number of score sheets; a portal does not."""
-    row = await queries.get_claim(session, claim_id)
+    """Read one claim: a portal what became of it, the office also what its score sheets say."""
+    row = await queries.get_claim(session, claim_id, scope=principal.scope)
     set_etag(response, row.row_version)
     if principal.role not in POLICIES[Action.CLAIM_READ_OFFICE]:
         return Claim.model_validate(row)
@@ -77,7 +77,7 @@ async def transition_claim(
 ) -> Claim:
     """Choose, decline or withdraw a claim. Choosing a claim moves its demand to `contracted`."""
     authorize(principal, LIFE.action(body.to) or Action.CLAIM_JUDGE)
-    row = await queries.get_claim(session, claim_id)
+    row = await queries.get_claim(session, claim_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     row = await service.transition_claim(session, row, body, principal)
     return answer_row(response, row, Claim)

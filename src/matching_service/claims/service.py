@@ -11,7 +11,7 @@ from matching_service.audit.service import record_audit
 from matching_service.claims.queries import judgements, list_scores
 from matching_service.claims.schemas import ClaimCreate, ClaimStep, ScoreBody
 from matching_service.claims.states import LIFE, ClaimStatus
-from matching_service.demands.queries import get_demand
+from matching_service.demands.queries import get_claimable_demand, get_demand
 from matching_service.demands.states import LIFE as DEMAND_LIFE
 from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.demands.transitions import begin_matching, transition_demand
@@ -48,14 +48,15 @@ async def create_claim(session: AsyncSession, body: ClaimCreate, actor: Principa
     not open or its last day has passed, the claimant already has an undecided claim on it, or an eligibility rule
     bars the claimant.
     """
-    demand = await get_demand(session, body.demand_id, for_update=True)  # the lock serializes concurrent claims
+    # Locked: two claims at once come one after the other.
+    demand = await get_claimable_demand(session, body.demand_id, scope=actor.scope)
     _check_claimable(demand)
     values = body.model_dump()
     if body.profile_id is not None:
-        profile = await get_profile(session, body.profile_id)
+        profile = await get_profile(session, body.profile_id, scope=actor.scope)
         await _refuse_barred(session, demand, profile, "/profile_id")
     if body.organization_id is not None:
-        values["organization_id"] = await present_organization(session, body.organization_id)
+        values["organization_id"] = await present_organization(session, body.organization_id, actor.scope)
         claimant = _ClaimingOrganization(values["organization_id"])
         await _refuse_barred(session, demand, claimant, "/organization_id")
     await _check_first(session, demand, body.profile_id, values["organization_id"])

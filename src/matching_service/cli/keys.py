@@ -16,6 +16,10 @@ Expires = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="失效日期（UTC）。Day from which it is refused.")
 ]
 _MAX_KEY_NAME = 100
+_SOURCE_OF_PORTALS = (
+    "门户（--role portal）的密钥须写明来源，如 --source kexie，其他角色不写；门户只能读写该来源的记录。"
+    "A portal's key needs the source of its records, such as --source kexie; other roles have none."
+)
 
 
 def _checked_name(name: str) -> str:
@@ -35,14 +39,37 @@ def _print_key(key_id: str, key: str, *, as_json: bool) -> None:
         print_line(key)
 
 
+def _checked_source(source: str | None) -> str | None:
+    if source is None:
+        return None
+    if not source.strip() or len(source.strip()) > _MAX_KEY_NAME:
+        raise typer.BadParameter(f"1 至 {_MAX_KEY_NAME} 个字符。1 to {_MAX_KEY_NAME} characters.")
+    return source.strip()
+
+
 @keys.command("create")
 def create_key(
     role: Annotated[Role, typer.Option(help="portal 门户，staff 工作人员，batch 批处理，admin 管理员。")],
     name: Annotated[str, typer.Option(help="用途或持有人。What or whom it is for.", callback=_checked_name)],
     expires: Expires = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            callback=_checked_source,
+            help="来源：门户密钥只能读写此来源的记录。Source: a portal's key reads and writes its records only.",
+        ),
+    ] = None,
+    organization: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="仅限这些机构的记录，可重复。Only records of these organizations; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """生成密钥，仅显示一次。Make a key; it is printed alone, this once."""
+    if (role is Role.PORTAL) != (source is not None):
+        raise typer.BadParameter(_SOURCE_OF_PORTALS, param_hint="--source")
+    if organization and source is None:
+        raise typer.BadParameter(_SOURCE_OF_PORTALS, param_hint="--organization")
 
     async def work() -> None:
         async with open_database(created=False) as database, database.transaction() as session:
@@ -52,6 +79,8 @@ def create_key(
                 role=role,
                 expires_at=_in_utc(expires),
                 actor=COMMAND_LINE,
+                source=source,
+                organization_ids=organization or (),
             )
         _print_key(row.id, key, as_json=as_json)
 
@@ -81,10 +110,12 @@ def list_keys(as_json: AsJson = False) -> None:
     async def work() -> None:
         async with open_database(created=False) as database, database.reading() as session:
             rows = await access.list_keys(session)
-        columns = ("id", "name", "role", "created_at", "expires_at", "revoked_at", "principal_id")
+        columns = (
+            "id", "name", "role", "source", "organization_ids", "created_at", "expires_at", "revoked_at",
+            "principal_id",
+        )  # fmt: skip
         table = [
-            [row.id, row.principal.name, row.role, row.created_at, row.expires_at, row.revoked_at, row.principal_id]
-            for row in rows
+            [row.principal.name if column == "name" else getattr(row, column) for column in columns] for row in rows
         ]
         print_rows(columns, table, as_json=as_json)
 

@@ -10,6 +10,7 @@ from matching_service.api.workers import folder_of_workers
 from matching_service.app import create_app
 from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import fail
+from matching_service.cli.protocol import Protocol
 from matching_service.cli.settings import read_settings
 from matching_service.disclosure.mapping import load_mappings
 from matching_service.programme.plan import load_plan
@@ -37,7 +38,7 @@ def serve(
         with siblings:
             uvicorn.run(
                 f"{create_app.__module__}:{create_app.__name__}", factory=True, host=host, port=port, workers=workers,
-                log_config=None, server_header=False,
+                log_config=None, server_header=False, http=f"{Protocol.__module__}:{Protocol.__name__}",
             )  # fmt: skip
     except SystemExit as stop:
         if stop.code:

@@ -1,20 +1,47 @@
 """Queries for demands."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.api.filters import RecordFilter
 from matching_service.demands.states import OPEN, DemandStatus
 from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
-from matching_service.store.lookup import get_page, get_row
+from matching_service.store.lookup import get_row
+from matching_service.store.organizations import OrganizationRow
+from matching_service.store.scope import Scope, within
+
+_SEARCHED = (
+    DemandRow.title, DemandRow.problem, DemandRow.key_technology, DemandRow.expected_goal, DemandRow.field,
+    DemandRow.keywords, DemandRow.must_have, DemandRow.nice_to_have, DemandRow.industry_code,
+    DemandRow.external_id, OrganizationRow.name,
+)  # fmt: skip
 
 
-async def get_demand(session: AsyncSession, demand_id: str, *, for_update: bool = False) -> DemandRow:
-    """Return the row. ``for_update`` locks it until the end of the transaction. Raises NotFound."""
-    if (row := await get_row(session, DemandRow, demand_id, for_update=for_update)) is None:
+async def get_demand(
+    session: AsyncSession, demand_id: str, *, for_update: bool = False, scope: Scope | None = None
+) -> DemandRow:
+    """Return the row. ``for_update`` locks it until the end of the transaction.
+
+    Raises NotFound, also for a demand outside the scope.
+    """
+    return await _get(session, demand_id, within(scope, DemandRow), for_update=for_update)
+
+
+async def get_claimable_demand(session: AsyncSession, demand_id: str, *, scope: Scope | None) -> DemandRow:
+    """The row, locked: one of the scope, or one that everybody sees on the board. Raises NotFound."""
+    on_the_board = DemandRow.status.in_(sorted(OPEN)) & (DemandRow.visibility == "public")
+    return await _get(session, demand_id, within(scope, DemandRow, beside=on_the_board), for_update=True)
+
+
+async def _get(
+    session: AsyncSession, demand_id: str, where: ColumnElement[bool], *, for_update: bool = False
+) -> DemandRow:
+    row = await get_row(session, DemandRow, demand_id, for_update=for_update, where=where)
+    if row is None:
         raise not_found(Bilingual("需求", "Demand"), demand_id, code="demand_not_found")
     return row
 
@@ -22,24 +49,21 @@ async def get_demand(session: AsyncSession, demand_id: str, *, for_update: bool 
 async def list_demands(
     session: AsyncSession,
     page: PageRequest,
+    asked: RecordFilter,
     *,
-    status: DemandStatus | None = None,
+    scope: Scope | None,
+    statuses: Collection[DemandStatus] = frozenset(DemandStatus),
     cluster: str | None = None,
-    region: str | None = None,
-    q: str | None = None,
 ) -> Page[DemandRow]:
-    statement = select(DemandRow)
-    if status:
-        statement = statement.where(DemandRow.status == status.value)
+    """One page, newest first. ``statuses``: only demands in one of these states."""
+    statement = select(DemandRow).where(within(scope, DemandRow))
+    if len(statuses) < len(DemandStatus):
+        statement = statement.where(DemandRow.status.in_(sorted(statuses)))
     if cluster:
         statement = statement.where(DemandRow.cluster == cluster)
-    if region:
-        statement = statement.where(DemandRow.region.startswith(region))
-    if q:
-        statement = statement.where(
-            or_(DemandRow.title.icontains(q, autoescape=True), DemandRow.problem.icontains(q, autoescape=True))
-        )
-    return await get_page(session, statement, DemandRow, page)
+    if asked.q is not None:
+        statement = statement.outerjoin(OrganizationRow, OrganizationRow.id == DemandRow.organization_id)
+    return await asked.page(session, statement, DemandRow, page, searched=_SEARCHED)
 
 
 async def open_demand_ids(session: AsyncSession) -> Sequence[str]:

@@ -1,11 +1,12 @@
 """HTTP routes of demands."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Response
 
-from matching_service.access.policies import Action, Principal, authorize
+from matching_service.access.policies import Action, Principal, Role, authorize
 from matching_service.api.admission import BulkTurn
 from matching_service.api.bulk import BulkAnswer, BulkBody, bulk_answer, parse_items
 from matching_service.api.deps import (
@@ -19,11 +20,14 @@ from matching_service.api.deps import (
     check_if_match,
     set_etag,
 )
-from matching_service.api.fields import Blank, RegionPrefix, Search, Topic
+from matching_service.api.fields import Blank, Topic
+from matching_service.api.filters import OfOrganization, RecordFilterDep
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer, answer_all, answer_page, answer_row
 from matching_service.api.problems import problem_responses
+from matching_service.api.services import provided
 from matching_service.demands import queries, service, transitions
+from matching_service.demands.clusters import Clusters
 from matching_service.demands.schemas import (
     DeadlineNotice,
     Demand,
@@ -34,12 +38,13 @@ from matching_service.demands.schemas import (
     Transition,
     TransitionBody,
 )
-from matching_service.demands.states import LIFE, DemandStatus
+from matching_service.demands.states import LIFE, OPEN, DemandStatus
 
 router = APIRouter(prefix="/v1/demands", tags=["demands"], route_class=RememberingRoute)
 
-CanRead = Depends(Permit(Action.DEMAND_READ))
+CanRead = Annotated[Principal, Depends(Permit(Action.DEMAND_READ))]
 CanWrite = Annotated[Principal, Depends(Permit(Action.DEMAND_WRITE))]
+CanWithdraw = Annotated[Principal, Depends(Permit(Action.DEMAND_WITHDRAW))]
 CanReadContact = Annotated[Principal, Depends(Permit(Action.DEMAND_CONTACT_READ))]
 CanWriteContact = Annotated[Principal, Depends(Permit(Action.DEMAND_CONTACT_WRITE))]
 
@@ -52,17 +57,28 @@ async def create_demand(body: DemandCreate, session: WriteSession, principal: Ca
     return answer_row(response, row, Demand)
 
 
-@router.get("", dependencies=[CanRead])
+@router.get("")
 async def list_demands(
     session: ReadSession,
+    principal: CanRead,
     page: PageDep,
-    status: Annotated[DemandStatus | None, Blank] = None,
+    asked: RecordFilterDep,
+    organization_id: OfOrganization = None,
+    status: Annotated[
+        list[Annotated[DemandStatus | None, Blank]],
+        Query(description="状态; repeated for several: `status=draft&status=returned`."),
+    ] = [],  # noqa: B006  # FastAPI copies it
+    is_open: Annotated[
+        bool | None, Blank, Query(alias="open", description="true: 已发布 and 对接中 only; false: all others.")
+    ] = None,
     cluster: Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")] = None,
-    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
-    q: Annotated[Search | None, Blank, Query(description="Part of title or problem.")] = None,
 ) -> ListAnswer[Demand]:
     """List demands, newest first."""
-    found = await queries.list_demands(session, page, status=status, cluster=cluster, region=region, q=q)
+    statuses = set(filter(None, status)) or set(DemandStatus)
+    if is_open is not None:
+        statuses &= OPEN if is_open else set(DemandStatus) - OPEN
+    asked = replace(asked, organization_id=organization_id)
+    found = await queries.list_demands(session, page, asked, scope=principal.scope, statuses=statuses, cluster=cluster)
     return answer_page(found, Demand)
 
 
@@ -77,10 +93,10 @@ async def upsert_demands(
         return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
 
 
-@router.get("/{demand_id}", dependencies=[CanRead], responses=problem_responses(404))
-async def read_demand(demand_id: str, session: ReadSession, response: Response) -> Demand:
+@router.get("/{demand_id}", responses=problem_responses(404))
+async def read_demand(demand_id: str, session: ReadSession, principal: CanRead, response: Response) -> Demand:
     """Read one demand."""
-    row = await queries.get_demand(session, demand_id)
+    row = await queries.get_demand(session, demand_id, scope=principal.scope)
     return answer_row(response, row, Demand)
 
 
@@ -94,10 +110,20 @@ async def update_demand(
     if_match: IfMatch = None,
 ) -> Demand:
     """Change the fields that are sent."""
-    row = await queries.get_demand(session, demand_id)
+    row = await queries.get_demand(session, demand_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     row = await service.update_demand(session, row, body, principal)
     return answer_row(response, row, Demand)
+
+
+@router.delete("/{demand_id}", status_code=204, responses=problem_responses(404, 409, 412))
+async def delete_demand(
+    demand_id: str, session: WriteSession, principal: CanWithdraw, if_match: IfMatch = None
+) -> None:
+    """Delete a draft. A demand that was submitted is withdrawn instead, so that its history stays."""
+    row = await queries.get_demand(session, demand_id, for_update=True, scope=principal.scope)
+    check_if_match(if_match, row.row_version)
+    await service.delete_demand(session, row, principal)
 
 
 @router.post("/{demand_id}/transitions", dependencies=[Idempotent], responses=problem_responses(404, 409, 412))
@@ -106,13 +132,16 @@ async def transition_demand(
     body: TransitionBody,
     session: WriteSession,
     principal: PrincipalDep,
+    clusters: Annotated[Clusters, Depends(provided(Clusters))],
     response: Response,
     if_match: IfMatch = None,
 ) -> Demand:
     """Move a demand to another state. 409 lists the legal states; 422 lists everything that the step needs."""
     authorize(principal, LIFE.action(body.to) or Action.DEMAND_TRANSITION)
-    row = await queries.get_demand(session, demand_id)
+    row = await queries.get_demand(session, demand_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
+    if principal.role is Role.PORTAL and body.to is DemandStatus.SUBMITTED:
+        clusters.check(row.cluster)
     row = await transitions.transition_demand(
         session,
         row,
@@ -125,34 +154,34 @@ async def transition_demand(
     return answer_row(response, row, Demand)
 
 
-@router.get("/{demand_id}/history", dependencies=[CanRead], responses=problem_responses(404))
-async def read_history(demand_id: str, session: ReadSession) -> ListAnswer[Transition]:
+@router.get("/{demand_id}/history", responses=problem_responses(404))
+async def read_demand_history(demand_id: str, session: ReadSession, principal: CanRead) -> ListAnswer[Transition]:
     """List every transition of a demand, oldest first, with actor, time and reason."""
-    await queries.get_demand(session, demand_id)
+    await queries.get_demand(session, demand_id, scope=principal.scope)
     rows = await queries.list_transitions(session, demand_id)
     return answer_all(rows, Transition)
 
 
-@router.get("/{demand_id}/notices", dependencies=[CanRead], responses=problem_responses(404))
-async def read_notices(demand_id: str, session: ReadSession) -> ListAnswer[DeadlineNotice]:
+@router.get("/{demand_id}/notices", responses=problem_responses(404))
+async def read_notices(demand_id: str, session: ReadSession, principal: CanRead) -> ListAnswer[DeadlineNotice]:
     """List the reminders that this demand has had no contact for too long, oldest first."""
-    await queries.get_demand(session, demand_id)
+    await queries.get_demand(session, demand_id, scope=principal.scope)
     rows = await queries.list_notices(session, demand_id)
     return answer_all(rows, DeadlineNotice)
 
 
 @router.get("/{demand_id}/contact", responses=problem_responses(404))
-async def read_contact(
+async def read_demand_contact(
     demand_id: str, session: WriteSession, principal: CanReadContact, response: Response
 ) -> DemandContact:
     """Read the contact data. Every read writes an audit row."""
-    row = await queries.get_demand(session, demand_id)
+    row = await queries.get_demand(session, demand_id, scope=principal.scope)
     set_etag(response, row.row_version)
     return await service.read_contact(session, row, principal)
 
 
 @router.put("/{demand_id}/contact", responses=problem_responses(404, 412))
-async def write_contact(
+async def write_demand_contact(
     demand_id: str,
     body: DemandContactBody,
     session: WriteSession,
@@ -161,7 +190,7 @@ async def write_contact(
     if_match: IfMatch = None,
 ) -> DemandContact:
     """Replace the contact data completely."""
-    row = await queries.get_demand(session, demand_id)
+    row = await queries.get_demand(session, demand_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     contact = await service.write_contact(session, row, body, principal)
     set_etag(response, row.row_version)

@@ -147,6 +147,7 @@ class TransitionBody(Body):
                 {"to": "published", "opinion": "同意发榜"},
                 {"to": "contracted", "contract_number": "FS-2026-017"},
                 {"to": "abandoned", "reason": "no_supplier"},
+                {"to": "withdrawn", "reason": "solved_otherwise"},
             ]
         }
     )

@@ -7,13 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal, Role
 from matching_service.api.bulk import Stored, upsert_each
+from matching_service.api.ownership import check_own, owned
 from matching_service.audit.service import record_audit
 from matching_service.demands.queries import get_contact
 from matching_service.demands.schemas import DemandContact, DemandContactBody, DemandCreate, DemandPatch
 from matching_service.demands.states import EDITABLE, LIFE, DemandStatus
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput
-from matching_service.store.affiliation import Affiliations, present_organization
+from matching_service.store.affiliation import Affiliations, check_organization, present_organization
 from matching_service.store.base import assign, changed_fields
 from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
 from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
@@ -28,8 +29,9 @@ _TEXTS = frozenset({"title", "problem", "key_technology", "expected_goal", "keyw
 
 async def create_demand(session: AsyncSession, data: DemandCreate, actor: Principal) -> DemandRow:
     """Create a draft. Raises Conflict for a taken external id, InvalidInput for an end before the start."""
+    data = owned(data, actor)
     await refuse_taken(session, DemandRow, data.source, data.external_id, what=_DEMAND)
-    row = _new(session, data, _values(data, await Affiliations.load(session, [data])), actor)
+    row = _new(session, data, _values(data, await Affiliations.load(session, [data], actor.scope)), actor)
     session.add_all((row, _first_transition(row, actor)))
     await session.flush()
     return row
@@ -42,7 +44,8 @@ async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatc
     """
     changes = patch.model_dump(exclude_unset=True)
     if (organization_id := changes.get("organization_id")) is not None:
-        changes["organization_id"] = await present_organization(session, organization_id)
+        changes["organization_id"] = await present_organization(session, organization_id, actor.scope)
+    check_organization(changes.get("organization_id", row.organization_id), actor.scope)
     _check_years(changes.get("start_year", row.start_year), changes.get("end_year", row.end_year))
     _update(session, row, changes, actor)
     await session.flush()
@@ -51,8 +54,9 @@ async def update_demand(session: AsyncSession, row: DemandRow, patch: DemandPatc
 
 async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], actor: Principal) -> list[Stored]:
     """Create or update by (source, external_id), in order. An invalid item is rejected alone."""
+    items = [owned(item, actor) for item in items]
     batch = await Batch.load(session, DemandRow, items)
-    affiliations = await Affiliations.load(session, items)
+    affiliations = await Affiliations.load(session, items, actor.scope)
     transitions: list[DemandTransitionRow] = []
 
     def create(item: DemandCreate) -> DemandRow:
@@ -61,6 +65,7 @@ async def upsert_demands(session: AsyncSession, items: Sequence[DemandCreate], a
         return row
 
     def update(row: DemandRow, item: DemandCreate) -> bool:
+        check_own(row, item.external_id, actor)
         return _update(session, row, item.sent(_values(item, affiliations)), actor)
 
     results = await upsert_each(items, batch, create=create, update=update)
@@ -77,6 +82,18 @@ async def delete_demands(session: AsyncSession, ids: Sequence[str], actor: Princ
     for demand_id in ids:
         record_audit(session, actor, "delete", entity="demand", entity_id=demand_id)
         record_event(session, "demand.deleted", entity="demand", entity_id=demand_id)
+
+
+async def delete_demand(session: AsyncSession, row: DemandRow, actor: Principal) -> None:
+    """Delete a draft with its contact data. Raises Conflict for a demand in another state."""
+    if row.status != DemandStatus.DRAFT:
+        state = LIFE.named(DemandStatus(row.status))
+        message = Bilingual(
+            f"只有草稿可以删除，需求现为 {state}；请改为撤回（变为 withdrawn）。",
+            f"Only a draft can be deleted; the demand is {row.status}. Withdraw it instead: a transition to withdrawn.",
+        )
+        raise Conflict("not_a_draft", message)
+    await delete_demands(session, [row.id], actor)
 
 
 async def read_contact(session: AsyncSession, row: DemandRow, actor: Principal) -> DemandContact:

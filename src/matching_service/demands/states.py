@@ -25,10 +25,11 @@ class DemandStatus(StrEnum):
     FAILED = "failed"
     ACCEPTED = "accepted"
     CLOSED = "closed"
+    WITHDRAWN = "withdrawn"
 
 
 class EndReason(StrEnum):
-    """Why a demand was abandoned, its contract terminated, or its project failed."""
+    """Why a demand was withdrawn or abandoned, its contract terminated, or its project failed."""
 
     NO_SUPPLIER = "no_supplier"
     NO_CONTACT = "no_contact"
@@ -58,6 +59,7 @@ STATUS_NAMES: Mapping[DemandStatus, str] = MappingProxyType(
         DemandStatus.FAILED: "未成功",
         DemandStatus.ACCEPTED: "已验收",
         DemandStatus.CLOSED: "已关闭",
+        DemandStatus.WITHDRAWN: "已撤回",
     }
 )
 
@@ -84,13 +86,17 @@ def _steps() -> list[Step[DemandStatus]]:
     s, a = DemandStatus, Action
     return [
         Step(s.DRAFT, s.SUBMITTED, a.DEMAND_SUBMIT, note=_FORM),
+        Step(s.DRAFT, s.WITHDRAWN, a.DEMAND_WITHDRAW),
         Step(s.SUBMITTED, s.REVIEWED, a.DEMAND_TRANSITION),
         Step(s.SUBMITTED, s.RETURNED, a.DEMAND_TRANSITION, ("opinion",)),
+        Step(s.SUBMITTED, s.WITHDRAWN, a.DEMAND_WITHDRAW),
         Step(s.RETURNED, s.SUBMITTED, a.DEMAND_SUBMIT, note=_FORM),
+        Step(s.RETURNED, s.WITHDRAWN, a.DEMAND_WITHDRAW),
         Step(s.REVIEWED, s.PUBLISHED, a.DEMAND_TRANSITION, note=_DATE),
         Step(s.REVIEWED, s.REJECTED, a.DEMAND_TRANSITION, ("opinion",)),
         Step(s.PUBLISHED, s.MATCHING, a.DEMAND_TRANSITION),
         Step(s.PUBLISHED, s.EXPIRED, a.DEMAND_EXPIRE),
+        Step(s.PUBLISHED, s.WITHDRAWN, a.DEMAND_WITHDRAW, ("reason",)),
         Step(s.MATCHING, s.CONTRACTED, a.DEMAND_TRANSITION, ("contract_number",), _PROJECT),
         Step(s.MATCHING, s.ABANDONED, a.DEMAND_EXPIRE, ("reason",)),
         Step(s.CONTRACTED, s.IN_PROGRESS, a.DEMAND_TRANSITION),

@@ -14,6 +14,7 @@ from matching_service.demands.queries import get_contact
 from matching_service.demands.states import LIFE, OPEN, STATUS_NAMES, DemandStatus, EndReason
 from matching_service.foundation.clock import new_id, now, today
 from matching_service.foundation.errors import Bilingual, FieldError, InvalidInput
+from matching_service.foundation.regions import regions
 from matching_service.store.claims import NOT_CHOSEN, OFFERED, ClaimRow
 from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.organizations import OrganizationRow
@@ -122,10 +123,14 @@ async def form_errors(session: AsyncSession, row: DemandRow) -> Sequence[FieldEr
         for name, words in _REQUIRED_CONTACT.items()
         if contact is None or getattr(contact, name) is None
     }
+    organization: OrganizationRow | None = None
     if row.region is None and row.organization_id is not None:
         organization = await session.get(OrganizationRow, row.organization_id)
         if organization is None or organization.region is None:
             missing["/region"] = "地区"
+    code = row.region
+    if code is None and row.organization_id is not None and organization is not None:
+        code = organization.region
     errors = [
         FieldError(
             "required_for_submission",
@@ -134,6 +139,12 @@ async def form_errors(session: AsyncSession, row: DemandRow) -> Sequence[FieldEr
         )
         for pointer, words in missing.items()
     ]
+    if code is not None and code not in regions():
+        message = Bilingual(
+            f"地区代码 {code} 不在 GB/T 2260 中，请改为区县或城市的代码，如 440605（见 GET /v1/codes/regions）。",
+            f"GB/T 2260 has no region {code}; take the code of a district or city, as 440605 (GET /v1/codes/regions).",
+        )
+        errors.append(FieldError("unknown_region", message, "/region"))
     if row.start_year is not None and row.start_year < today().year:
         message = Bilingual("开始年份不能早于今年。", "The start year must not be before this year.")
         errors.append(FieldError("start_in_the_past", message, "/start_year"))

@@ -1,8 +1,9 @@
 """The data of records for webhooks and the feed, with one function per entity. Only this module decides who sees what.
 
-There are two audiences. ``public`` sees public profiles, and public demands once they were published. ``office`` is for
-the office's own systems: it also sees restricted records, drafts, matches, and records imported from other services.
-Neither sees contact data, or profiles that are hidden or withdrawn.
+There are three audiences. ``public`` sees public profiles, and public demands once they were published. ``office`` is
+for the office's own systems: it also sees restricted records, drafts, matches, and records imported from others.
+``own`` is for a portal: it sees its own demands in every state, with the opinion or reason of the last step, and
+nothing else. None sees contact data, or profiles that are hidden or withdrawn.
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.demands.queries import last_transitions
 from matching_service.disclosure.schemas import Audience, FeedEntity, FeedItem
 from matching_service.eligibility.cases import cases_of
 from matching_service.eligibility.rules import may_be_shown
@@ -23,6 +25,7 @@ from matching_service.store.lookup import get_by_ids
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.outbox import OutboxRow
 from matching_service.store.profiles import NEVER_MATCHED, ProfileRow
+from matching_service.store.scope import Scope
 from matching_service.store.shortlists import DecisionRow, MatchListRow, MatchRow
 
 _ORGANIZATION = ("id", "source", "external_id", "name", "kind", "credit_code", "region", "introduction")
@@ -64,8 +67,17 @@ the record at all.
 """
 
 
-async def represent(session: AsyncSession, events: Sequence[OutboxRow], audience: Audience) -> list[FeedItem | None]:
-    """Return the item for each event, or None if this audience must not know of its record."""
+async def represent(
+    session: AsyncSession, events: Sequence[OutboxRow], audience: Audience, scope: Scope | None = None
+) -> list[FeedItem | None]:
+    """Return the item for each event, or None if this audience must not know of its record.
+
+    scope : the portal's own records, for the audience ``own``.
+    """
+    if audience == "own":
+        ids = sorted({event.entity_id for event in events if event.entity == "demand"})
+        own = await _own_demands(session, ids, scope) if scope is not None else {}
+        return [_item(event, own if event.entity == "demand" else {}, audience) for event in events]
     data_by_entity: dict[str, _DataById] = {}
     for entity, show in _SHOWN.items():
         if ids := sorted({event.entity_id for event in events if event.entity == entity}):
@@ -75,7 +87,7 @@ async def represent(session: AsyncSession, events: Sequence[OutboxRow], audience
 
 def _item(event: OutboxRow, data_by_id: _DataById | None, audience: Audience) -> FeedItem | None:
     if data_by_id is None:  # an entity without a function here: the office gets the bare event
-        if audience == "public":
+        if audience != "office":
             return None
         is_deleted, data = event.event.endswith(".deleted"), None
     elif event.entity_id in data_by_id:
@@ -99,6 +111,18 @@ async def _demands(session: AsyncSession, ids: Sequence[str], audience: Audience
         elif audience == "office" or row.visibility == "public":
             data[row.id] = _values(row, _DEMAND) | _common(row, organizations, audience)
     return data
+
+
+async def _own_demands(session: AsyncSession, ids: Sequence[str], scope: Scope) -> _DataById:
+    rows = {row.id: row for row in (await get_by_ids(session, DemandRow, ids)).values() if scope.holds(row)}
+    organizations = await _organizations(session, rows.values())
+    steps = await last_transitions(session, list(rows))
+    return {
+        row.id: _values(row, _DEMAND)
+        | _common(row, organizations, "public")
+        | {"opinion": steps[row.id].opinion, "reason": steps[row.id].reason}
+        for row in rows.values()
+    }
 
 
 async def _profiles(session: AsyncSession, ids: Sequence[str], audience: Audience) -> _DataById:

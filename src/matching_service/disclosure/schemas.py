@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from matching_service.api.fields import Clean
 
-Audience = Literal["public", "office"]
+Audience = Literal["public", "office", "own"]
 FeedEntity = Literal["demand", "profile", "match"]
 MappingName = Annotated[str, StringConstraints(min_length=1, max_length=50), *Clean]
 

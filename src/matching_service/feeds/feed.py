@@ -22,6 +22,7 @@ from matching_service.disclosure.schemas import Audience, FeedEntity
 from matching_service.feeds.schemas import FeedAnswer
 from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput
 from matching_service.store.outbox import OutboxRow
+from matching_service.store.scope import Scope
 
 _CURSOR = re.compile(r"f1:(\d{1,18}):(\d{1,18}):([a-z]+(?:,[a-z]+)*)")
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -66,6 +67,7 @@ async def read_feed(
     after: Position | None,
     limit: int,
     audience: Audience,
+    scope: Scope | None = None,
     mapping: Mapped | None = None,
 ) -> FeedAnswer:
     """Return one page.
@@ -92,7 +94,7 @@ async def read_feed(
     events = (await session.scalars(statement.order_by(OutboxRow.seq).limit(limit))).all()
     has_more = len(events) == limit
     reached = events[-1] if has_more else newest
-    items = [item for item in await represent(session, events, audience) if item is not None]
+    items = [item for item in await represent(session, events, audience, scope) if item is not None]
     if mapping is not None:
         items = [translated for item in items if (translated := translate(mapping, item)) is not None]
     cursor = Position(reached.seq, _microseconds(reached.at), position.entities).encode()

@@ -1,8 +1,11 @@
 """HTTP route of the feed."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import StringConstraints
 
 from matching_service.access.policies import POLICIES, Action, Principal, authorize
 from matching_service.api.deps import (
@@ -22,6 +25,8 @@ from matching_service.foundation.errors import Bilingual, FieldError, InvalidInp
 
 router = APIRouter(prefix="/v1", tags=["exchange"], route_class=RememberingRoute)
 
+_Entities = Annotated[str, StringConstraints(max_length=100)]
+_Cursor = Annotated[str, StringConstraints(max_length=500)]
 CanRead = Annotated[Principal, Depends(Permit(Action.FEED_READ))]
 
 
@@ -31,12 +36,13 @@ async def read_feed(
     principal: CanRead,
     mappings: Annotated[Mappings, Depends(provided(Mappings))],
     entity: Annotated[
-        str | None, Blank, Query(max_length=100, description="`demand`, `profile`, `match`, separated by commas.")
+        _Entities | None, Blank, Query(description="`demand`, `profile`, `match`, with commas between them.")
     ] = None,
-    cursor: Annotated[
-        str | None, Blank, Query(max_length=500, description="`next_cursor` of the previous page.")
-    ] = None,
+    cursor: Annotated[_Cursor | None, Blank, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_FEED_ITEMS)] = MAX_FEED_ITEMS,
+    own: Annotated[
+        bool | None, Blank, Query(description="true: your own demands in every state, and nothing else.")
+    ] = None,
     mapping: Annotated[MappingName | None, Blank, Query(description="Name of a mapping in the mapping file.")] = None,
 ) -> FeedAnswer:
     """Read the records that changed after a cursor, each once, as it is now. Without a cursor, read all records.
@@ -44,6 +50,10 @@ async def read_feed(
     A portal's key sees public records. Keys of the office also see restricted records, drafts, matches and imports.
     """
     audience: Audience = "office" if principal.role in POLICIES[Action.FEED_READ_OFFICE] else "public"
+    if own:
+        if principal.scope is None:
+            raise InvalidInput.at("own", "source_needed", _NO_SOURCE)
+        audience = "own"
     position = feed.decode_position(cursor) if cursor is not None else None
     requested = _entities(entity)
     if position is not None and requested is not None and set(requested) != set(position.entities):
@@ -53,12 +63,25 @@ async def read_feed(
             "cursor.",
         )
         raise InvalidInput("cursor_of_other_entities", message, errors=[_at("cursor_of_other_entities", message)])
-    default: tuple[FeedEntity, ...] = ("demand", "profile") if audience == "public" else tuple(FEED_ENTITIES)
+    default = _DEFAULT[audience]
     entities = position.entities if position is not None else requested or default
     if "match" in entities:
         authorize(principal, Action.FEED_READ_OFFICE)
     chosen = find_mapping(mappings, mapping) if mapping is not None else None
-    return await feed.read_feed(session, entities, after=position, limit=limit, audience=audience, mapping=chosen)
+    return await feed.read_feed(
+        session, entities, after=position, limit=limit, audience=audience, scope=principal.scope, mapping=chosen
+    )
+
+
+_NO_SOURCE = Bilingual(
+    "本密钥没有来源；own 用于以 keys create --source 生成的门户密钥。",
+    "The key has no source; own is for keys of portals, made with keys create --source.",
+)
+
+
+_DEFAULT: Mapping[Audience, tuple[FeedEntity, ...]] = MappingProxyType(
+    {"public": ("demand", "profile"), "office": tuple(FEED_ENTITIES), "own": ("demand",)}
+)
 
 
 def _entities(text: str | None) -> tuple[FeedEntity, ...] | None:

@@ -31,6 +31,7 @@ router = APIRouter(prefix="/v1", tags=["matches"], route_class=RememberingRoute)
 EngineDep = Annotated[Engine, Depends(provided(Engine))]
 CanMatch = Annotated[Principal, Depends(Permit(Action.MATCH))]
 CanDecide = Annotated[Principal, Depends(Permit(Action.MATCH_DECIDE))]
+CanSubmit = Annotated[Principal, Depends(Permit(Action.DEMAND_SUBMIT))]
 CanReadMatches = Depends(Permit(Action.MATCH_READ))
 
 
@@ -84,15 +85,14 @@ async def read_similar_demands(
 
 @router.get(
     "/demands/{demand_id}/submission",
-    dependencies=[Depends(Permit(Action.DEMAND_SUBMIT))],
     responses=problem_responses(404),
 )
 async def read_submission(
-    demand_id: str, engine: EngineDep, language: LanguageDep, turn: RankingTurn
+    demand_id: str, engine: EngineDep, principal: CanSubmit, language: LanguageDep, turn: RankingTurn
 ) -> SubmissionAnswer:
     """List the fields that a demand still needs before it can be submitted, and similar earlier demands."""
     async with turn:
-        return await service.submission(engine, demand_id, language)
+        return await service.submission(engine, demand_id, language, principal.scope)
 
 
 @router.post("/profiles/{profile_id}/matches", dependencies=[Idempotent], responses=problem_responses(404))

@@ -77,7 +77,8 @@ class QuestionBody(Body):
     query: QueryBody | None = None
     kinds: Annotated[list[Kind], Field(max_length=20)] = Field(default_factory=list)
     regions: Annotated[list[RegionPrefix], Field(max_length=100)] = Field(
-        default_factory=list, description="Region codes or their leading digits."
+        default_factory=list,
+        description="地区: codes with all that lies in them (440600: all of Foshan), or their leading digits.",
     )
     clusters: Annotated[list[Topic], Field(max_length=100)] = Field(default_factory=list)
     overseas: StrictBool | None = Field(

@@ -55,6 +55,7 @@ from matching_service.store.demands import DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_by_ids, get_row
 from matching_service.store.organizations import OrganizationRow
 from matching_service.store.outbox import last_seqs
+from matching_service.store.scope import Scope
 from matching_service.store.shortlists import RunScope
 
 _N_EARLIER = 5
@@ -223,18 +224,27 @@ async def similar_demands(engine: Engine, demand_id: str, *, top_k: int, min_as_
     return _demand_answer(snapshot, items, started)
 
 
-async def submission(engine: Engine, demand_id: str, language: Language) -> SubmissionAnswer:
-    """Return the missing fields of a demand, and similar earlier demands with their outcomes. Raises NotFound."""
+def _was_published(demand: DemandRow) -> bool:
+    return demand.published_at is not None and demand.visibility == "public"
+
+
+async def submission(engine: Engine, demand_id: str, language: Language, scope: Scope | None) -> SubmissionAnswer:
+    """Return the missing fields of a demand, and similar earlier demands with their outcomes. Raises NotFound.
+
+    A portal is shown its own ones, and those of others that were published.
+    """
     async with engine.database.reading() as session:
-        demand = await get_demand(session, demand_id)
+        demand = await get_demand(session, demand_id, scope=scope)
         errors = await form_errors(session, demand)
     filters = Filters(kinds=frozenset(DemandStatus) - EDITABLE, exclude=frozenset({demand.id}))
     query = demand_query(demand).topic_alone()
     ranked = await rank_demands(engine, query, await engine.demands.catch_up(), filters, _N_REVERSE_CANDIDATES)
     similar = [entry for entry in ranked if entry.level != "none" and entry.profile_id < demand.id]  # ids sort by time
     async with engine.database.reading() as session:
-        rows = await get_by_ids(session, DemandRow, (entry.profile_id for entry in similar[:_N_EARLIER]))
-        transitions = await last_transitions(session, list(rows))
+        found = await get_by_ids(session, DemandRow, (entry.profile_id for entry in similar))
+        rows = {row.id: row for row in found.values() if scope is None or scope.holds(row) or _was_published(row)}
+        shown = [entry for entry in similar if entry.profile_id in rows][:_N_EARLIER]
+        transitions = await last_transitions(session, [entry.profile_id for entry in shown])
     return SubmissionAnswer(
         missing=problem_errors(errors, language),
         similar=[
@@ -243,8 +253,7 @@ async def submission(engine: Engine, demand_id: str, language: Language) -> Subm
                 score=entry.score,
                 level=entry.level,
             )
-            for entry in similar[:_N_EARLIER]
-            if entry.profile_id in rows
+            for entry in shown
         ],
     )
 

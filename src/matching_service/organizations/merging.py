@@ -6,6 +6,7 @@ from sqlalchemy import Column, CursorResult, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
+from matching_service.access.service import follow_merge
 from matching_service.audit.service import record_audit
 from matching_service.foundation.errors import Bilingual, Conflict, InvalidInput, names_nothing
 from matching_service.organizations.queries import get_organization, list_exclusions, refuse_merged
@@ -56,6 +57,7 @@ async def merge_organization(
         for column in references()
         if (n_moved := await _move(session, column, merged.id, into.id)) > 0
     }
+    await follow_merge(session, merged.id, into.id)
     for name in _FILLED:
         if getattr(into, name) is None:
             setattr(into, name, getattr(merged, name))

@@ -5,15 +5,25 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.api.filters import RecordFilter
 from matching_service.foundation.errors import Bilingual, Conflict, not_found
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.store.lookup import get_page, get_row
+from matching_service.store.lookup import get_row
 from matching_service.store.organizations import ExclusionRow, OrganizationRow
+from matching_service.store.scope import Scope, within
+
+_SEARCHED = (
+    OrganizationRow.name, OrganizationRow.external_id, OrganizationRow.credit_code, OrganizationRow.introduction,
+)  # fmt: skip
 
 
-async def get_organization(session: AsyncSession, organization_id: str, *, for_update: bool = False) -> OrganizationRow:
-    """Return the organization. ``for_update`` locks the row until the transaction ends. Raises NotFound."""
-    if (row := await get_row(session, OrganizationRow, organization_id, for_update=for_update)) is None:
+async def get_organization(
+    session: AsyncSession, organization_id: str, *, for_update: bool = False, scope: Scope | None = None
+) -> OrganizationRow:
+    """The row, with ``for_update`` locked to the end of the transaction; raises NotFound, also outside the scope."""
+    where = within(scope, OrganizationRow)
+    row = await get_row(session, OrganizationRow, organization_id, for_update=for_update, where=where)
+    if row is None:
         raise not_found(Bilingual("机构", "Organization"), organization_id, code="organization_not_found")
     return row
 
@@ -29,31 +39,29 @@ def refuse_merged(row: OrganizationRow) -> None:
     raise Conflict("organization_merged", message)
 
 
-async def all_names(session: AsyncSession) -> Sequence[tuple[str, str]]:
-    """Return id and name of every organization that was not merged, oldest first."""
-    statement = select(OrganizationRow.id, OrganizationRow.name).where(OrganizationRow.merged_into.is_(None))
+async def all_names(session: AsyncSession, scope: Scope | None = None) -> Sequence[tuple[str, str]]:
+    """Id and name of every organization of the scope that was not merged, oldest first."""
+    statement = select(OrganizationRow.id, OrganizationRow.name).where(
+        OrganizationRow.merged_into.is_(None), within(scope, OrganizationRow)
+    )
     return [(row.id, row.name) for row in await session.execute(statement.order_by(OrganizationRow.id))]
 
 
 async def list_organizations(
     session: AsyncSession,
     page: PageRequest,
+    asked: RecordFilter,
     *,
-    region: str | None = None,
+    scope: Scope | None,
     kind: str | None = None,
     cluster: str | None = None,
-    q: str | None = None,
 ) -> Page[OrganizationRow]:
-    statement = select(OrganizationRow).where(OrganizationRow.merged_into.is_(None))
+    statement = select(OrganizationRow).where(OrganizationRow.merged_into.is_(None), within(scope, OrganizationRow))
     if kind:
         statement = statement.where(OrganizationRow.kind == kind)
     if cluster:
         statement = statement.where(OrganizationRow.cluster == cluster)
-    if region:
-        statement = statement.where(OrganizationRow.region.startswith(region))
-    if q:
-        statement = statement.where(OrganizationRow.name.icontains(q, autoescape=True))
-    return await get_page(session, statement, OrganizationRow, page)
+    return await asked.page(session, statement, OrganizationRow, page, searched=_SEARCHED)
 
 
 async def list_exclusions(session: AsyncSession, organization_id: str) -> Sequence[ExclusionRow]:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, upsert_each
+from matching_service.api.ownership import owned
 from matching_service.api.problems import count_of_errors
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
@@ -31,10 +32,12 @@ from matching_service.store.lookup import existing_ids, get_by_ids, id_batches, 
 from matching_service.store.organizations import ExclusionRow, OrganizationRow, plain_name
 from matching_service.store.outbox import record_event
 from matching_service.store.profiles import ProfileRow
+from matching_service.store.scope import Scope
 
 
 async def create_organization(session: AsyncSession, data: OrganizationCreate, actor: Principal) -> OrganizationRow:
     """Register an organization. Raises Conflict if the external id or the credit code is taken."""
+    data = owned(data, actor)
     if data.external_id is not None:
         taken = await rows_by_external_id(session, OrganizationRow, [(data.source, data.external_id)])
         for row in taken.values():
@@ -66,6 +69,7 @@ async def upsert_organizations(
     session: AsyncSession, items: Sequence[OrganizationCreate], actor: Principal
 ) -> list[Stored]:
     """Create or update by (source, external_id). An item whose credit code is taken is rejected alone."""
+    items = [owned(item, actor) for item in items]
     batch = await Batch.load(session, OrganizationRow, items)
     owners = await _owners_of_codes(session, (item.credit_code for item in items if item.credit_code))
     changes: dict[str, list[str]] = {}
@@ -116,9 +120,9 @@ def _assign(row: OrganizationRow, values: Mapping[str, Any]) -> list[str]:
     return [name for name in assign(row, _with_plain_name(values)) if name != "plain_name"]
 
 
-async def find_duplicates(session: AsyncSession, *, limit: int) -> list[LikeOrganizations]:
+async def find_duplicates(session: AsyncSession, scope: Scope | None, *, limit: int) -> list[LikeOrganizations]:
     """Return the ``limit`` most similar pairs of organizations by name, most similar first."""
-    named = await all_names(session)
+    named = await all_names(session, scope)
     pairs = (await to_thread.run_sync(like_pairs, [name for _, name in named]))[:limit]
     rows = await get_by_ids(
         session, OrganizationRow, (named[i][0] for pair in pairs for i in (pair.first, pair.second))
@@ -136,10 +140,10 @@ async def find_duplicates(session: AsyncSession, *, limit: int) -> list[LikeOrga
 
 
 async def find_similar(
-    session: AsyncSession, name: str, *, limit: int, besides: str | None = None
+    session: AsyncSession, name: str, scope: Scope | None, *, limit: int, besides: str | None = None
 ) -> list[LikeOrganization]:
     """Return the ``limit`` organizations with the most similar names, most similar first, ``besides`` left out."""
-    named = [pair for pair in await all_names(session) if pair[0] != besides]
+    named = [pair for pair in await all_names(session, scope) if pair[0] != besides]
     similar = (await to_thread.run_sync(like_names, name, [other for _, other in named]))[:limit]
     rows = await get_by_ids(session, OrganizationRow, (named[i][0] for i, _ in similar))
     return [

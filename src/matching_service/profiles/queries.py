@@ -2,23 +2,44 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
+from matching_service.api.filters import RecordFilter
 from matching_service.foundation.errors import Bilingual, not_found
 from matching_service.foundation.paging import Page, PageRequest
-from matching_service.store.lookup import get_page, get_row, in_parts
+from matching_service.store.lookup import get_row, in_parts
+from matching_service.store.organizations import OrganizationRow
 from matching_service.store.profiles import HOME, ProfileContactRow, ProfileRow, WorkRow
+from matching_service.store.scope import Scope, within
 
 WITH_WORKS = selectinload(ProfileRow.works)
 _WORKS_AT_A_TIME = 1_000
+_SEARCHED = (
+    ProfileRow.name, ProfileRow.title, ProfileRow.summary, ProfileRow.keywords, ProfileRow.fields, ProfileRow.honours,
+    ProfileRow.external_id, OrganizationRow.name,
+)  # fmt: skip
 
 
-async def get_profile(session: AsyncSession, profile_id: str) -> ProfileRow:
-    """Return the row with its works. Raises NotFound."""
-    if (row := await get_row(session, ProfileRow, profile_id, options=[WITH_WORKS])) is None:
+def readable(scope: Scope | None) -> ColumnElement[bool]:
+    """The profiles that a key may read: its own, and those that are public."""
+    return within(scope, ProfileRow, beside=ProfileRow.visibility == "public")
+
+
+async def read_profile(session: AsyncSession, profile_id: str, *, scope: Scope | None) -> ProfileRow:
+    """Return the row of a profile that the key may read, with its works. Raises NotFound."""
+    return await _get(session, profile_id, readable(scope))
+
+
+async def get_profile(session: AsyncSession, profile_id: str, *, scope: Scope | None = None) -> ProfileRow:
+    """Return the row with its works. Raises NotFound, also outside the scope."""
+    return await _get(session, profile_id, within(scope, ProfileRow))
+
+
+async def _get(session: AsyncSession, profile_id: str, where: ColumnElement[bool]) -> ProfileRow:
+    if (row := await get_row(session, ProfileRow, profile_id, options=[WITH_WORKS], where=where)) is None:
         raise not_found(Bilingual("画像", "Profile"), profile_id, code="profile_not_found")
     return row
 
@@ -43,22 +64,20 @@ async def attach_works(session: AsyncSession, profiles: Sequence[ProfileRow]) ->
 async def list_profiles(
     session: AsyncSession,
     page: PageRequest,
+    asked: RecordFilter,
     *,
+    scope: Scope | None,
     kind: str | None = None,
-    region: str | None = None,
     overseas: bool | None = None,
-    q: str | None = None,
 ) -> Page[ProfileRow]:
-    statement = select(ProfileRow).options(WITH_WORKS)
+    statement = select(ProfileRow).options(WITH_WORKS).where(readable(scope))
     if kind:
         statement = statement.where(ProfileRow.kind == kind)
-    if region:
-        statement = statement.where(ProfileRow.region.startswith(region))
     if overseas is not None:
         statement = statement.where((ProfileRow.country != HOME) == overseas)
-    if q:
-        statement = statement.where(ProfileRow.name.icontains(q, autoescape=True))
-    return await get_page(session, statement, ProfileRow, page)
+    if asked.q is not None:
+        statement = statement.outerjoin(OrganizationRow, OrganizationRow.id == ProfileRow.organization_id)
+    return await asked.page(session, statement, ProfileRow, page, searched=_SEARCHED)
 
 
 async def get_contact(session: AsyncSession, profile_id: str) -> ProfileContactRow | None:

@@ -1,5 +1,6 @@
 """HTTP routes of profiles."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from anyio import to_thread
@@ -18,7 +19,8 @@ from matching_service.api.deps import (
     check_if_match,
     set_etag,
 )
-from matching_service.api.fields import Blank, RegionPrefix, Search
+from matching_service.api.fields import Blank
+from matching_service.api.filters import OfOrganization, RecordFilterDep
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer, answer_page, answer_row
 from matching_service.api.problems import problem_responses
@@ -27,7 +29,7 @@ from matching_service.profiles.schemas import Contact, Kind, Profile, ProfileCre
 
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"], route_class=RememberingRoute)
 
-CanRead = Depends(Permit(Action.PROFILE_READ))
+CanRead = Annotated[Principal, Depends(Permit(Action.PROFILE_READ))]
 CanWrite = Annotated[Principal, Depends(Permit(Action.PROFILE_WRITE))]
 CanDelete = Annotated[Principal, Depends(Permit(Action.PROFILE_DELETE))]
 CanReadContact = Annotated[Principal, Depends(Permit(Action.CONTACT_READ))]
@@ -44,19 +46,21 @@ async def create_profile(
     return answer_row(response, row, Profile)
 
 
-@router.get("", dependencies=[CanRead])
+@router.get("")
 async def list_profiles(
     session: ReadSession,
+    principal: CanRead,
     page: PageDep,
+    asked: RecordFilterDep,
+    organization_id: OfOrganization = None,
     kind: Annotated[Kind | None, Blank] = None,
-    region: Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")] = None,
     overseas: Annotated[
         bool | None, Blank, Query(description="海智: true for profiles with a country other than CN.")
     ] = None,
-    q: Annotated[Search | None, Blank, Query(description="Part of the name.")] = None,
 ) -> ListAnswer[Profile]:
     """List profiles, newest first."""
-    found = await queries.list_profiles(session, page, kind=kind, region=region, overseas=overseas, q=q)
+    asked = replace(asked, organization_id=organization_id)
+    found = await queries.list_profiles(session, page, asked, scope=principal.scope, kind=kind, overseas=overseas)
     return answer_page(found, Profile)
 
 
@@ -71,10 +75,10 @@ async def upsert_profiles(
         return await to_thread.run_sync(bulk_answer, parsed.merge(stored), language)
 
 
-@router.get("/{profile_id}", dependencies=[CanRead], responses=problem_responses(404))
-async def read_profile(profile_id: str, session: ReadSession, response: Response) -> Profile:
+@router.get("/{profile_id}", responses=problem_responses(404))
+async def read_profile(profile_id: str, session: ReadSession, principal: CanRead, response: Response) -> Profile:
     """Read one profile with its works, without contact data."""
-    row = await queries.get_profile(session, profile_id)
+    row = await queries.read_profile(session, profile_id, scope=principal.scope)
     return answer_row(response, row, Profile)
 
 
@@ -88,7 +92,7 @@ async def update_profile(
     if_match: IfMatch = None,
 ) -> Profile:
     """Change the fields that are sent. `works` replaces the whole list."""
-    row = await queries.get_profile(session, profile_id)
+    row = await queries.get_profile(session, profile_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     row = await service.update_profile(session, row, body, principal)
     return answer_row(response, row, Profile)
@@ -99,23 +103,23 @@ async def delete_profile(
     profile_id: str, session: WriteSession, principal: CanDelete, if_match: IfMatch = None
 ) -> None:
     """Delete a profile with its works, contact data, places in stored lists, and answers kept for repeated requests."""
-    row = await queries.get_profile(session, profile_id)
+    row = await queries.get_profile(session, profile_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     await service.delete_profile(session, row, principal)
 
 
 @router.get("/{profile_id}/contact", responses=problem_responses(404))
-async def read_contact(
+async def read_profile_contact(
     profile_id: str, session: WriteSession, principal: CanReadContact, response: Response
 ) -> Contact:
     """Read the contact data. Every read writes an audit row."""
-    row = await queries.get_profile(session, profile_id)
+    row = await queries.get_profile(session, profile_id, scope=principal.scope)
     set_etag(response, row.row_version)
     return await service.read_contact(session, row, principal)
 
 
 @router.put("/{profile_id}/contact", responses=problem_responses(404, 412))
-async def write_contact(
+async def write_profile_contact(
     profile_id: str,
     body: Contact,
     session: WriteSession,
@@ -124,7 +128,7 @@ async def write_contact(
     if_match: IfMatch = None,
 ) -> Contact:
     """Replace the contact data completely."""
-    row = await queries.get_profile(session, profile_id)
+    row = await queries.get_profile(session, profile_id, scope=principal.scope)
     check_if_match(if_match, row.row_version)
     await service.write_contact(session, row, body, principal)
     set_etag(response, row.row_version)

@@ -9,12 +9,13 @@ from sqlalchemy.orm.attributes import set_committed_value
 from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, upsert_each
 from matching_service.api.idempotency import erase_answers
+from matching_service.api.ownership import check_own, owned
 from matching_service.audit.service import record_audit
 from matching_service.foundation.clock import new_id, now
 from matching_service.foundation.errors import Bilingual, InvalidInput
 from matching_service.profiles.queries import attach_works, get_contact
 from matching_service.profiles.schemas import Contact, ProfileCreate, ProfilePatch, Work
-from matching_service.store.affiliation import Affiliations, present_organization
+from matching_service.store.affiliation import Affiliations, check_organization, present_organization
 from matching_service.store.base import assign
 from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
 from matching_service.store.imports import forget_records
@@ -29,8 +30,9 @@ _WORK_FIELDS = ("external_id", "kind", "title", "abstract", "year")
 
 async def create_profile(session: AsyncSession, data: ProfileCreate, actor: Principal) -> ProfileRow:
     """Create a profile. Raises Conflict for a taken external id, InvalidInput for works that share one."""
+    data = owned(data, actor)
     await refuse_taken(session, ProfileRow, data.source, data.external_id, what=_PROFILE)
-    row = _new(session, data, _values(data, await Affiliations.load(session, [data])), actor)
+    row = _new(session, data, _values(data, await Affiliations.load(session, [data], actor.scope)), actor)
     session.add(row)
     await session.flush()
     return row
@@ -40,7 +42,8 @@ async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfileP
     """Change the fields that were sent. Requires ``row`` with its works loaded."""
     changes = patch.model_dump(exclude_unset=True, exclude=_NOT_COLUMNS)
     if (organization_id := changes.get("organization_id")) is not None:
-        changes["organization_id"] = await present_organization(session, organization_id)
+        changes["organization_id"] = await present_organization(session, organization_id, actor.scope)
+    check_organization(changes.get("organization_id", row.organization_id), actor.scope)
     _check_availability(
         changes.get("available_from", row.available_from), changes.get("available_until", row.available_until)
     )
@@ -57,9 +60,10 @@ async def update_profile(session: AsyncSession, row: ProfileRow, patch: ProfileP
 
 async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate], actor: Principal) -> list[Stored]:
     """Create or update by (source, external_id), in order. An invalid item is rejected alone."""
+    items = [owned(item, actor) for item in items]
     batch = await Batch.load(session, ProfileRow, items)
     await attach_works(session, batch.rows)
-    affiliations = await Affiliations.load(session, items)
+    affiliations = await Affiliations.load(session, items, actor.scope)
     present_works = {work.id for row in batch.rows for work in row.works}
     shown = {row.id for row in batch.rows if row.visibility not in NEVER_MATCHED}
 
@@ -67,6 +71,7 @@ async def upsert_profiles(session: AsyncSession, items: Sequence[ProfileCreate],
         return _new(session, item, _values(item, affiliations), actor)
 
     def update(row: ProfileRow, item: ProfileCreate) -> bool:
+        check_own(row, item.external_id, actor)
         works = item.works if "works" in item.model_fields_set else None
         return _update(session, row, item.sent(_values(item, affiliations)), works, actor)
 

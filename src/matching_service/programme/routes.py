@@ -15,7 +15,7 @@ from matching_service.api.deps import (
     WriteSession,
     check_if_match,
 )
-from matching_service.api.fields import Blank, EntityId, RegionPrefix, Topic
+from matching_service.api.fields import IN_REGION, Blank, EntityId, RegionPrefix, Topic
 from matching_service.api.idempotency import Idempotent, RememberingRoute
 from matching_service.api.pages import ListAnswer, answer_page, answer_row
 from matching_service.api.problems import problem_responses
@@ -36,7 +36,7 @@ router = APIRouter(prefix="/v1", tags=["programme"], route_class=RememberingRout
 
 CanRead = Depends(Permit(Action.PROGRAMME_READ))
 CanWrite = Annotated[Principal, Depends(Permit(Action.PROGRAMME_WRITE))]
-OfRegion = Annotated[RegionPrefix | None, Blank, Query(description="Leading digits of the region code.")]
+OfRegion = Annotated[RegionPrefix | None, Blank, Query(description=IN_REGION)]
 OfCluster = Annotated[Topic | None, Blank, Query(description="Exact name of the cluster.")]
 At = Annotated[
     date | None, Blank, Query(description="Count at the end of this day, from the data of today. Default: today.")

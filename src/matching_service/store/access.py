@@ -32,6 +32,8 @@ class ApiKeyRow(Identified, Table):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    source: Mapped[str | None] = mapped_column(String(100))
+    organization_ids: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class IdempotentAnswerRow(Identified, Table):

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from socket import gaierror
 from typing import Any
 
 import orjson
@@ -25,6 +26,7 @@ _BEGIN = "sqlite_begin"
 LAST_SEQ = "last_seq"
 """Key of ``session.info``: after the commit, the sequence number of the newest event that it wrote."""
 _DEADLOCK = "40P01"
+_AWAY_RETRY_S = 5
 
 
 class Database:
@@ -151,8 +153,28 @@ class Database:
             session.info[LAST_SEQ] = await session.scalar(select(func.max(OutboxRow.seq)))
 
 
+def unreachable(error: BaseException) -> Unavailable | None:
+    """The error to tell when this one says that the database is away: it refuses connections, or breaks them off."""
+    away = _is_broken(error) or (
+        isinstance(error, DBAPIError) and (error.connection_invalidated or _is_broken(error.orig) or _says_away(error))
+    )
+    return Unavailable("database_away", _AWAY, retry_after_s=_AWAY_RETRY_S) if away else None
+
+
+def _is_broken(error: BaseException | None) -> bool:
+    """Whether a connection was refused or broke off; a file that is missing is an OSError too, and a fault of ours."""
+    return isinstance(error, ConnectionError | TimeoutError | gaierror) or type(error) is OSError  # several addresses
+
+
+def _says_away(error: DBAPIError) -> bool:
+    """PostgreSQL's classes 08 (connection) and 57P (shut down), or SQLite that cannot open its file."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state.startswith(("08", "57P", "53300")) or "unable to open database file" in str(error.orig)
+
+
+_AWAY = Bilingual("数据库暂时连接不上，请稍后重试。", "The database cannot be reached at the moment; try again later.")
 _CHANGED = Bilingual(
-    "记录已被他人修改；请重新读取后再改。", "Somebody else changed the record; read it again, then change it."
+    "记录已被他人修改，请重新读取后再改。", "The record was changed by somebody else; read it again, then change it."
 )
 _REFUSED = Bilingual(
     "与已有记录冲突：同一来源的外部编号、信用代码等必须唯一，所引用的记录必须存在。",

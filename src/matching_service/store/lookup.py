@@ -1,11 +1,13 @@
 """Queries that several rooms share."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from anyio import to_thread
+from sqlalchemy import ColumnElement, Select, and_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm.interfaces import ORMOption
 
 from matching_service.foundation.clock import is_id
@@ -16,6 +18,7 @@ from matching_service.store.base import Identified
 _PER_STATEMENT = 1_000
 """Both databases limit a statement to about 32,000 parameters. The widest table has about 30 columns."""
 _SOURCES_PER_STATEMENT = 100
+_SEARCHED_AT_A_TIME = 500
 
 Row = TypeVar("Row", bound=Identified)
 Item = TypeVar("Item")
@@ -38,10 +41,16 @@ async def get_row(
     *,
     options: Iterable[ORMOption] = (),
     for_update: bool = False,
+    where: ColumnElement[bool] | None = None,
 ) -> Row | None:
-    """Return the row, or None. A string that is not a valid id causes no query."""
+    """The row, or None, also when it does not fulfil ``where``; a string that cannot be an id is not even asked for."""
     if not is_id(row_id):
         return None
+    if where is not None and where is not true():
+        statement = select(table).where(table.id == row_id, where).options(*options)
+        if for_update:  # what was read before may have changed until the row was locked
+            statement = statement.with_for_update().execution_options(populate_existing=True)
+        return (await session.scalars(statement)).one_or_none()
     return await session.get(table, row_id, options=tuple(options), with_for_update=for_update or None)
 
 
@@ -70,6 +79,38 @@ async def get_page(session: AsyncSession, statement: Select[Row], table: type[Ro
         statement = statement.where(table.id < page.after)
     rows = (await session.scalars(statement.order_by(table.id.desc()).limit(page.limit + 1))).all()
     return page_of(rows, page.limit, lambda row: row.id)
+
+
+async def find_page(
+    session: AsyncSession,
+    statement: Select[Row],
+    table: type[Row],
+    page: PageRequest,
+    *,
+    columns: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]],
+    is_found: Callable[[Sequence[Any]], bool],
+) -> Page[Row]:
+    """One page of those rows of a filtered select that a search finds by some columns, newest first.
+
+    The columns are read in parts from the newest row on, as far as the page needs, and searched beside the requests.
+    """
+    if page.after is not None:
+        statement = statement.where(table.id < page.after)
+    searched = statement.with_only_columns(table.id, *columns).order_by(table.id.desc())
+
+    def find(part: Sequence[Any]) -> list[str]:
+        return [row[0] for row in part if is_found(row[1:])]
+
+    found: list[str] = []
+    stream = await session.stream(searched)
+    try:
+        async for part in stream.partitions(_SEARCHED_AT_A_TIME):
+            found += await to_thread.run_sync(find, part)
+            if len(found) > page.limit:
+                break
+    finally:
+        await stream.close()
+    return await get_page(session, statement.where(table.id.in_(found[: page.limit + 1])), table, page)
 
 
 async def rows_by_external_id(

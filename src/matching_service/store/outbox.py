@@ -78,6 +78,11 @@ async def last_seq(session: AsyncSession, *, entity: str | None = None) -> int:
     return int(await session.scalar(statement) or 0)
 
 
+async def moment_of(session: AsyncSession, seq: int) -> datetime | None:
+    """When the event of this number happened; None when there is no such event."""
+    return await session.scalar(select(OutboxRow.at).where(OutboxRow.seq == seq))
+
+
 async def last_seqs(session: AsyncSession) -> dict[str, int]:
     """Return the newest sequence number of each entity in ``_RANKED_BY``, and of all events under "". One query."""
     row = (await session.execute(_NEWEST)).one()

@@ -26,6 +26,7 @@ class WebhookRow(Identified, Versioned, Table):
     old_secret_until: Mapped[datetime | None]
     events: Mapped[list[str]]
     audience: Mapped[str] = mapped_column(String(10))
+    source: Mapped[str | None] = mapped_column(String(100))
     mapping: Mapped[str | None] = mapped_column(String(50))
     is_active: Mapped[bool]
     created_by: Mapped[str] = mapped_column(ForeignKey("principals.id"))

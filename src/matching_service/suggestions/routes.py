@@ -67,7 +67,7 @@ async def transition_suggestion(
 
 
 @router.get("/{suggestion_id}/history", dependencies=[CanRead], responses=problem_responses(404))
-async def read_history(suggestion_id: str, session: ReadSession) -> ListAnswer[SuggestionTransition]:
+async def read_suggestion_history(suggestion_id: str, session: ReadSession) -> ListAnswer[SuggestionTransition]:
     """List every transition of a suggestion, oldest first."""
     await queries.get_suggestion(session, suggestion_id)
     rows = await queries.list_transitions(session, suggestion_id)

@@ -3,16 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from matching_service.api.fields import SHOWN_ONCE, Answer, Body, Clean, EntityId
+from matching_service.api.fields import SHOWN_ONCE, Answer, Body, Clean, EntityId, Source
 from matching_service.disclosure.schemas import Audience, MappingName
+from matching_service.webhooks.events import known_event
 
 DeliveryState = Literal["pending", "delivered", "dead", "skipped"]
 
 
 EventPattern = Annotated[
-    str, StringConstraints(max_length=50, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$"), Field(examples=["demand.*"])
+    str,
+    StringConstraints(max_length=50, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$"),
+    AfterValidator(known_event),
+    Field(examples=["demand.*"]),
 ]
 
 
@@ -29,8 +33,10 @@ class WebhookFields(Body):
     audience: Audience = Field(
         default="public",
         description="`public`: public records only. `office`, for the office's own systems: also restricted records, "
-        "drafts, matches, and records imported from other services.",
+        "drafts, matches, and records imported from other services. `own`: a portal's own demands in every state, "
+        "with the opinion or reason of the last step, and nothing else.",
     )
+    source: Source | None = Field(default=None, description="来源: whose records `own` are; for no other audience.")
     mapping: MappingName | None = Field(default=None, description="Name of a mapping in the mapping file.")
     is_active: bool = Field(default=True, description="While false, events are kept but not sent.")
 
@@ -56,6 +62,7 @@ class Webhook(Answer):
     url: str
     events: list[str]
     audience: Audience
+    source: str | None
     mapping: str | None
     is_active: bool
     both_sign_until: datetime | None = Field(

@@ -25,6 +25,7 @@ from matching_service.foundation.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DELIVE
 from matching_service.foundation.outgoing import Outcome, new_client, post
 from matching_service.foundation.settings import Settings
 from matching_service.store.database import Database
+from matching_service.store.scope import Scope
 from matching_service.store.webhooks import DeliveryRow, WebhookRow, WebhookStateRow
 from matching_service.webhooks import deliveries
 from matching_service.webhooks.schemas import TrialAnswer
@@ -208,8 +209,9 @@ class Sender:
 
         Returns None if the audience must not know of the record, and a failed outcome if the mapping is missing.
         """
-        audience: Audience = "office" if webhook.audience == "office" else "public"
-        item = (await represent(session, [delivery.event], audience))[0]
+        audience: Audience = webhook.audience if webhook.audience in {"office", "own"} else "public"  # type: ignore[assignment]
+        scope = Scope(webhook.source) if webhook.source is not None else None
+        item = (await represent(session, [delivery.event], audience, scope))[0]
         if item is not None and webhook.mapping is not None:
             try:
                 item = translate(find_mapping(self._mappings, webhook.mapping), item)

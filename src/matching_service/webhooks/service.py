@@ -12,7 +12,7 @@ from matching_service.access.policies import Principal
 from matching_service.audit.service import record_audit
 from matching_service.disclosure.mapping import Mapped, find_mapping
 from matching_service.foundation.clock import now
-from matching_service.foundation.errors import Bilingual, Conflict, FieldError, not_found
+from matching_service.foundation.errors import Bilingual, Conflict, FieldError, InvalidInput, not_found
 from matching_service.foundation.outgoing import check_url
 from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.lookup import get_page, get_row
@@ -35,6 +35,7 @@ async def create_webhook(
     Raises InvalidInput for a forbidden URL or an unknown mapping, Conflict beyond ``MAX_WEBHOOKS``.
     """
     _check(data.model_dump(exclude_unset=True), mappings, allow_private=allow_private)
+    _check_source(data.audience, data.source)
     if (await session.scalar(select(func.count()).select_from(WebhookRow)) or 0) >= MAX_WEBHOOKS:
         message = Bilingual(
             f"最多 {MAX_WEBHOOKS} 个订阅；请先删除不用的订阅。",
@@ -74,6 +75,7 @@ async def update_webhook(
     """Change the fields that were sent. Queued deliveries go to the new address. Raises InvalidInput."""
     changes = patch.model_dump(exclude_unset=True)
     _check(changes, mappings, allow_private=allow_private)
+    _check_source(changes.get("audience", row.audience), changes.get("source", row.source))
     for name, value in changes.items():
         setattr(row, name, value)
     await session.flush()
@@ -157,6 +159,17 @@ async def _change_dead(
         changing = changing.where(DeliveryRow.id.in_(dead))
     await session.execute(changing.values(**values))
     return len(dead)
+
+
+def _check_source(audience: str, source: str | None) -> None:
+    if (audience == "own") != (source is not None):
+        raise InvalidInput.at("/source", "source_needed", _SOURCE_NEEDED)
+
+
+_SOURCE_NEEDED = Bilingual(
+    "audience 为 own 时须写明来源 source，其他情形不写。",
+    "The audience own needs the source whose demands it is told of; other audiences have none.",
+)
 
 
 def _check(changes: Mapping[str, Any], mappings: Mapping[str, Mapped], *, allow_private: bool) -> None:
