@@ -311,3 +311,12 @@ def test_synonyms_are_equals(short, full, general):
         asked = count_terms(query + general)
         with_name, with_word = count_terms(f"{other}选型"), count_terms(f"产线{general}")
         assert len(asked & with_name) > len(asked & with_word)
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [("77ghz radar", "毫米波雷达"), ("A 77GHz radar, 10 mm", "毫米波雷达"), ("24V 77ghz radars", "毫米波雷达")],
+)
+def test_a_name_that_begins_with_a_quantity_is_kept_beside_the_quantity(text: str, term: str):
+    assert count_terms(text).keys() >= count_terms(term).keys()
+    assert count_terms(text).keys() >= count_terms("77ghz").keys()

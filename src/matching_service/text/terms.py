@@ -157,10 +157,6 @@ class Analyzer:
         pieces = self._tokenizer.cut(folded)
         readings = list(map(self._known.__getitem__, pieces))
         quantities = list(find_quantities(folded))
-        for first, last, name in self._phrases.find(pieces):
-            own, meant = self._read_name(name)
-            length = sum(len(piece) for piece in pieces[first : last + 1])
-            readings[first] = _with_name(readings[first], own, length, meant)
         if quantities:
             in_quantity = _marked(folded, [(quantity.start, quantity.end) for quantity in quantities])
             starts = list(accumulate(map(len, pieces), initial=0))
@@ -169,6 +165,10 @@ class Analyzer:
                 words = self._tokenizer.words_in(pieces[number])
                 kept = [word for word in words if not in_quantity[starts[number] + word.start]]
                 readings[number] = self._read(pieces[number], kept)
+        for first, last, name in self._phrases.find(pieces):
+            own, meant = self._read_name(name)
+            length = sum(len(piece) for piece in pieces[first : last + 1])
+            readings[first] = _with_name(readings[first], own, length, meant)
         return readings, quantities
 
     def _read(self, piece: str, words: Sequence[Word]) -> _Reading:
