@@ -17,18 +17,18 @@ class Phrases:
     """Finds the longest name at each place. Words are compared by their stems, blanks and hyphens do not count."""
 
     def __init__(self, names: Mapping[str, str], cut: Callable[[str], list[str]]) -> None:
-        """``names`` : folded name -> the concept's leader. ``cut`` : the tokenizer's cutting into pieces."""
-        self._leaders: dict[tuple[str, ...], str] = {}
+        """``names`` : folded name -> the concept's Chinese name. ``cut`` : the tokenizer's cutting into pieces."""
+        self._chinese: dict[tuple[str, ...], str] = {}
         longest: dict[str, int] = {}
-        for name, leader in names.items():
+        for name, chinese in names.items():
             key = tuple([part for piece in cut(name) if piece not in _BLANKS for part in _stems(piece)])
             if key and len(key) <= _LONGEST:
-                self._leaders.setdefault(key, leader)
+                self._chinese.setdefault(key, chinese)
                 longest[key[0]] = max(len(key), longest.get(key[0], 0))
         self._longest = _Memory(longest)
 
     def find(self, pieces: Sequence[str]) -> Iterator[tuple[int, int, str]]:
-        """Yield first and last piece and the leader of each name, from left to right, without overlap."""
+        """Yield first and last piece and Chinese name of each concept, from left to right, without overlap."""
         end = 0
         for place, longest in enumerate(map(self._longest.__getitem__, pieces)):
             if longest and place >= end and (match := self._longest_at(pieces, place, longest)) is not None:
@@ -42,8 +42,8 @@ class Phrases:
             if pieces[last] in _BLANKS:
                 continue
             key += _stems(pieces[last])
-            if (leader := self._leaders.get(tuple(key))) is not None:
-                best = last, leader
+            if (chinese := self._chinese.get(tuple(key))) is not None:
+                best = last, chinese
             if len(key) >= longest:
                 break
         return best

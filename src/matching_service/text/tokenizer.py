@@ -184,7 +184,7 @@ def _parts(run: str) -> Iterator[Word]:
         if number is not None:
             yield Word(number[0], *number.span())
         return
-    if _QUANTITY.fullmatch(run) and (run[0:3].isdigit() is False or is_unit(run.lstrip("0123456789.")) or "." in run):
+    if _QUANTITY.fullmatch(run) and (not run[:3].isdigit() or is_unit(run.lstrip("0123456789.")) or "." in run):
         return
     start = 0
     pieces = _CONNECTOR.split(run)
