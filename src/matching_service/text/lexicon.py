@@ -28,7 +28,9 @@ _COMMON_WORDS = frozenset(
     """.split()  # noqa: SIM905  # a list of forty strings is no easier to read
 )
 """Folded names that are common words of some language."""
-_CHINESE = re.compile("[\u3007\u3400-\u4dbf\u4e00-\u9fff]+")
+HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff"
+"""The Chinese characters, for a class in a pattern."""
+HAN_RUN = re.compile(f"[{HAN}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def _chinese_names(canonical: Mapping[str, str]) -> dict[str, str]:
     """Return, for each member that stands for a group, itself or the first Chinese member of its group."""
     chinese: dict[str, str] = {}
     for name, leader in canonical.items():
-        if _CHINESE.fullmatch(name) and (name == leader or leader not in chinese):
+        if HAN_RUN.fullmatch(name) and (name == leader or leader not in chinese):
             chinese[leader] = name
     return chinese
 

@@ -13,14 +13,12 @@ from typing import NamedTuple
 
 import rjieba
 
-from matching_service.text.lexicon import Lexicon
+from matching_service.text.lexicon import HAN, HAN_RUN, Lexicon
 from matching_service.text.quantities import is_unit
 
-_HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff"
-_HAN_RUN = re.compile(f"[{_HAN}]+")
-_BROKEN_RUN = re.compile(rf"[{_HAN}]+(?:[ \t\r\n]+[{_HAN}]+)+")
+_BROKEN_RUN = re.compile(rf"[{HAN}]+(?:[ \t\r\n]+[{HAN}]+)+")
 _BREAK = re.compile(r"[ \t\r\n]+")
-_HAN_BREAK = re.compile(rf"[ \t\r\n](?=[{_HAN}])")
+_HAN_BREAK = re.compile(rf"[ \t\r\n](?=[{HAN}])")
 _JIEBA_HAN = ("\u4e00", "\u9fd5")
 """The range of characters that jieba joins into words. jieba returns rarer ones one by one; rjieba may join them."""
 _STANDARD = (
@@ -29,8 +27,8 @@ _STANDARD = (
 )
 """The number of a standard: gb/t 19001-2016, iso 9001."""
 _OTHER_RUN = (
-    rf"{_STANDARD}|[^\W_{_HAN}]+(?:[.\-+/][^\W_{_HAN}]+)*(?:%|\+\+|#)?"
-    rf"|(?<![^\W_{_HAN}])\.[a-z][a-z0-9]+(?![^\W_{_HAN}])"
+    rf"{_STANDARD}|[^\W_{HAN}]+(?:[.\-+/][^\W_{HAN}]+)*(?:%|\+\+|#)?"
+    rf"|(?<![^\W_{HAN}])\.[a-z][a-z0-9]+(?![^\W_{HAN}])"
 )
 """Letters and digits with their connectors. Symbols at the end or in front are part of the name: c++, c#, 45#, .net."""
 _OTHER = re.compile(_OTHER_RUN)
@@ -158,17 +156,17 @@ def jieba_with(lexicon: Lexicon) -> rjieba.Jieba:
 
 def is_chinese(text: str) -> bool:
     """Tell whether the text consists of Chinese characters only."""
-    return _HAN_RUN.fullmatch(text) is not None
+    return HAN_RUN.fullmatch(text) is not None
 
 
 def han_runs(folded: str) -> Iterator[re.Match[str]]:
     """Yield the maximal runs of Chinese characters."""
-    return _HAN_RUN.finditer(folded)
+    return HAN_RUN.finditer(folded)
 
 
 def _latin_words_in(piece: str) -> Iterator[Word]:
     """Yield the Latin words inside a listed word that also has Chinese ones: dcdc in dc/dc变换器."""
-    if _HAN_RUN.search(piece):
+    if HAN_RUN.search(piece):
         for run in _OTHER.finditer(piece):
             if len(run[0]) > _SHORTEST_LATIN:
                 yield Word(_plain_run(run[0]), *run.span())
