@@ -96,12 +96,12 @@ def test_a_form_as_offices_make_them(tmp_path: Path) -> None:
 def test_values_below_their_labels_in_a_sheet(tmp_path: Path) -> None:
     book = Workbook()
     sheet = book.worksheets[0]
-    for row in (
+    for texts in (
         ["技术需求征集表"], ["需求名称", "企业名称", "所属地区"], ["水泵密封", "某泵业公司", "440606"],
         ["主要问题", None, None], ["泄漏", None, None], ["关键技术", None, None], ["密封材料", None, None],
         ["解决方式", "独立研发（ ） 合作研发（√）", None], ["单位盖章：", None, "年 月 日"],
     ):  # fmt: skip
-        sheet.append(row)
+        sheet.append(texts)
     for area in ("A1:C1", "A4:C4", "A5:C5", "A6:C6", "A7:C7", "B8:C8"):
         sheet.merge_cells(area)
     book.save(tmp_path / "f.xlsx")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import Server
 from openpyxl import load_workbook
+from openpyxl.utils import get_column_letter
 
 from matching_service.files.headings import FORMS
 from matching_service.files.import_templates import import_template
@@ -28,11 +29,11 @@ def test_a_template_has_known_headings_notes_and_choices(what: str, tmp_path: Pa
     }
     for place, heading in enumerate(headings):
         if heading.field in form.values:
-            rule = chosen[sheet.cell(1, place + 1).column_letter]
+            rule = chosen[get_column_letter(place + 1)]
             choices = str(rule.formula1).strip('"').split(",")
             assert len(str(rule.formula1)) <= 257  # more, and Excel calls the file damaged
             codes = {value_of(choice, Reading(form, heading)) for choice in choices}
-            assert codes == set(form.values[heading.field].values())
+            assert codes == set(form.values[str(heading.field)].values())
     # The examples, put below their headings, are read without a finding.
     examples = [str(row[0].value).partition("样例：")[2] or None for row in notes.iter_rows()]
     for column, example in enumerate(examples, start=1):

@@ -11,6 +11,7 @@ from docx.oxml.ns import nsdecls, qn
 from docx.shared import Cm, Pt
 from openpyxl import Workbook
 from openpyxl.styles import Alignment, Border, Font, Side
+from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.worksheet.worksheet import Worksheet
 
 from matching_service.files.forms import FORM_LABELS, PARTS
@@ -70,7 +71,7 @@ def demand_form_xlsx(values: Mapping[str, Any] | None = None) -> bytes:
         sheet.column_dimensions[letter].width = width
     sheet.page_setup.paperSize, sheet.page_setup.orientation = 9, "portrait"
     sheet.page_setup.fitToHeight = 0
-    sheet.sheet_properties.pageSetUpPr.fitToPage = True
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
     sheet.merge_cells("A1:D1")
     sheet["A1"].value = TITLE
     sheet["A1"].font, sheet["A1"].alignment = Font(bold=True, size=16), Alignment(horizontal="center")

@@ -205,8 +205,8 @@ def _unpacked(path: Path, folder: Path) -> Iterator[tuple[str, Path | None, Bili
             if _is_litter(PurePosixPath(name).name) or name.startswith("__MACOSX/"):
                 continue
             file = folder / f"{number}{PurePosixPath(name).suffix.lower()[:8]}"
-            error = _unpack(archive, member, name, file)
-            yield name, None if error else file, error
+            refusal = _unpack(archive, member, name, file)
+            yield name, None if refusal else file, refusal
             file.unlink(missing_ok=True)
 
 

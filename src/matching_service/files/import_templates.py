@@ -1,12 +1,15 @@
 """Workbooks to fill in and import: headings, notes, lists of allowed values and an example of each column."""
 
+from collections.abc import Mapping
 from io import BytesIO
+from typing import Any
 
 from openpyxl import Workbook
 from openpyxl.comments import Comment
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.worksheet.worksheet import Worksheet
 
 from matching_service.files.headings import FORMS, ORGANIZATION_NAME, Form
@@ -15,7 +18,7 @@ from matching_service.files.values import DATES, LISTS
 _LAST_ROW = 2_000
 _OURS = frozenset({"id", "organization_id", "profile_id", "works"})
 """Columns of an exchange between programs; nobody fills them in by hand."""
-_EXAMPLES = {
+_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "demands": {
         "title": "机器人用谐波减速器疲劳寿命提升", "problem": "柔轮在额定负载下运行约5000小时后齿根出现裂纹。",
         "expected_goal": "额定寿命≥10000小时", "keywords": "谐波减速器；柔轮", "funding_wan": 80, "cooperation": "联合",
@@ -40,11 +43,11 @@ def import_template(what: str) -> bytes:
     sheet.title = "填写"
     sheet.freeze_panes = "A2"
     sheet.page_setup.orientation, sheet.page_setup.fitToHeight = "landscape", 0
-    sheet.sheet_properties.pageSetUpPr.fitToPage = True
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
     sheet.print_title_rows = "1:1"
     for column, name in enumerate(names, start=1):
         _column(sheet, column, name, form)
-    examples = _SHARED_EXAMPLES | _EXAMPLES[what]
+    examples: dict[str, Any] = {**_SHARED_EXAMPLES, **_EXAMPLES[what]}
     if what == "programme":
         examples["kind"] = _choices("kind", form)[0]
     notes = book.create_sheet("填写说明")
