@@ -38,6 +38,7 @@ def test_the_sheet_is_ready_to_print() -> None:
     assert [cell.value for cell in sheet[4]] == list(WRITTEN.rows[0])
     assert sheet["B4"].data_type == "s"
     assert (sheet.page_setup.orientation, sheet.print_title_rows, sheet.freeze_panes) == ("landscape", "$3:$3", "A4")
+    assert sheet.sheet_properties.pageSetUpPr is not None
     assert sheet.sheet_properties.pageSetUpPr.fitToPage
 
 
