@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from docx import Document
-from openpyxl import Workbook
+from openpyxl import Workbook, load_workbook
 from sqlalchemy import select
 
 from matching_service.access.policies import COMMAND_LINE
@@ -179,3 +179,28 @@ def test_two_demands_in_one_form_are_refused(tmp_path: Path) -> None:
     rows = [["需求名称", "甲"], ["企业名称", "某公司"], ["主要问题", "坏"], ["关键技术", "好"], ["需求名称", "乙"]]
     (row,) = rows_of(word(tmp_path / "two.docx", *rows))
     assert row.error is not None
+
+
+def test_a_sheet_of_explanations_beside_a_table_takes_nothing_from_it(tmp_path: Path) -> None:
+    book = Workbook()
+    sheet = book.worksheets[0]
+    for texts in (["需求名称", "企业名称", "主要问题"], ["水泵", "某公司", "漏"], ["电机", "某公司", "热"]):
+        sheet.append(texts)
+    notes = book.create_sheet("填写说明")
+    for text in ("需求名称：必填", "企业名称：全称", "主要问题：500字", "关键技术：500字", "预期目标：500字"):
+        notes.append([text])
+    book.save(tmp_path / "t.xlsx")
+    titles = [row.values["title"] for row in rows_of(tmp_path / "t.xlsx") if row.values is not None]
+    assert titles[:2] == ["水泵", "电机"]
+    assert len(titles) == 2
+
+
+def test_a_sheet_beside_a_form_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.xlsx"
+    path.write_bytes(demand_form_xlsx(FILLED))
+    book = load_workbook(path)
+    book.create_sheet("附件").append(["照片另附"])
+    book.save(path)
+    contents = open_contents(path, FORMS["demands"])
+    assert [(finding.code, finding.sheet) for finding in contents.findings] == [("sheet_not_read", "附件")]
+    assert len(list(contents.rows())) == 1

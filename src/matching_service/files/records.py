@@ -103,9 +103,14 @@ def open_contents(path: Path, form: Form, layout: Layout | None = None) -> Conte
         sheets = read_workbook(path)
         if form.model is DemandImport and layout.heading_row is None:
             chosen = [sheet for sheet in sheets if sheet.is_visible and layout.sheet in {None, sheet.name}]
-            tables = [table_of_sheet_form(sheet, form, sheet.name or path.name) for sheet in chosen]
-            if forms := [table for table in tables if table is not None]:
-                return _of_forms(path, form, forms)
+            found = [(sheet, table_of_sheet_form(sheet, form, sheet.name or path.name)) for sheet in chosen]
+            forms = [table for _, table in found if table is not None]
+            others = [sheet for sheet, table in found if table is None and first_filled_row(sheet)]
+            # A sheet of explanations may look like a form; beside a table it is none.
+            if forms and not any(find_table(sheet, form) for sheet in others):
+                message = Bilingual("不是征集表，未读取。", "The sheet is no form and was not read.")
+                contents = _of_forms(path, form, forms)
+                return replace(contents, findings=(*contents.findings, *(_unread(sheet, message) for sheet in others)))
     return _find_tables(path, form, sheets, layout)
 
 
