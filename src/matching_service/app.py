@@ -31,6 +31,8 @@ from matching_service.engines import create_engine
 from matching_service.feeds.routes import router as feeds
 from matching_service.files.background import BackgroundImports
 from matching_service.files.routes import router as imports
+from matching_service.files.shortlist_routes import router as shortlist_files
+from matching_service.files.template_routes import router as import_templates
 from matching_service.files.uploads import MAX_UPLOAD_BYTES
 from matching_service.foundation.logs import configure_logs
 from matching_service.foundation.settings import Settings
@@ -96,6 +98,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         webhooks,
         feeds,
         codes,
+        import_templates,
+        shortlist_files,
     ):  # routes are searched in this order, so the most frequent come first
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # public: needs no key

@@ -182,7 +182,7 @@ def test_a_moment_lies_in_one_month_one_quarter_and_one_year(since: timedelta) -
 
 def test_stages_beyond_a_state_are_those_that_pass_it() -> None:
     s = DemandStatus
-    assert LIFE.at_or_beyond(s.SUBMITTED) == frozenset(s) - {s.DRAFT}
+    assert LIFE.at_or_beyond(s.SUBMITTED) == frozenset(s) - {s.DRAFT, s.WITHDRAWN}  # a draft is withdrawn too
     assert LIFE.at_or_beyond(s.MATCHING) == LIFE.at_or_beyond(s.CONTRACTED) | {s.MATCHING, s.ABANDONED}
     assert LIFE.at_or_beyond(s.CONTRACTED) == {
         s.CONTRACTED, s.TERMINATED, s.IN_PROGRESS, s.FAILED, s.ACCEPTED, s.CLOSED,

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from docx import Document
+from docx.enum.text import WD_ALIGN_PARAGRAPH
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook, load_workbook
@@ -160,6 +161,27 @@ def test_a_workbook_shows_the_figures_of_the_report(report: Report) -> None:
     assert {f"table:{name}" for name in COLUMNS} <= seen
     assert {f"None:{name}" for name in VALUES if name.split(".")[0] not in {"period", "made_at"}} <= seen
     assert book["概览"]["B25"].number_format == "0.0%"
+
+
+def test_a_workbook_prints_on_landscape_pages_with_its_headings_repeated(report: Report) -> None:
+    book = load_workbook(io.BytesIO(write_report(report, SHIPPED, "xlsx")))
+    for sheet in book.worksheets:
+        assert sheet.page_setup.orientation == "landscape"
+        assert sheet.sheet_properties.pageSetUpPr is not None
+        assert sheet.sheet_properties.pageSetUpPr.fitToPage
+    assert [sheet.title for sheet in book.worksheets if not sheet.print_title_rows] == ["概览"]
+
+
+def test_a_document_has_page_numbers_wide_names_and_numbers_to_the_right(report: Report) -> None:
+    made = Document(io.BytesIO(write_report(report, SHIPPED, "docx")))
+    assert any('w:instr="PAGE"' in paragraph._p.xml for paragraph in made.sections[0].footer.paragraphs)
+    section = made.sections[0]
+    room = int(section.page_width or 0) - int(section.left_margin or 0) - int(section.right_margin or 0)
+    assert made.tables
+    for table in made.tables:
+        widths = [int(cell.width or 0) for cell in table.rows[0].cells]
+        assert 0.99 * room < sum(widths) <= room
+    assert any(cell.paragraphs[0].alignment == WD_ALIGN_PARAGRAPH.RIGHT for cell in made.tables[0].rows[0].cells)
 
 
 def test_charts_of_a_workbook_refer_to_its_tables(report: Report) -> None:

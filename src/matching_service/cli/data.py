@@ -43,7 +43,10 @@ class Exported(StrEnum):
 
 def import_(
     what: Annotated[Imported, typer.Argument(help="导入什么。What to import.")],
-    file: Annotated[Path, typer.Argument(help=".xlsx、.xls、.et、.ods、.csv、.json 或 .jsonl。")],
+    file: Annotated[
+        Path,
+        typer.Argument(help=".xlsx、.xls、.et、.ods、.csv、.json、.jsonl；需求征集表还可为 .docx、.zip 或文件夹。"),
+    ],
     source: Annotated[str | None, typer.Option(help="未写来源的行用此来源。Source of rows that name none.")] = None,
     kind: Annotated[str | None, typer.Option(help="未写类别的行用此类别。Kind of rows that name none.")] = None,
     status: Annotated[

@@ -1,8 +1,9 @@
 """The rules of demands. Every change writes an audit row and an outbox event in the same transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Principal, Role
@@ -19,7 +20,7 @@ from matching_service.store.base import assign, changed_fields
 from matching_service.store.batch import Batch, delete_rows, new_row, write_rows
 from matching_service.store.demands import DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.imports import forget_records
-from matching_service.store.lookup import in_parts, refuse_taken
+from matching_service.store.lookup import get_by_ids, id_batches, in_parts, refuse_taken
 from matching_service.store.outbox import record_event
 
 _DEMAND = Bilingual("需求", "Demand")
@@ -112,6 +113,22 @@ async def write_contact(
     await session.flush()
     record_audit(session, actor, "write_contact", entity="demand", entity_id=row.id)
     return DemandContact.model_validate(stored)
+
+
+async def complete_contacts(session: AsyncSession, contacts: Mapping[str, Mapping[str, str]], actor: Principal) -> None:
+    """Write the fields of contact data that differ, by demand; fields that are not named stay."""
+    for ids in id_batches(contacts):
+        rows = await get_by_ids(session, DemandRow, ids)
+        found = await session.scalars(select(DemandContactRow).where(DemandContactRow.demand_id.in_(ids)))
+        stored = {row.demand_id: DemandContact.model_validate(row).model_dump() for row in found}
+        for demand_id in ids:
+            earlier = stored.get(demand_id, {})
+            if any(earlier.get(name) != value for name, value in contacts[demand_id].items()):
+                contact = DemandContactBody.model_construct(**{**_NO_CONTACT, **earlier, **contacts[demand_id]})
+                await write_contact(session, rows[demand_id], contact, actor)
+
+
+_NO_CONTACT = dict.fromkeys(DemandContactBody.model_fields)
 
 
 def _new(session: AsyncSession, data: DemandCreate, values: dict[str, Any], actor: Principal) -> DemandRow:

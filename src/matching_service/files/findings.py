@@ -45,10 +45,11 @@ class Finding:
 
     def sentence(self) -> str:
         """For a person: where it is, what is there, and what is wrong."""
+        is_file = self.sheet is not None and self.sheet.lower().endswith((".docx", ".xlsx", ".xls", ".et"))
         place = " ".join(
             part
             for part in (
-                f"工作表“{self.sheet}”" if self.sheet else "",
+                f"{'文件' if is_file else '工作表'}“{self.sheet}”" if self.sheet else "",
                 f"第 {self.line} 行 line {self.line}" if self.line is not None else "",
                 f"“{self.heading}”列 column {self.field or self.heading}" if self.heading else "",
                 f"内容“{self.value}”" if self.value else "",

@@ -19,11 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from matching_service.access.policies import Principal
 from matching_service.api.bulk import Stored, parse_items
 from matching_service.audit.service import record_audit
-from matching_service.demands.schemas import DemandImport
-from matching_service.demands.service import upsert_demands
+from matching_service.demands.schemas import DemandContactBody, DemandImport
+from matching_service.demands.service import complete_contacts, upsert_demands
 from matching_service.demands.transitions import adopt_status
 from matching_service.files.affiliations import NamedOrganizations
 from matching_service.files.findings import Finding, shown
+from matching_service.files.forms import CONTACT
 from matching_service.files.headings import FORMS, ORGANIZATION_NAME
 from matching_service.files.ledger import Ledger
 from matching_service.files.records import Contents, FileRow, Layout, open_contents
@@ -333,6 +334,7 @@ class _Run:
         refused = {place: findings for place, row in enumerate(chunk) if (findings := self._refusing(row))}
         places = [place for place, row in enumerate(chunk) if place not in refused and not row.is_note]
         bodies = {place: self._defaults | dict(chunk[place].values or {}) for place in places}
+        contacts = {place: _take_contact(body) for place, body in bodies.items()}
         refusals, told = await self._organizations.resolve(session, list(bodies.values()), self._actor)
         self.report.told += told
         made = self._organizations.take_made()
@@ -346,14 +348,20 @@ class _Run:
         if self.ledger is not None:
             await self.ledger.note(session, parsed.items)
         stored = await _UPSERTS[self._what](session, parsed.items, self._actor)
-        if self.ledger is not None:
-            await self.ledger.write(session, stored, made)
         results = parsed.merge(stored)
         for place, result in zip(kept, results, strict=True):
             if result.status == "invalid":
                 refused[place] = tuple(_of_error(error, chunk[place]) for error in result.errors)
             else:
                 setattr(self.report, result.status, getattr(self.report, result.status) + 1)
+        kept_contacts = [
+            (result.id, contacts[place], chunk[place])
+            for place, result in zip(kept, results, strict=True)
+            if result.id is not None and contacts[place]
+        ]
+        self.report.told += await _write_contacts(session, kept_contacts, self._actor)
+        if self.ledger is not None:  # last, because contact data raises the version of its demand
+            await self.ledger.write(session, stored, made)
         for place in sorted(refused):
             self.report.bad_rows.append(BadRow(chunk[place].line, refused[place], chunk[place].sheet))
         for row in chunk:
@@ -369,6 +377,7 @@ class _Run:
             return ()
         body = self._defaults | dict(row.values or {})
         body.pop(ORGANIZATION_NAME, None)
+        _take_contact(body)
         named = {finding.field for finding in row.findings}
         parsed = parse_items([body], FORMS[self._what].model)
         others = [error for stored in parsed.invalid.values() for error in stored.errors]
@@ -420,6 +429,37 @@ def _of_error(error: FieldError, row: FileRow) -> Finding:
         error.code, error.message, sheet=row.sheet, line=row.line, heading=shown(heading), field=error.pointer[1:] or None,  # noqa: E501
         value=shown("；".join(map(str, value)) if isinstance(value, list) else value),
     )  # fmt: skip
+
+
+def _take_contact(body: dict[str, Any]) -> dict[str, Any]:
+    """Take the contact data of a form out of its demand: it is kept apart."""
+    return {name: body.pop(field) for field, name in CONTACT.items() if field in body}
+
+
+async def _write_contacts(
+    session: AsyncSession, contacts: Sequence[tuple[str, Mapping[str, Any], FileRow]], actor: Principal
+) -> list[Finding]:
+    """Store contact data that differs; a value that is none, such as half a number, is told and left out."""
+    good: dict[str, dict[str, str]] = {}
+    told: list[Finding] = []
+    for demand_id, contact, row in contacts:
+        parsed = parse_items([{name: value} for name, value in contact.items()], DemandContactBody)
+        for place, bad in parsed.invalid.items():
+            name = list(contact)[place]
+            field = next(field for field, own in CONTACT.items() if own == name)
+            message = Bilingual(
+                f"联系信息未保存：{bad.errors[0].message.zh}", f"Not stored: {bad.errors[0].message.en}"
+            )
+            told.append(
+                Finding(
+                    "contact_not_stored", message, refuses=False, sheet=row.sheet, line=row.line,
+                    heading=shown(row.headings.get(field)),
+                )
+            )  # fmt: skip
+        sent = {name: value for item in parsed.items for name, value in item.model_dump(exclude_unset=True).items()}
+        good[demand_id] = sent
+    await complete_contacts(session, good, actor)
+    return told
 
 
 async def _upsert_demands(session: AsyncSession, items: Sequence[DemandImport], actor: Principal) -> list[Stored]:

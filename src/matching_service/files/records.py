@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from matching_service.demands.schemas import DemandImport
 from matching_service.files.findings import Finding, shown
+from matching_service.files.forms import is_collection, table_of_sheet_form, table_of_word_form, tables_of_forms
 from matching_service.files.headings import Form
 from matching_service.files.sheets import Sheet, is_filled
 from matching_service.files.tables import SEARCHED_ROWS, Table, TableRow, find_table, first_filled_row
@@ -18,16 +20,14 @@ from matching_service.files.workbooks import OLE, ZIP, read_workbook
 from matching_service.foundation.clock import is_id
 from matching_service.foundation.errors import Bilingual, InvalidInput
 
-READABLE = (".xlsx", ".xlsm", ".xls", ".et", ".ods", ".csv", ".tsv", ".txt", ".json", ".jsonl")
+READABLE = (".xlsx", ".xlsm", ".xls", ".et", ".ods", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".docx", ".zip")
 MAX_FILE_BYTES = 50_000_000
 _OBJECTS = {".json", ".jsonl"}
 _LONGEST_CELL = 100_000
 _ADVISED = {
     ".doc": ("旧版 Word 文档，请另存为 .docx", "an old Word document; save it as .docx"),
-    ".docx": ("Word 文档", "a Word document"),
-    ".pdf": ("PDF 文件，请改发 Excel 表格", "a PDF; send a workbook"),
+    ".pdf": ("PDF 文件，扫描件无法可靠读取，请改发 Word 或 Excel 原件", "a PDF; send the Word or Excel original"),
     ".xlsb": ("二进制工作簿，请另存为 .xlsx", "a binary workbook; save it as .xlsx"),
-    ".zip": ("压缩包，请解压后导入其中的表格", "an archive; unpack it and import its tables"),
 }
 
 
@@ -88,6 +88,12 @@ def open_contents(path: Path, form: Form, layout: Layout | None = None) -> Conte
     kind = _kind_of(path)
     form = replace(form, by_hand=layout.names)
     _check_names(form, layout.names)
+    if kind == "forms":
+        _check_has_forms(path, form)
+        return _of_forms(path, form, tables_of_forms(path, form))
+    if kind == "word":
+        _check_has_forms(path, form)
+        return _of_forms(path, form, [table_of_word_form(path, form)])
     if kind in _OBJECTS:
         return Contents(path, form, objects=path.read_bytes())
     if kind == "text":
@@ -95,6 +101,16 @@ def open_contents(path: Path, form: Form, layout: Layout | None = None) -> Conte
         sheets = [table_of_text(path.read_bytes(), score=score)]
     else:
         sheets = read_workbook(path)
+        if form.model is DemandImport and layout.heading_row is None:
+            chosen = [sheet for sheet in sheets if sheet.is_visible and layout.sheet in {None, sheet.name}]
+            found = [(sheet, table_of_sheet_form(sheet, form, sheet.name or path.name)) for sheet in chosen]
+            forms = [table for _, table in found if table is not None]
+            others = [sheet for sheet, table in found if table is None and first_filled_row(sheet)]
+            # A sheet of explanations may look like a form; beside a table it is none.
+            if forms and not any(find_table(sheet, form) for sheet in others):
+                message = Bilingual("不是征集表，未读取。", "The sheet is no form and was not read.")
+                contents = _of_forms(path, form, forms)
+                return replace(contents, findings=(*contents.findings, *(_unread(sheet, message) for sheet in others)))
     return _find_tables(path, form, sheets, layout)
 
 
@@ -109,8 +125,26 @@ def _with_error(row: FileRow) -> FileRow:
     return row if refusing is None or row.error is not None else replace(row, values=None, error=refusing.message)
 
 
+def _of_forms(path: Path, form: Form, tables: Sequence[Table]) -> Contents:
+    findings = tuple(finding for table in tables for finding in _unread_columns(table))
+    return Contents(path, form, tables=tables, findings=findings)
+
+
+def _check_has_forms(path: Path, form: Form) -> None:
+    if form.model is not DemandImport:
+        raise InvalidInput(
+            "unknown_format",
+            Bilingual(
+                f"{path.name} 只能作为需求征集表导入；其他数据请用表格。",
+                f"{path.name} can only be imported as forms of demands; use a table for other records.",
+            ),
+        )
+
+
 def _kind_of(path: Path) -> str:
     """By the first bytes rather than by the name: an .xls is often text, and an .et may be either kind of workbook."""
+    if path.is_dir():
+        return "forms"
     suffix = path.suffix.lower()
     if suffix not in READABLE:
         zh, en = _ADVISED.get(suffix, ("不认识的文件格式", "of an unknown format"))
@@ -131,6 +165,10 @@ def _kind_of(path: Path) -> str:
         )
     with path.open("rb") as file:
         start = file.read(64)
+    if suffix == ".docx":
+        return "word"
+    if is_collection(path):
+        return "forms"
     if start.startswith((ZIP, OLE)):
         return "workbook"
     if (

@@ -8,16 +8,18 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from io import BytesIO
 from typing import Any
+from unicodedata import east_asian_width
 
 from docx import Document
 from docx.document import Document as WordDocument
+from docx.enum.text import WD_ALIGN_PARAGRAPH
 from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.opc.exceptions import PackageNotFoundError
 from docx.opc.packuri import PackURI
 from docx.opc.part import Part
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls, qn
-from docx.shared import Cm
+from docx.shared import Cm, Twips
 
 from matching_service.reports.charts import HEIGHT_CM, WIDTH_CM, bar_chart, chart_part
 from matching_service.reports.content import (
@@ -144,13 +146,32 @@ def _add_table(
     texts = [[column.heading for column in columns]]
     texts += [[as_text(v, is_share=c.is_share) for c, v in zip(columns, row, strict=True)] for row in rows]
     text_format = paragraph.find(f"{qn('w:r')}/{qn('w:rPr')}")
+    section = document.sections[0]
+    room = (section.page_width or Cm(21)) - (section.left_margin or 0) - (section.right_margin or 0)
+    widths = _widths(texts, room)
+    are_numbers = [all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))]
+    table.autofit = False
     for row, words in zip(table.rows, texts, strict=True):
-        for cell, word in zip(row.cells, words, strict=True):
+        row._tr.get_or_add_trPr().append(parse_xml(f"<w:cantSplit {nsdecls('w')}/>"))  # noqa: SLF001
+        for cell, word, width, is_number in zip(row.cells, words, widths, are_numbers, strict=True):
+            cell.width = width
+            if is_number:
+                cell.paragraphs[0].alignment = WD_ALIGN_PARAGRAPH.RIGHT
             run = cell.paragraphs[0].add_run(word)
             if text_format is not None:
                 run._r.insert(0, deepcopy(text_format))  # noqa: SLF001
             run.bold = words is texts[0] or None
     return table
+
+
+def _widths(texts: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Share the width among the columns by their longest texts, so that a name is not broken into many lines."""
+    longest = [min(max(_columns_of(row[i]) for row in texts), 30) + 2 for i in range(len(texts[0]))]
+    return [Twips(room // Twips(1) * one // sum(longest)) for one in longest]
+
+
+def _columns_of(text: str) -> int:
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _draw(

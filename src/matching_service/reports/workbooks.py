@@ -15,6 +15,7 @@ from typing import Any
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell import Cell as SheetCell
 from openpyxl.chart import Reference
+from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.worksheet.worksheet import Worksheet
 
 from matching_service.foundation.clock import in_china
@@ -80,9 +81,24 @@ def write_workbook(template: bytes, report: Report) -> bytes:
     for place in places:
         if place.kind == "chart":
             _draw(place, *tables[CHARTS[place.name].table], columns[CHARTS[place.name].table])
+    for sheet in book.worksheets:
+        first = min((place.cell.row for place, _ in tables.values() if place.sheet is sheet), default=None)
+        _ready_to_print(sheet, first)
     file = BytesIO()
     book.save(file)
     return file.getvalue()
+
+
+def _ready_to_print(sheet: Worksheet, heading_row: int | None) -> None:
+    """Landscape, one page wide, headings on every page: where the template says nothing of it."""
+    if sheet.page_setup.orientation is None:
+        sheet.page_setup.orientation = "landscape"
+    properties = sheet.sheet_properties
+    if properties.pageSetUpPr is None or properties.pageSetUpPr.fitToPage is None:
+        properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+        sheet.page_setup.fitToHeight = 0
+    if heading_row is not None and not sheet.print_title_rows:
+        sheet.print_title_rows = f"{heading_row}:{heading_row}"
 
 
 def _places(book: Workbook) -> Iterator[_Place]:
