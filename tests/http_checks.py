@@ -44,6 +44,11 @@ def is_chinese(text: str) -> bool:
     return _CHINESE.search(text) is not None
 
 
+def with_ids(path: str) -> str:
+    """A path of the OpenAPI description with an id for each of its parameters."""
+    return re.sub(r"\{\w+\}", UNKNOWN_ID, path)
+
+
 def create(http: httpx.Client, what: str, **fields: Any) -> dict[str, Any]:
     """A stored ``demands``, ``profiles`` or ``organizations`` record with the least that is required."""
     least: dict[str, Any] = {

@@ -3,15 +3,11 @@
 import httpx
 import pytest
 from fastapi import FastAPI
-from http_checks import UNKNOWN_ID, assert_problem
+from http_checks import assert_problem, with_ids
 
 
 def _operations(http_paths: dict[str, dict[str, object]]) -> list[tuple[str, str]]:
-    return [
-        (method.upper(), "/".join(UNKNOWN_ID if part.startswith("{") else part for part in path.split("/")))
-        for path, operations in http_paths.items()
-        for method in operations
-    ]
+    return [(method.upper(), with_ids(path)) for path, operations in http_paths.items() for method in operations]
 
 
 async def test_every_route_refuses_a_parameter_that_it_does_not_have(http: httpx.AsyncClient, app: FastAPI) -> None:

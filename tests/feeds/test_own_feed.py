@@ -1,7 +1,5 @@
 """A portal is told of its own demands in every state, with the opinion, and of nothing else."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,10 +7,8 @@ import pytest
 from fastapi import FastAPI
 from http_checks import assert_problem
 
-import matching_service
 from matching_service.access.policies import COMMAND_LINE, Role
 from matching_service.access.service import create_key
-from matching_service.claims.states import ClaimStatus
 from matching_service.demands.queries import get_demand
 from matching_service.demands.states import DemandStatus
 from matching_service.demands.transitions import adopt_status
@@ -20,8 +16,6 @@ from matching_service.disclosure.representations import represent
 from matching_service.store.database import Database
 from matching_service.store.outbox import events_after
 from matching_service.store.scope import Scope
-from matching_service.suggestions.states import SuggestionStatus
-from matching_service.webhooks.events import EVENTS
 
 
 async def _portal(app: FastAPI, database: Database, source: str) -> httpx.AsyncClient:
@@ -77,13 +71,3 @@ async def test_a_webhook_of_a_portal_is_told_of_its_source_alone(http: httpx.Asy
 async def test_an_event_that_does_not_exist_is_refused(http: httpx.AsyncClient, event: str) -> None:
     body = {"url": "https://portal.example/hook", "events": ["demand.*", event]}
     assert_problem(await http.post("/v1/webhooks", json=body), 422, "invalid_body", "/events/1", error="unknown_event")
-
-
-def test_every_event_that_the_source_names_is_known() -> None:
-    source = Path(matching_service.__file__).parent
-    text = "\n".join(path.read_text(encoding="utf-8") for path in source.rglob("*.py"))
-    named = set(re.findall(r'record_event\(\s*session,\s*"([a-z_]+)\.([a-z_]+)"', text))
-    assert len(named) > 10
-    assert all(name in EVENTS[entity] for entity, name in named)
-    assert EVENTS["claim"] == {*ClaimStatus, "judged"}
-    assert EVENTS["suggestion"] == set(SuggestionStatus)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import Server
-from http_checks import UNKNOWN_ID, assert_problem, in_database, is_chinese
+from http_checks import UNKNOWN_ID, assert_problem, in_database, is_chinese, with_ids
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import COMMAND_LINE, POLICIES, Action, Role
@@ -49,6 +49,7 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.MATCH_READ: ("GET", f"/v1/demands/{UNKNOWN_ID}/matches", None),
     Action.MATCH_DECIDE: ("PUT", f"/v1/matches/{UNKNOWN_ID}/decision", {"decision": "pinned"}),
     Action.RUN_START: ("POST", f"/v1/match-runs/{UNKNOWN_ID}/cancel", None),
+    Action.IMPORT: ("GET", f"/v1/imports/{UNKNOWN_ID}", None),
     Action.WEBHOOK_MANAGE: ("GET", f"/v1/webhooks/{UNKNOWN_ID}", None),
     Action.FEED_READ: ("GET", "/v1/feed?limit=1", None),
     Action.FEED_READ_OFFICE: ("GET", "/v1/feed?entity=match&limit=1", None),
@@ -72,8 +73,7 @@ def _routes(http: httpx.Client) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for path, operations in paths.items():
         if path.startswith("/v1"):
-            address = "/".join(UNKNOWN_ID if part.startswith("{") else part for part in path.split("/"))
-            found += [(method.upper(), address) for method in operations]
+            found += [(method.upper(), with_ids(path)) for method in operations]
     return found
 
 

@@ -23,5 +23,5 @@ def test_every_recorded_event_is_known() -> None:
 def test_every_state_is_an_event() -> None:
     assert EVENTS["demand"] >= set(DemandStatus)
     assert EVENTS["suggestion"] >= set(SuggestionStatus)
-    assert EVENTS["claim"] >= set(ClaimStatus)
+    assert EVENTS["claim"] == {*ClaimStatus, "judged"}
     assert EVENTS["match"] >= {"undecided"}

@@ -174,7 +174,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     in_parameters = [detail for detail in details if detail["loc"][0] != "body"]
     errors = field_errors(in_body, skip=1)
     errors += [
-        FieldError(detail["type"], _message(detail), ".".join(str(part) for part in detail["loc"][1:]))
+        FieldError(detail["type"], _message(detail), str(detail["loc"][1]))  # of a list only the name
         for detail in in_parameters
     ]
     code = "invalid_body" if in_body else "invalid_parameter"

@@ -16,10 +16,10 @@ EVENTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "match": frozenset({"pinned", "shortlisted", "rejected", "undecided"}),
         "match_list": frozenset({"changed"}),
         "match_run": frozenset({"finished"}),
-        "organization": frozenset({"updated", "merged", "received", "exclusions_changed"}),
+        "organization": frozenset({"updated", "deleted", "merged", "received", "exclusions_changed"}),
         "profile": frozenset({"created", "updated", "deleted"}),
         "programme_record": frozenset({"created", "updated", "deleted"}),
-        "project": frozenset({"opened", "updated"}),
+        "project": frozenset({"opened", "updated", "deleted"}),
         "suggestion": frozenset(SuggestionStatus),
     }
 )
