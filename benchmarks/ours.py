@@ -15,7 +15,7 @@ from benchmarks.corpus import Corpus
 from matching_service.index.contract import Document, Facts, IntArray, Passage, Versions
 from matching_service.index.postings import MAX_COUNT, Postings, TermQuery, Terms, family_factors, term_keys
 from matching_service.index.segment import Segment
-from matching_service.index.snapshot import Part, Snapshot, best_rows
+from matching_service.index.snapshot import Snapshot, SnapshotPart, best_rows
 from matching_service.index.vectors import Vectors
 from matching_service.ranking.encoder import load_encoder
 from matching_service.ranking.prepare import PreparedQuery
@@ -38,7 +38,7 @@ def build(corpus: Corpus, *, with_vectors: bool = False) -> Snapshot:
         rows = np.repeat(np.arange(len(counts), dtype=np.uint16), np.diff(counts.row_ends))
         segment = Segment.build(bare, n_dimensions=0)
         parts.append(
-            Part.of(
+            SnapshotPart.of(
                 replace(
                     segment,
                     postings=Postings.from_entries(keys[counts.term_ids], rows, counts.counts, len(counts)),

@@ -10,7 +10,7 @@ from index.worlds import DOCUMENTS, FILTERS, N_DIMENSIONS, VERSIONS
 from matching_service.index.contract import Document, Facts
 from matching_service.index.filters import NO_FILTERS, Filters
 from matching_service.index.segment import Segment
-from matching_service.index.snapshot import Part, Snapshot
+from matching_service.index.snapshot import Snapshot, SnapshotPart
 
 
 def allowed_ids(snapshot, filters):
@@ -26,8 +26,8 @@ def test_who_passes_is_who_would_by_a_plain_reading(gone, documents, filters, n_
     """In several segments, beside profiles that are gone."""
     lost = Segment.build(gone, n_dimensions=N_DIMENSIONS)
     groups = [documents[start : start + n_together] for start in range(0, len(documents), n_together)]
-    parts = [Part.of(Segment.build(group, n_dimensions=N_DIMENSIONS)) for group in groups]
-    parts.insert(len(parts) // 2, Part.of(lost, np.zeros(lost.n_profiles, dtype=np.bool_)))
+    parts = [SnapshotPart.of(Segment.build(group, n_dimensions=N_DIMENSIONS)) for group in groups]
+    parts.insert(len(parts) // 2, SnapshotPart.of(lost, np.zeros(lost.n_profiles, dtype=np.bool_)))
     snapshot = Snapshot.of_parts(tuple(parts), VERSIONS, as_of=1)
     expected = sorted(d.profile_id for d in documents if passes(d, filters))
     assert allowed_ids(snapshot, filters) == expected

@@ -9,7 +9,7 @@ from matching_service.index.contract import Facts
 from matching_service.ranking.query import Query
 from matching_service.ranking.structured import (
     SIGNAL_FUNCTIONS,
-    Candidate,
+    CandidateFacts,
     Standing,
     availability,
     cluster_fit,
@@ -25,7 +25,7 @@ NO_STANDING = Standing()
 
 
 def candidate(standing=NO_STANDING, year=None, **facts):
-    return Candidate(Facts(**{"kind": "expert"} | facts), standing, year)
+    return CandidateFacts(Facts(**{"kind": "expert"} | facts), standing, year)
 
 
 def known(finding):
@@ -44,7 +44,7 @@ def test_every_value_is_between_0_and_1_and_has_a_reason_in_both_languages(query
     for document in documents:
         standing = circumstances.standings.get(document.profile_id, Standing())
         for signal, function in SIGNAL_FUNCTIONS.items():
-            finding = function(query, Candidate(document.facts, standing, year), circumstances.today)
+            finding = function(query, CandidateFacts(document.facts, standing, year), circumstances.today)
             if finding is not None:
                 least, greatest = value_ranges(query, circumstances)[signal]
                 assert 0 <= least <= finding.value <= greatest <= 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from matching_service.index.contract import Document, Facts, Passage, Versions
 from matching_service.index.segment import Segment
-from matching_service.index.snapshot import Part, Snapshot
+from matching_service.index.snapshot import Snapshot, SnapshotPart
 from matching_service.live_index.documents import telling
 from matching_service.ranking.encoder import Calibration
 from matching_service.ranking.explain import PassageText
@@ -101,8 +101,8 @@ def scattered_snapshot_of(*documents, gone, n_together):
     groups = [documents[start : start + n_together] for start in range(0, len(documents), n_together)]
     lost = Segment.build(gone, n_dimensions=N_DIMENSIONS)
     parts = [
-        *(Part.of(Segment.build(group, n_dimensions=N_DIMENSIONS)) for group in groups),
-        Part.of(lost, np.zeros(lost.n_profiles, dtype=np.bool_)),
+        *(SnapshotPart.of(Segment.build(group, n_dimensions=N_DIMENSIONS)) for group in groups),
+        SnapshotPart.of(lost, np.zeros(lost.n_profiles, dtype=np.bool_)),
     ]
     return Snapshot.of_parts(tuple(parts), VERSIONS, as_of=1)
 

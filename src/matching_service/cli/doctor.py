@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from matching_service.cli.output import AsJson, print_json, stdout
 from matching_service.foundation.logs import configure_logs
-from matching_service.jobs.doctor import CHECKS, Finding, State, examine
+from matching_service.jobs.doctor import CHECKS, CheckResult, State, examine
 
 _WORDS = {
     State.OK: "[green]正常 ok     [/]",
@@ -34,11 +34,11 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-async def _findings() -> list[Finding]:
+async def _findings() -> list[CheckResult]:
     return [finding async for finding in examine()]
 
 
-def _as_json(finding: Finding) -> dict[str, object]:
+def _as_json(finding: CheckResult) -> dict[str, object]:
     return {
         "check": finding.check,
         "state": finding.state,

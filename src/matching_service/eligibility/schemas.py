@@ -25,7 +25,7 @@ class ReasonAnswer(Answer):
 Decision = Literal["pinned", "shortlisted", "rejected"]
 
 
-class NamedOrganization(Answer):
+class ConflictingOrganization(Answer):
     id: str
     name: str
 
@@ -39,7 +39,7 @@ class MatchedProfile(Answer):
     country: str = Field(description="ISO 3166-1 code of two letters.")
     overseas: bool = Field(description="Whether `country` is another one than CN (境外).")
     language: str = Field(description="ISO 639-1 code.")
-    organization: NamedOrganization | None
+    organization: ConflictingOrganization | None
 
     @classmethod
     def of(cls, profile: Any, organization_name: str | None) -> Self:
@@ -57,7 +57,7 @@ class MatchedProfile(Answer):
             country=profile.country,
             overseas=profile.country != HOME,
             language=profile.language,
-            organization=NamedOrganization(id=organization_id, name=organization_name)
+            organization=ConflictingOrganization(id=organization_id, name=organization_name)
             if organization_id is not None and organization_name is not None
             else None,
         )

@@ -18,7 +18,7 @@ from docx.oxml import parse_xml
 
 from matching_service.files.headings import ORGANIZATION_NAME, Form, Heading
 from matching_service.files.sheets import RawRow, Sheet, is_filled
-from matching_service.files.tables import Table
+from matching_service.files.tables import DataTable
 from matching_service.files.workbooks import read_workbook
 from matching_service.foundation.errors import Bilingual, InvalidInput
 
@@ -108,14 +108,14 @@ def is_collection(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() == ".zip"
 
 
-def tables_of_forms(path: Path, form: Form) -> list[Table]:
+def tables_of_forms(path: Path, form: Form) -> list[DataTable]:
     """Read all forms of a folder or a zip. A file that cannot be read is a row that says why."""
     with TemporaryDirectory() as folder:
         found = _unpacked(path, Path(folder)) if not path.is_dir() else _in_folder(path)
         return [_table_of_file(name, file, error, form) for name, file, error in found]
 
 
-def table_of_word_form(path: Path, form: Form, name: str | None = None) -> Table:
+def table_of_word_form(path: Path, form: Form, name: str | None = None) -> DataTable:
     """Read a .docx; raises InvalidInput where it is none, or no form."""
     table = _table(name or path.name, _word_grid(path), form)
     if table is None:
@@ -123,7 +123,7 @@ def table_of_word_form(path: Path, form: Form, name: str | None = None) -> Table
     return table
 
 
-def table_of_sheet_form(sheet: Sheet, form: Form, name: str) -> Table | None:
+def table_of_sheet_form(sheet: Sheet, form: Form, name: str) -> DataTable | None:
     """Read a sheet as a form; None where its labels are not spread over it as on a form."""
     rows = list(islice(sheet.read(), _MAX_ROWS + 1))
     if len(rows) > _MAX_ROWS:
@@ -148,7 +148,7 @@ def table_of_sheet_form(sheet: Sheet, form: Form, name: str) -> Table | None:
     return _table(name, cells, form)
 
 
-def _table_of_file(name: str, file: Path | None, error: Bilingual | None, form: Form) -> Table:
+def _table_of_file(name: str, file: Path | None, error: Bilingual | None, form: Form) -> DataTable:
     if file is None or error is not None:
         return _refused(name, error or _no_form(name).detail, form)
     try:
@@ -167,8 +167,8 @@ def _table_of_file(name: str, file: Path | None, error: Bilingual | None, form: 
     return _refused(name, _advice(name), form)
 
 
-def _refused(name: str, error: Bilingual, form: Form) -> Table:
-    return Table(Sheet(name, lambda: iter([RawRow(1, [name], error)])), form, 1, 0, {})
+def _refused(name: str, error: Bilingual, form: Form) -> DataTable:
+    return DataTable(Sheet(name, lambda: iter([RawRow(1, [name], error)])), form, 1, 0, {})
 
 
 def _in_folder(path: Path) -> Iterator[tuple[str, Path | None, Bilingual | None]]:
@@ -250,7 +250,7 @@ def _is_litter(name: str) -> bool:
 # The grid of a form
 
 
-def _table(name: str, cells: Sequence[_Cell], form: Form) -> Table | None:
+def _table(name: str, cells: Sequence[_Cell], form: Form) -> DataTable | None:
     labels = _Labels(form)
     values, is_spread = _values(cells, labels)
     if "title" not in labels.seen or not is_spread:
@@ -269,7 +269,7 @@ def _table(name: str, cells: Sequence[_Cell], form: Form) -> Table | None:
         row = RawRow(
             1, row.cells, Bilingual("一个文件中有多项需求，请每项需求一个文件。", "Several demands in one file; use one file each.")  # noqa: E501
         )  # fmt: skip
-    return Table(Sheet(name, lambda: iter([row])), form, 1, 0, headings)
+    return DataTable(Sheet(name, lambda: iter([row])), form, 1, 0, headings)
 
 
 def _known(heading: Heading, form: Form) -> Heading:

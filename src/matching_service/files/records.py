@@ -13,7 +13,7 @@ from matching_service.files.findings import Finding, shown
 from matching_service.files.forms import is_collection, table_of_sheet_form, table_of_word_form, tables_of_forms
 from matching_service.files.headings import Form
 from matching_service.files.sheets import Sheet, is_filled
-from matching_service.files.tables import SEARCHED_ROWS, Table, TableRow, find_table, first_filled_row
+from matching_service.files.tables import SEARCHED_ROWS, DataTable, TableRow, find_table, first_filled_row
 from matching_service.files.texts import decoded_lines, objects_of_text, table_of_text
 from matching_service.files.values import LISTS, Reading, Unreadable, clean_markup, value_of
 from matching_service.files.workbooks import OLE, ZIP, read_workbook
@@ -69,7 +69,7 @@ class Contents:
 
     path: Path
     form: Form
-    tables: Sequence[Table] = ()
+    tables: Sequence[DataTable] = ()
     objects: bytes | None = None
     findings: tuple[Finding, ...] = ()
 
@@ -125,7 +125,7 @@ def _with_error(row: FileRow) -> FileRow:
     return row if refusing is None or row.error is not None else replace(row, values=None, error=refusing.message)
 
 
-def _of_forms(path: Path, form: Form, tables: Sequence[Table]) -> Contents:
+def _of_forms(path: Path, form: Form, tables: Sequence[DataTable]) -> Contents:
     findings = tuple(finding for table in tables for finding in _unread_columns(table))
     return Contents(path, form, tables=tables, findings=findings)
 
@@ -202,7 +202,7 @@ def _check_names(form: Form, names: Mapping[str, str]) -> None:
 
 def _find_tables(path: Path, form: Form, sheets: Sequence[Sheet], layout: Layout) -> Contents:
     findings: list[Finding] = []
-    tables: list[Table] = []
+    tables: list[DataTable] = []
     if layout.sheet is not None and layout.sheet not in {sheet.name for sheet in sheets}:
         names = "、".join(str(sheet.name) for sheet in sheets)
         raise InvalidInput(
@@ -253,7 +253,7 @@ def _unread(sheet: Sheet, message: Bilingual) -> Finding:
     return Finding("sheet_not_read", message, refuses=False, sheet=sheet.name)
 
 
-def _unread_columns(table: Table) -> Iterator[Finding]:
+def _unread_columns(table: DataTable) -> Iterator[Finding]:
     for heading in table.unknown:
         yield Finding(
             "column_not_read",
@@ -265,7 +265,7 @@ def _unread_columns(table: Table) -> Iterator[Finding]:
         )
 
 
-def _row_of_table(table: Table, row: TableRow) -> FileRow:
+def _row_of_table(table: DataTable, row: TableRow) -> FileRow:
     sheet = table.sheet.name
     headings = {h.field: h.text for h in table.headings.values() if h.field is not None}
 

@@ -36,7 +36,7 @@ class TableRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DataTable:
     """``headings``: per column, from 0; those that no field is known for are among them."""
 
     sheet: Sheet
@@ -83,7 +83,7 @@ class Table:
         return bool(_NOTE.match(texts[0])) and 2 * len(texts) <= max(len(self.headings), 3) + 1
 
 
-def find_table(sheet: Sheet, form: Form, *, heading_row: int | None = None) -> Table | None:
+def find_table(sheet: Sheet, form: Form, *, heading_row: int | None = None) -> DataTable | None:
     """The table of a sheet, found by the words of its headings; None where no row has any.
 
     heading_row : says by hand which row has the headings. Of rows with as many known headings the first counts. A
@@ -109,7 +109,7 @@ def find_table(sheet: Sheet, form: Form, *, heading_row: int | None = None) -> T
     if best is None:
         return None
     _, first, headings, last_heading_row = best
-    return Table(sheet, form, first, last_heading_row, headings)
+    return DataTable(sheet, form, first, last_heading_row, headings)
 
 
 def first_filled_row(sheet: Sheet) -> Sequence[str]:

@@ -64,7 +64,7 @@ _GONE_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SnapshotPart:
     """A segment with marks for those that are not gone. alive : bool, shape (n_profiles,). alive_rows : bool, shape
     (n_passages,).
     """
@@ -94,7 +94,7 @@ class Snapshot:
 
     versions: Versions
     as_of: int
-    parts: tuple[Part, ...]
+    parts: tuple[SnapshotPart, ...]
     frequencies: Frequencies
     version: str
 
@@ -114,7 +114,7 @@ class Snapshot:
         return SnapshotBuilder(versions)
 
     @classmethod
-    def of_parts(cls, parts: tuple["Part", ...], versions: Versions, *, as_of: int) -> Self:
+    def of_parts(cls, parts: tuple["SnapshotPart", ...], versions: Versions, *, as_of: int) -> Self:
         """A snapshot of these parts, with frequencies counted from them."""
         lists = [
             (part.segment.postings.terms, part.segment.postings.document_counts(part.alive_rows)) for part in parts
@@ -472,7 +472,7 @@ class SnapshotBuilder:
         self._versions = versions
         self._waiting: list[Document] = []
         self._n_waiting = 0
-        self._parts: list[Part] = []
+        self._parts: list[SnapshotPart] = []
 
     def add(self, documents: Iterable[Document]) -> None:
         for document in documents:
@@ -485,13 +485,13 @@ class SnapshotBuilder:
         """``contract.IndexBuilder.finish``."""
         return Snapshot.of_parts(self.parts(), self._versions, as_of=as_of)
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[SnapshotPart, ...]:
         if self._waiting:
             self._close_segment()
         return tuple(self._parts)
 
     def _close_segment(self) -> None:
-        self._parts.append(Part.of(Segment.build(self._waiting, n_dimensions=self._versions.n_dimensions)))
+        self._parts.append(SnapshotPart.of(Segment.build(self._waiting, n_dimensions=self._versions.n_dimensions)))
         self._waiting, self._n_waiting = [], 0
 
 
@@ -513,7 +513,7 @@ def best_rows(scores: FloatArray, *, k: int, allowed: BoolArray) -> IntArray:
     return kernels.best(scores, allowed, k)
 
 
-def _parts_of(documents: Iterable[Document], versions: Versions) -> tuple[Part, ...]:
+def _parts_of(documents: Iterable[Document], versions: Versions) -> tuple[SnapshotPart, ...]:
     builder = SnapshotBuilder(versions)
     builder.add(documents)
     return builder.parts()
@@ -527,21 +527,21 @@ def _joined(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
     return np.concatenate([np.zeros(0, dtype=dtype), *arrays]) if len(arrays) != 1 else arrays[0]
 
 
-def _without(part: Part, rows: IntArray) -> Part:
+def _without(part: SnapshotPart, rows: IntArray) -> SnapshotPart:
     if not len(rows):
         return part
     alive = part.alive.copy()
     alive[rows] = False
-    return Part.of(part.segment, alive)
+    return SnapshotPart.of(part.segment, alive)
 
 
-def _merged(parts: list[Part]) -> list[Part]:
+def _merged(parts: list[SnapshotPart]) -> list[SnapshotPart]:
     """Merge neighbours of like size, and rebuild segments in which many profiles are gone.
 
     All neighbours are compared, not only the newest: a large segment shrinks as its profiles change.
     """
     parts = [
-        Part.of(Segment.merge([part.segment], [part.alive])) if 1 - part.alive.mean() > _GONE_SHARE else part
+        SnapshotPart.of(Segment.merge([part.segment], [part.alive])) if 1 - part.alive.mean() > _GONE_SHARE else part
         for part in parts
     ]
     for place in range(len(parts) - 2, -1, -1):
@@ -549,7 +549,7 @@ def _merged(parts: list[Part]) -> list[Part]:
         older, newer = (int(part.alive_rows.sum()) for part in two)
         if older <= max(_MERGE_RATIO * newer, _MERGE_AT_ONCE) and fits(older + newer):
             merged = Segment.merge([part.segment for part in two], [part.alive for part in two])
-            parts[place : place + 2] = [Part.of(merged)]
+            parts[place : place + 2] = [SnapshotPart.of(merged)]
     return parts
 
 
@@ -590,12 +590,12 @@ def _check_manifest(manifest: Any, versions: Versions) -> None:
         raise SavedIndexRefused(f"made with {manifest['versions']}, expected {asdict(versions)}")
 
 
-def _load_part(folder: Path, entry: Any, versions: Versions) -> Part:
+def _load_part(folder: Path, entry: Any, versions: Versions) -> SnapshotPart:
     arrays = map_arrays(folder / f"{entry['name']}.segment", entry["checksum"])
     segment: Segment = columns_from(Segment, arrays, name=entry["name"])
     if (n := segment.vectors.n_dimensions) != versions.n_dimensions:
         raise DamagedFile(f"{entry['name']}: vectors of {n} dimensions, expected {versions.n_dimensions}")
     if entry["gone"] is None:
-        return Part.of(segment)
+        return SnapshotPart.of(segment)
     bits = np.frombuffer(base64.b64decode(entry["gone"]), dtype=np.uint8)
-    return Part.of(segment, ~np.unpackbits(bits, count=segment.n_profiles).astype(np.bool_))
+    return SnapshotPart.of(segment, ~np.unpackbits(bits, count=segment.n_profiles).astype(np.bool_))

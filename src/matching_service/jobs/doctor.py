@@ -45,7 +45,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """advice : what to do; None if all is well."""
 
     check: str
@@ -68,7 +68,7 @@ CHECKS = {
 }
 
 
-async def examine() -> AsyncIterator[Finding]:
+async def examine() -> AsyncIterator[CheckResult]:
     """Examine everything. A check that needs what an earlier one did not find is left out."""
     for finding in _settings_given():
         yield finding
@@ -77,9 +77,9 @@ async def examine() -> AsyncIterator[Finding]:
     except ValidationError as error:
         for each in error.errors():
             name = f"MATCHING_{str(each['loc'][0]).upper()}: " if each["loc"] else ""
-            yield Finding("settings", State.ERROR, Bilingual(*[f"{name}{each['msg']}"] * 2), _CORRECT_SETTING)
+            yield CheckResult("settings", State.ERROR, Bilingual(*[f"{name}{each['msg']}"] * 2), _CORRECT_SETTING)
         return
-    yield Finding("settings", State.OK, Bilingual("所有设置可以读取。", "All settings can be read."))
+    yield CheckResult("settings", State.OK, Bilingual("所有设置可以读取。", "All settings can be read."))
     yield _file("mapping", lambda: load_mappings(settings.feed_mapping), settings.feed_mapping)
     yield _file("plan", lambda: load_plan(settings.targets), settings.targets)
     yield _file("templates", lambda: load_templates(settings.templates_dir), settings.templates_dir)
@@ -93,7 +93,7 @@ async def examine() -> AsyncIterator[Finding]:
             yield finding
     except (SQLAlchemyError, OSError) as error:
         reason = str(error).splitlines()[0]
-        yield Finding(
+        yield CheckResult(
             "database",
             State.ERROR,
             Bilingual(f"无法连接：{reason}", f"Not reachable: {reason}"),
@@ -109,7 +109,7 @@ async def examine() -> AsyncIterator[Finding]:
 _CORRECT_SETTING = Bilingual("改正该设置（docs/operations.md）。", "Correct the setting (docs/operations.md).")
 
 
-def _settings_given() -> Iterator[Finding]:
+def _settings_given() -> Iterator[CheckResult]:
     """Names that are no settings, and settings with an empty value."""
     given = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
     known = [f"{_PREFIX}{name}" for name in Settings.model_fields]
@@ -124,11 +124,11 @@ def _settings_given() -> Iterator[Finding]:
                 if nearest is not None
                 else Bilingual("删除它，或见 docs/operations.md。", "Remove it, or see docs/operations.md.")
             )
-            yield Finding(
+            yield CheckResult(
                 "settings", State.WARNING, Bilingual(f"没有 {shown} 这项设置。", f"{shown} is not a setting."), advice
             )
         elif not (value or "").strip():
-            yield Finding(
+            yield CheckResult(
                 "settings",
                 State.WARNING,
                 Bilingual(f"{shown} 的值为空。", f"The value of {shown} is empty."),
@@ -136,23 +136,23 @@ def _settings_given() -> Iterator[Finding]:
             )
 
 
-def _file(check: str, load: Callable[[], object], path: Path | None) -> Finding:
+def _file(check: str, load: Callable[[], object], path: Path | None) -> CheckResult:
     try:
         load()
     except MatchingError as error:
-        return Finding(check, State.ERROR, error.detail, Bilingual("改正该文件。", "Correct the file."))
+        return CheckResult(check, State.ERROR, error.detail, Bilingual("改正该文件。", "Correct the file."))
     except OSError as error:
         unreadable = Bilingual(f"无法读取：{error}", f"Not readable: {error}")
-        return Finding(check, State.ERROR, unreadable, _CORRECT_SETTING)
+        return CheckResult(check, State.ERROR, unreadable, _CORRECT_SETTING)
     place = Bilingual(str(path), str(path)) if path is not None else Bilingual("随程序所带", "the built-in one")
-    return Finding(check, State.OK, Bilingual(f"可用：{place.zh}。", f"Usable: {place.en}."))
+    return CheckResult(check, State.OK, Bilingual(f"可用：{place.zh}。", f"Usable: {place.en}."))
 
 
-def _disk(settings: Settings) -> Finding:
+def _disk(settings: Settings) -> CheckResult:
     folder = settings.data_dir.absolute()
     present = next(path for path in (folder, *folder.parents) if path.exists())
     if not present.is_dir() or not os.access(present, os.W_OK):
-        return Finding(
+        return CheckResult(
             "disk",
             State.ERROR,
             Bilingual(f"不能写入 {present}。", f"{present} cannot be written to."),
@@ -168,19 +168,19 @@ def _disk(settings: Settings) -> Finding:
         f"{folder} has {used >> 20} MB, {free >> 20} MB are free.",
     )
     if free > 2 * used + _FREE_ENOUGH:
-        return Finding("disk", State.OK, told)
+        return CheckResult("disk", State.OK, told)
     state = State.ERROR if free < _FREE_AT_LEAST else State.WARNING
-    return Finding("disk", state, told, Bilingual("清理或扩大磁盘。", "Free some space, or enlarge the disk."))
+    return CheckResult("disk", state, told, Bilingual("清理或扩大磁盘。", "Free some space, or enlarge the disk."))
 
 
-def _database_file(settings: Settings) -> Finding | None:
+def _database_file(settings: Settings) -> CheckResult | None:
     """What is wrong with the file of SQLite. It is not opened if it does not exist, because that would make it."""
     url = make_url(settings.effective_database_url)
     if url.get_backend_name() != "sqlite":
         return None
     path = Path(url.database or "")
     if not path.is_file() or not path.stat().st_size:
-        return Finding(
+        return CheckResult(
             "database",
             State.ERROR,
             Bilingual(f"没有数据库 {path}。", f"There is no database {path}."),
@@ -195,19 +195,19 @@ def _database_file(settings: Settings) -> Finding | None:
         advice = Bilingual(
             "停止服务，matching-service restore 备份。", "Stop the service, then matching-service restore."
         )
-        return Finding("database", State.ERROR, error.detail, advice)
+        return CheckResult("database", State.ERROR, error.detail, advice)
     return None
 
 
-async def _in_database(settings: Settings, database: Database) -> AsyncIterator[Finding]:
+async def _in_database(settings: Settings, database: Database) -> AsyncIterator[CheckResult]:
     revision, needed = await current_revision(database), newest_revision()
     shown = database.url.render_as_string(hide_password=True)
-    yield Finding("database", State.OK, Bilingual(f"可用：{shown}。", f"Reachable: {shown}."))
+    yield CheckResult("database", State.OK, Bilingual(f"可用：{shown}。", f"Reachable: {shown}."))
     if revision != needed:
         detail = schema_mismatch(revision).detail
-        yield Finding("schema", State.ERROR, detail, Bilingual("先备份，再升级。", "Back up first, then upgrade."))
+        yield CheckResult("schema", State.ERROR, detail, Bilingual("先备份，再升级。", "Back up first, then upgrade."))
         return
-    yield Finding("schema", State.OK, Bilingual(f"版本 {revision}。", f"At revision {revision}."))
+    yield CheckResult("schema", State.OK, Bilingual(f"版本 {revision}。", f"At revision {revision}."))
     async with database.snapshot() as session:
         for entity in ("profile", "demand"):
             newest = await last_seq(session, entity=entity)
@@ -216,16 +216,16 @@ async def _in_database(settings: Settings, database: Database) -> AsyncIterator[
         yield await _night_run(session)
 
 
-def _index(folder: Path, newest: int) -> Finding:
+def _index(folder: Path, newest: int) -> CheckResult:
     rebuilt = Bilingual("启动时会由数据库重建；或运行 reindex。", "It is rebuilt at the next start, or by reindex.")
     try:
         as_of = saved_as_of(folder)
     except SavedIndexRefused as damage:
         broken = Bilingual(f"{folder} 已损坏：{damage}", f"{folder} is damaged: {damage}")
-        return Finding("index", State.WARNING, broken, rebuilt)
+        return CheckResult("index", State.WARNING, broken, rebuilt)
     if as_of is None:
         nothing = Bilingual(f"{folder} 中尚无索引。", f"There is no index in {folder} yet.")
-        return Finding("index", State.WARNING if newest else State.OK, nothing, rebuilt if newest else None)
+        return CheckResult("index", State.WARNING if newest else State.OK, nothing, rebuilt if newest else None)
     if as_of > newest:
         ahead = Bilingual(
             f"{folder} 含第 {as_of} 号变更，数据库只到第 {newest} 号：数据库被恢复过，或是另一个数据库。",
@@ -234,18 +234,18 @@ def _index(folder: Path, newest: int) -> Finding:
         advice = Bilingual(
             "运行 matching-service reindex，然后重启服务。", "Run matching-service reindex, then restart the service."
         )
-        return Finding("index", State.ERROR, ahead, advice)
+        return CheckResult("index", State.ERROR, ahead, advice)
     told = Bilingual(f"{folder} 含至第 {as_of} 号变更。", f"{folder} includes the changes up to {as_of}.")
-    return Finding("index", State.OK, told)
+    return CheckResult("index", State.OK, told)
 
 
-async def _clock(session: AsyncSession) -> Finding:
+async def _clock(session: AsyncSession) -> CheckResult:
     newest = await session.scalar(select(OutboxRow.at).order_by(OutboxRow.seq.desc()).limit(1))
     present = now()
     if newest is None or newest <= present + _CLOCK_TOLERANCE:
         told = Bilingual(f"现在 {_shown(present)}。", f"It is {_shown(present)}.")
-        return Finding("clock", State.OK, told)
-    return Finding(
+        return CheckResult("clock", State.OK, told)
+    return CheckResult(
         "clock",
         State.ERROR,
         Bilingual(
@@ -256,7 +256,7 @@ async def _clock(session: AsyncSession) -> Finding:
     )
 
 
-async def _night_run(session: AsyncSession) -> Finding:
+async def _night_run(session: AsyncSession) -> CheckResult:
     advice = Bilingual(
         "systemctl list-timers 'matching-*'；journalctl -u matching-rerank。",
         "See systemctl list-timers 'matching-*' and journalctl -u matching-rerank.",
@@ -265,16 +265,16 @@ async def _night_run(session: AsyncSession) -> Finding:
     if running is not None and (running.heartbeat_at or running.created_at) < present - _HEARTBEAT_OVERDUE:
         told = Bilingual(f"任务 {running.id} 已中断。", f"Run {running.id} was interrupted.")
         resume = Bilingual("matching-service rerank --resume", "matching-service rerank --resume")
-        return Finding("night_run", State.WARNING, told, resume)
+        return CheckResult("night_run", State.WARNING, told, resume)
     if last is None or last.finished_at is None:
         never = Bilingual("尚无完成的夜间任务。", "No night run has finished yet.")
-        return Finding("night_run", State.WARNING, never, advice)
+        return CheckResult("night_run", State.WARNING, never, advice)
     age = present - last.finished_at
     hours = age / timedelta(hours=1)
     told = Bilingual(f"上次完成于 {hours:.1f} 小时前。", f"The last one finished {hours:.1f} hours ago.")
     if age > _NIGHT_OVERDUE:
-        return Finding("night_run", State.WARNING, told, advice)
-    return Finding("night_run", State.OK, told)
+        return CheckResult("night_run", State.WARNING, told, advice)
+    return CheckResult("night_run", State.OK, told)
 
 
 def _shown(moment: datetime) -> str:

@@ -16,7 +16,7 @@ from matching_service.index.frequencies import Frequencies
 from matching_service.index.postings import count_factor, family_factors, term_keys
 from matching_service.ranking.lexical import query_weights
 from matching_service.ranking.prepare import PreparedQuery
-from matching_service.ranking.ranker import Part, RankedProfile, TopicFinding
+from matching_service.ranking.ranker import RankedProfile, ScorePart, TopicFinding
 from matching_service.ranking.topics import State
 from matching_service.text.normalise import fold, fold_with_spans
 from matching_service.text.terms import (
@@ -64,7 +64,7 @@ class TermContribution(NamedTuple):
     contribution: float
 
 
-class Evidence(NamedTuple):
+class QuotedSentence(NamedTuple):
     """A sentence of a stored text: ``text == fields[field][start : start + len(text)]``.
 
     ``highlights`` are half-open spans of ``text``, rising, without overlap. ``work_title`` and ``year`` name the work;
@@ -89,15 +89,15 @@ class MustHave(NamedTuple):
 
     topic: str
     state: State
-    evidence: Evidence | None
+    evidence: QuotedSentence | None
 
 
 class Explanation(NamedTuple):
     """Everything that an answer says of one ranked profile; ``parts`` sum to its score."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[ScorePart, ...]
     terms: tuple[TermContribution, ...]
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[QuotedSentence, ...]
     must_have: tuple[MustHave, ...]
     missing_must_have: tuple[str, ...]
     missing_nice_to_have: tuple[str, ...]
@@ -286,7 +286,7 @@ class _Sentence(NamedTuple):
 
 def _evidence(
     located: Sequence[_LocatedTerms], query_weights: Mapping[str, float], lone: Mapping[str, str]
-) -> list[Evidence]:
+) -> list[QuotedSentence]:
     """Up to three sentences: the best one of each passage, then further ones with at least half the best weight."""
     ranked = [_sentences(one, query_weights) for one in located]
     firsts = [sentences[0] for sentences in ranked if sentences]
@@ -334,7 +334,7 @@ def _highlights(places: Sequence[Place], lone: Mapping[str, str]) -> list[tuple[
     return merged
 
 
-def _cut(sentence: _Sentence, highlights: Sequence[tuple[int, int]]) -> Evidence:
+def _cut(sentence: _Sentence, highlights: Sequence[tuple[int, int]]) -> QuotedSentence:
     """The sentence without surrounding blanks. A very long one is cut to a window around its first highlight."""
     _, passage, field, (start, end), _ = sentence
     text = passage.fields[field]
@@ -351,13 +351,13 @@ def _cut(sentence: _Sentence, highlights: Sequence[tuple[int, int]]) -> Evidence
     shown = text[start:end].rstrip()
     inside = [(a - start, b - start) for a, b in highlights if a >= start and b <= start + len(shown)]
     title = passage.title if passage.work_id is not None else None
-    return Evidence(passage.work_id, title, passage.year, field, start, shown, tuple(inside))
+    return QuotedSentence(passage.work_id, title, passage.year, field, start, shown, tuple(inside))
 
 
 def _reason(
     terms: Sequence[TermContribution],
     passages: Sequence[PassageText],
-    evidence: Sequence[Evidence],
+    evidence: Sequence[QuotedSentence],
     must_have: Sequence[MustHave],
     *,
     is_by_meaning: bool,

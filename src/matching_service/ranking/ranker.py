@@ -41,9 +41,9 @@ from matching_service.ranking.prepare import PreparedQuery
 from matching_service.ranking.semantic import semantic_value
 from matching_service.ranking.structured import (
     SIGNAL_FUNCTIONS,
-    Candidate,
+    CandidateFacts,
     Circumstances,
-    Finding,
+    SignalValue,
     Standing,
     value_ranges,
 )
@@ -70,7 +70,7 @@ _STEADIED = Bilingual("比上次名单略低，在波动范围内，保持原得
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScorePart:
     """The contribution of one signal, value * weight. The contributions of all parts sum to the score.
 
     value : in [0, 1]. A topic signal itself; the distance of an adjusting signal from neutral; the share of must-haves
@@ -107,7 +107,7 @@ class RankedProfile:
     profile_id: str
     score: float
     level: Level
-    parts: tuple[Part, ...]
+    parts: tuple[ScorePart, ...]
     topic_signals: tuple[float | None, ...]
     work_ids: tuple[str | None, ...]
     must_have: tuple[TopicFinding, ...]
@@ -228,7 +228,7 @@ class _Shortlist:
     places: IntArray
     profile_ids: list[str]
     whole: _Whole
-    findings: list[dict[str, Finding | None]]
+    findings: list[dict[str, SignalValue | None]]
     values: Float64Array
 
     def extended_by(self, other: Self) -> Self:
@@ -474,7 +474,7 @@ def _read_facts(question: _Question, topical: _Topical, whole: _Whole, places: I
     findings = []
     for profile, year in zip(known, years, strict=True):
         standing = circumstances.standings.get(profile.profile_id, _NO_STANDING)
-        candidate = Candidate(profile.facts, standing, year or None)
+        candidate = CandidateFacts(profile.facts, standing, year or None)
         findings.append(
             {signal: function(query, candidate, circumstances.today) for signal, function in SIGNAL_FUNCTIONS.items()}
         )
@@ -483,7 +483,7 @@ def _read_facts(question: _Question, topical: _Topical, whole: _Whole, places: I
     return _Shortlist(places, [profile.profile_id for profile in known], of_places, findings, values)
 
 
-def _adjusting_values(findings: Sequence[dict[str, Finding | None]], has_nice: BoolArray) -> Float64Array:
+def _adjusting_values(findings: Sequence[dict[str, SignalValue | None]], has_nice: BoolArray) -> Float64Array:
     """float64, shape (n_profiles, n_adjusting_signals), NaN = not known; in the order of ADJUSTING_SIGNALS."""
     values = np.full((len(findings), len(ADJUSTING_SIGNALS)), np.nan)
     for j, of_profile in enumerate(findings):
@@ -542,7 +542,7 @@ def _ranked(
     )
 
 
-def _topic_parts(whole: _Whole, fused: Fused, j: int, *, is_foreign: bool) -> list[Part]:
+def _topic_parts(whole: _Whole, fused: Fused, j: int, *, is_foreign: bool) -> list[ScorePart]:
     """The parts of the topic signals of the shortlisted profile at place ``j``.
 
     The words with which passages in another language are credited are a part of their meaning, which earned them.
@@ -552,20 +552,22 @@ def _topic_parts(whole: _Whole, fused: Fused, j: int, *, is_foreign: bool) -> li
     by_words, by_meaning = fused.topic_parts[j].tolist()
     word_weight, meaning_weight = fused.topic_weights[j].tolist()
     if math.isnan(semantic):
-        return [Part("lexical", lexical, word_weight, by_words, lexical)]
+        return [ScorePart("lexical", lexical, word_weight, by_words, lexical)]
     words = lexical
     if meaning_weight > 0 and (own := float(whole.words[j])) < lexical:
         credited = word_weight * (lexical - own)
         words, by_words, by_meaning = own, by_words - credited, by_meaning + credited
         meaning_weight = by_meaning / semantic if semantic > 0 else meaning_weight
     parts = [
-        Part("lexical", words, word_weight, by_words, lexical),
-        Part("semantic", semantic, meaning_weight, by_meaning, semantic),
+        ScorePart("lexical", words, word_weight, by_words, lexical),
+        ScorePart("semantic", semantic, meaning_weight, by_meaning, semantic),
     ]
     return parts[1:] if is_foreign and words == 0 and meaning_weight > 0 else parts
 
 
-def _parts(question: _Question, topical: _Topical, shortlist: _Shortlist, fused: Fused, j: int) -> tuple[Part, ...]:
+def _parts(
+    question: _Question, topical: _Topical, shortlist: _Shortlist, fused: Fused, j: int
+) -> tuple[ScorePart, ...]:
     """The parts of the shortlisted profile at place ``j``; what is not known is no part."""
     place = int(shortlist.places[j])
     values, findings = shortlist.values[j], shortlist.findings[j]
@@ -578,11 +580,11 @@ def _parts(question: _Question, topical: _Topical, shortlist: _Shortlist, fused:
             weight = math.copysign(float(fused.adjusting_weights[j, s]), distance)
             contribution = float(fused.adjusting_parts[j, s])
             reason = finding.reason if finding is not None else None
-            parts.append(Part(signal, abs(distance), weight, contribution, float(values[s]), reason))
+            parts.append(ScorePart(signal, abs(distance), weight, contribution, float(values[s]), reason))
     if len(topical.must_have):
         taken, missing = float(fused.deducted[j]), float(topical.share_missing(place))
-        parts.append(Part(MUST_HAVE, missing, taken / missing if missing else 0.0, taken, missing))
+        parts.append(ScorePart(MUST_HAVE, missing, taken / missing if missing else 0.0, taken, missing))
     if (made_up := float(fused.steadied[j])) > 0:
         share = made_up / float(fused.allowances[j])
-        parts.append(Part(STABILITY, share, float(fused.allowances[j]), made_up, share, _STEADIED))
+        parts.append(ScorePart(STABILITY, share, float(fused.allowances[j]), made_up, share, _STEADIED))
     return tuple(parts)

@@ -58,7 +58,7 @@ class Circumstances:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CandidateFacts:
     """The facts of a profile that the signals read. ``year`` is the year of its best passage."""
 
     facts: Facts
@@ -67,34 +67,36 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SignalValue:
     """``value`` is in [0, 1]; ``reason`` names the facts that were compared."""
 
     value: float
     reason: Bilingual
 
 
-def cluster_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
+def cluster_fit(query: Query, candidate: CandidateFacts, _today: date) -> SignalValue | None:
     """1 in the demand's industry cluster, 0 in other clusters alone."""
     clusters = candidate.facts.clusters
     if query.cluster is None or not clusters:
         return None
     if query.cluster in clusters:
-        return Finding(1.0, Bilingual(f"同属“{query.cluster}”产业集群", f"same industry cluster: {query.cluster}"))
+        return SignalValue(1.0, Bilingual(f"同属“{query.cluster}”产业集群", f"same industry cluster: {query.cluster}"))
     others = "、".join(clusters)
-    return Finding(0.0, Bilingual(f"所属产业集群为{others}，不是“{query.cluster}”", f"serves other clusters: {others}"))
+    return SignalValue(
+        0.0, Bilingual(f"所属产业集群为{others}，不是“{query.cluster}”", f"serves other clusters: {others}")
+    )
 
 
-def field_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
+def field_fit(query: Query, candidate: CandidateFacts, _today: date) -> SignalValue | None:
     """1 where the demand names a field of the profile. Fields are free text, so another wording proves nothing."""
     text = _folded_text(query)
     named = [name for name in candidate.facts.fields if len(name) > 1 and fold(name) in text]
     if not named:
         return None
-    return Finding(1.0, Bilingual(f"需求提到其领域“{named[0]}”", f"the demand names its field {named[0]}"))
+    return SignalValue(1.0, Bilingual(f"需求提到其领域“{named[0]}”", f"the demand names its field {named[0]}"))
 
 
-def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
+def region_fit(query: Query, candidate: CandidateFacts, _today: date) -> SignalValue | None:
     """1 in the same district, 0.9 city, 0.7 province, 0.5 country. Another country is neutral, because the programme
     exists to reach those experts.
     """
@@ -102,7 +104,7 @@ def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | No
     if query.region is None:
         return None
     if facts.is_overseas:
-        return Finding(
+        return SignalValue(
             0.5, Bilingual(f"在境外（{facts.country}），不计地域", f"abroad ({facts.country}): no influence")
         )
     if facts.region is None:
@@ -114,11 +116,11 @@ def region_fit(query: Query, candidate: Candidate, _today: date) -> Finding | No
     ):
         part = query.region[:n_digits]
         if part == facts.region[:n_digits] and not part.endswith("00"):  # 440600 names a city and no district
-            return Finding(value, name)
-    return Finding(0.5, Bilingual("同在国内", "same country"))
+            return SignalValue(value, name)
+    return SignalValue(0.5, Bilingual("同在国内", "same country"))
 
 
-def honours_fit(query: Query, candidate: Candidate, _today: date) -> Finding | None:
+def honours_fit(query: Query, candidate: CandidateFacts, _today: date) -> SignalValue | None:
     """Only where a demand names an honour or title (院士 in 院士工作站): 1 with it, 0 without."""
     demanded = _honours_demanded(query)
     held = "；".join((*candidate.facts.honours, candidate.facts.title or ""))
@@ -128,41 +130,47 @@ def honours_fit(query: Query, candidate: Candidate, _today: date) -> Finding | N
     held_too = [honour for honour in demanded if honour in full]
     wanted = "、".join(demanded)
     if held_too:
-        return Finding(
+        return SignalValue(
             1.0, Bilingual(f"需求要求{wanted}，其为{'、'.join(held_too)}", f"has what is asked for: {wanted}")
         )
-    return Finding(0.0, Bilingual(f"需求要求{wanted}，其职称荣誉中没有", f"asked for: {wanted}; not among its honours"))
+    return SignalValue(
+        0.0, Bilingual(f"需求要求{wanted}，其职称荣誉中没有", f"asked for: {wanted}; not among its honours")
+    )
 
 
-def recency(_query: Query, candidate: Candidate, today: date) -> Finding | None:
+def recency(_query: Query, candidate: CandidateFacts, today: date) -> SignalValue | None:
     """1 for a work of this year, 0.5 after five years, 0.25 after ten."""
     if candidate.year is None:
         return None
     age = max(0, today.year - candidate.year)
     value = 0.5 ** (age / _YEARS_TO_HALF)
-    return Finding(value, Bilingual(f"最相关的成果为 {candidate.year} 年", f"its closest work is of {candidate.year}"))
+    return SignalValue(
+        value, Bilingual(f"最相关的成果为 {candidate.year} 年", f"its closest work is of {candidate.year}")
+    )
 
 
-def availability(_query: Query, candidate: Candidate, today: date) -> Finding | None:
+def availability(_query: Query, candidate: CandidateFacts, today: date) -> SignalValue | None:
     """Neutral with free capacity, down to 0 at the limit; 0.25 where the profile is available for a short time only."""
     facts, load = candidate.facts, candidate.standing.load
     if facts.capacity is not None:
         value = 0.5 * (1 - min(1.0, load / facts.capacity)) if facts.capacity else 0.0
-        return Finding(
+        return SignalValue(
             value,
             Bilingual(f"在手 {load} 项，上限 {facts.capacity} 项", f"serves {load} demands, at most {facts.capacity}"),
         )
     if facts.available_until is not None and facts.available_until - today < SOON:
-        return Finding(0.25, Bilingual(f"可用至 {facts.available_until}", f"available until {facts.available_until}"))
+        return SignalValue(
+            0.25, Bilingual(f"可用至 {facts.available_until}", f"available until {facts.available_until}")
+        )
     return None
 
 
-def track_record(_query: Query, candidate: Candidate, _today: date) -> Finding | None:
+def track_record(_query: Query, candidate: CandidateFacts, _today: date) -> SignalValue | None:
     """Share of other demands for which staff kept the profile rather than rejecting it, (a + 1) / (a + r + 2)."""
     accepted, rejected = candidate.standing.n_accepted, candidate.standing.n_rejected
     if accepted + rejected == 0:
         return None
-    return Finding(
+    return SignalValue(
         (accepted + 1) / (accepted + rejected + 2),
         Bilingual(
             f"此前 {accepted} 次入选，{rejected} 次被否",
@@ -184,7 +192,7 @@ def _honours_demanded(query: Query) -> tuple[str, ...]:
     return tuple(honour for honour in named if not any(honour in other for other in named if other != honour))
 
 
-SIGNAL_FUNCTIONS: Mapping[str, Callable[[Query, Candidate, date], Finding | None]] = {
+SIGNAL_FUNCTIONS: Mapping[str, Callable[[Query, CandidateFacts, date], SignalValue | None]] = {
     "cluster": cluster_fit,
     "field": field_fit,
     "region": region_fit,

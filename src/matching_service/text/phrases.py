@@ -25,7 +25,7 @@ class Phrases:
             if key and len(key) <= _LONGEST:
                 self._chinese.setdefault(key, chinese)
                 longest[key[0]] = max(len(key), longest.get(key[0], 0))
-        self._longest = _Memory(longest)
+        self._longest = _LongestNames(longest)
 
     def find(self, pieces: Sequence[str]) -> Iterator[tuple[int, int, str]]:
         """Yield first and last piece and Chinese name of each concept, from left to right, without overlap."""
@@ -49,7 +49,7 @@ class Phrases:
         return best
 
 
-class _Memory(dict[str, int]):
+class _LongestNames(dict[str, int]):
     """The number of pieces of the longest name that begins with a piece, remembered by the piece as texts write it."""
 
     def __init__(self, longest: Mapping[str, int]) -> None:

@@ -121,7 +121,7 @@ class Analyzer:
         self._spoken = lexicon.spoken
         self._phrases = Phrases(lexicon.foreign, self._tokenizer.cut)
         self._bare_words = lexicon.bare_words
-        self._known = _Memory(lambda piece: self._read(piece, self._tokenizer.words_in(piece)))
+        self._known = _ReadingCache(lambda piece: self._read(piece, self._tokenizer.words_in(piece)))
 
     def count_terms(self, text: str) -> Counter[str]:
         """Count each term of ``text``. Empty for a text without letters or digits."""
@@ -215,7 +215,7 @@ class Analyzer:
         return word if canonical is None else SYNONYM_MARK + canonical
 
 
-class _Memory(dict[str, _Reading]):
+class _ReadingCache(dict[str, _Reading]):
     """A cache of readings by piece. It is cleared when full, so that it follows the topics of current texts."""
 
     def __init__(self, read: Callable[[str], _Reading]) -> None:
