@@ -218,6 +218,8 @@ def _index(kept: City) -> None:
 class MeanEncoder:
     """The default encoder, but a text of known sentences gets the mean of their vectors and a little noise."""
 
+    is_available = True
+
     def __init__(self) -> None:
         self._real = load_encoder("universal")
         self.version = self._real.version

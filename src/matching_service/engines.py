@@ -1,9 +1,9 @@
 """The engine that the settings describe. Apart from the application: commands and ranking processes need no routes."""
 
+from matching_service.encoders.choice import configured_encoder
 from matching_service.foundation.settings import Settings
 from matching_service.index.snapshot import Snapshot
 from matching_service.matching.engine import Engine
-from matching_service.ranking.encoder import load_encoder
 from matching_service.store.database import Database
 
 
@@ -11,7 +11,7 @@ def create_engine(settings: Settings, database: Database) -> Engine:
     """Create the engine for a database. The caller opens its indexes."""
     return Engine.create(
         database,
-        load_encoder(settings.encoder),
+        configured_encoder(settings),
         form=Snapshot,
         snapshots=settings.snapshot_dir,
         weights=settings.weights_dir,

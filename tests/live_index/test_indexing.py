@@ -42,6 +42,7 @@ class CountingEncoder:
     """Means what ``HashEncoder`` means, and remembers which texts it was asked for."""
 
     version = "counting-1"
+    is_available = True
     n_dimensions = N_DIMENSIONS
     calibration = CALIBRATION
 

@@ -33,6 +33,7 @@ class CountingEncoder:
     """As ``HashEncoder``, but a question means something else, and some texts nothing."""
 
     version = "counting-1"
+    is_available = True
     n_dimensions = N_DIMENSIONS
     calibration = CALIBRATION
 

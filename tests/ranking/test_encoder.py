@@ -181,6 +181,7 @@ class TestLoading:
     def test_the_version_names_the_calibration(self):
         class Silent:
             version = "silent-1"
+            is_available = True
 
             def encode(self, texts, *, is_query):
                 return np.zeros((len(texts), 512), np.float32)

@@ -1,14 +1,14 @@
 """A Chinese demand finds the expert whatever language that one writes in: by the real encoder, on 72 topics."""
 
-import json
 import random
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 from ranking.worlds import TODAY
 
+from matching_service.encoders import calibration
+from matching_service.encoders.calibration import LANGUAGES
 from matching_service.index.contract import Document, Facts, Passage, Versions
 from matching_service.index.snapshot import Snapshot
 from matching_service.ranking.encoder import load_encoder
@@ -21,14 +21,7 @@ from matching_service.ranking.structured import Circumstances
 from matching_service.text.language import language_of
 from matching_service.text.terms import default_analyzer
 
-TOPICS = Path(__file__).parents[2] / "benchmarks" / "data" / "parallel"
-LANGUAGES = ("zh", "en", "de", "ja", "ru", "fr", "ko", "es")
-
-
-@cache
-def topics():
-    files = sorted(TOPICS.glob("*.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+topics = cache(calibration.topics)
 
 
 @cache

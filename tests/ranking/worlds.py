@@ -35,6 +35,7 @@ class HashEncoder:
     """A text means the characters it is made of. A few foreign phrases mean the same as Chinese ones."""
 
     version = "hash-1"
+    is_available = True
     n_dimensions = N_DIMENSIONS
     calibration = CALIBRATION
 
@@ -46,6 +47,7 @@ class SilentEncoder:
     """Knows nothing of any text."""
 
     version = "silent-1"
+    is_available = True
     n_dimensions = N_DIMENSIONS
     calibration = CALIBRATION
 

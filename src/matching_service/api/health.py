@@ -34,12 +34,14 @@ class IndexState:
 
     as_of : sequence number of the last event that it includes.
     n_pending : number of passages without a vector yet.
+    has_encoder : False while the encoder's endpoint does not answer.
     """
 
     is_loaded: bool
     as_of: int
     n_profiles: int
     n_pending: int
+    has_encoder: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,14 @@ class Check(BaseModel):
 
 
 class Ready(BaseModel):
-    """``status`` is ready if every check is ok."""
+    """``status`` is ready if every check is ok but that of the encoder, without which ranking goes on by words."""
 
     status: str
     database: Check
     migrations: Check
     index: Check
     workers: Check
+    encoder: Check
     index_as_of: int | None = None
     index_behind: int | None = None
     index_profiles: int | None = None
@@ -114,7 +117,9 @@ async def ready(request: Request, response: Response, database: DatabaseDep) -> 
         unknown = Check(ok=False, detail="unknown")
         failed = Check(ok=False, detail=type(error).__name__)
         response.status_code, response.headers["Retry-After"] = 503, "1"
-        return Ready(status="not ready", database=failed, migrations=unknown, index=unknown, workers=unknown)
+        return Ready(
+            status="not ready", database=failed, migrations=unknown, index=unknown, workers=unknown, encoder=unknown
+        )
     migrations = Check(ok=revision == needed, detail=f"at {revision}, needs {needed}")
     state = index.state()
     loaded = Check(ok=state.is_loaded, detail="loaded" if state.is_loaded else "loading")
@@ -130,6 +135,10 @@ async def ready(request: Request, response: Response, database: DatabaseDep) -> 
         migrations=migrations,
         index=loaded,
         workers=all_ready,
+        encoder=Check(
+            ok=state.has_encoder,
+            detail="available" if state.has_encoder else "away: ranking by words alone, vectors are made later",
+        ),
         index_as_of=state.as_of,
         index_behind=behind,
         index_profiles=state.n_profiles,

@@ -12,12 +12,12 @@ from matching_service.cli.opening import run
 from matching_service.cli.output import AsJson, print_json, print_line, print_rows, progress, stdout
 from matching_service.cli.settings import read_settings
 from matching_service.cli.weights import print_weights
+from matching_service.encoders.choice import configured_encoder
 from matching_service.evaluation.compare import CUT_MEASURES, MEASURES, Difference, Result
 from matching_service.matching.weights import WeightsStore
 from matching_service.quality import fitting
 from matching_service.quality.evaluation import NAIVE, SERVICE, K, evaluate_files
 from matching_service.ranking.calibrate import LEVEL_NAMES
-from matching_service.ranking.encoder import load_encoder
 
 _SHOWN_CHARACTERS = 200
 
@@ -36,7 +36,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     settings = read_settings()
-    encoder = load_encoder(settings.encoder)
+    encoder = configured_encoder(settings)
     active = WeightsStore(settings.weights_dir, encoder).active()
     with progress("evaluate", total=None) as advance:
         report = evaluate_files(

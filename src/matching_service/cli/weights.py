@@ -7,9 +7,9 @@ import typer
 
 from matching_service.cli.output import AsJson, print_json, print_rows, stdout
 from matching_service.cli.settings import read_settings
+from matching_service.encoders.choice import configured_encoder
 from matching_service.matching.weights import WeightsStore
 from matching_service.ranking.calibrate import LEVEL_NAMES
-from matching_service.ranking.encoder import load_encoder
 
 weights = typer.Typer(no_args_is_help=True)
 
@@ -64,4 +64,4 @@ def print_weights(values: Mapping[str, float]) -> None:
 
 def _weights_store() -> WeightsStore:
     settings = read_settings()
-    return WeightsStore(settings.weights_dir, load_encoder(settings.encoder))
+    return WeightsStore(settings.weights_dir, configured_encoder(settings))

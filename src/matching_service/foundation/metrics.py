@@ -20,6 +20,8 @@ INDEX_PENDING = Gauge(
 RUN_DEMANDS = Counter("matching_run_demands_total", "Demands ranked by match runs.", ("outcome",))
 WEBHOOK_ATTEMPTS = Counter("matching_webhook_attempts_total", "Attempts to deliver an event.", ("outcome",))
 WEBHOOK_DELIVERIES = Gauge("matching_webhook_deliveries", "Events that are not delivered, by state.", ("state",))
+ENCODER_AVAILABLE = Gauge("matching_encoder_available", "1 if the last request to the encoder succeeded, else 0.")
+ENCODER_AVAILABLE.set(1)
 NIGHT_RUN_AGE = Gauge(
     "matching_night_run_age_seconds", "Seconds since the last run over all or changed demands finished; NaN: never."
 )

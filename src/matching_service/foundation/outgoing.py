@@ -65,7 +65,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
     try:
         parsed = httpx.URL(url)
         host, port = parsed.host, parsed.port or 1
-        is_public = _is_public(host) if _is_address(host) else host != "localhost"
+        is_on_internet = is_public(host) if _is_address(host) else host != "localhost"
     except (httpx.InvalidURL, ValueError):
         message = Bilingual("不是有效的网址。", "Not a valid URL.")
     else:
@@ -74,7 +74,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
             message = Bilingual(
                 "应为 https://主机/路径，不含用户名与 #。", "Must be https://host/path, without a user name or #."
             )
-        elif not allow_private and (parsed.scheme != "https" or not is_public):
+        elif not allow_private and (parsed.scheme != "https" or not is_on_internet):
             message = Bilingual(
                 "仅允许 https 与公网地址；内网请设置 MATCHING_WEBHOOK_ALLOW_PRIVATE=true。",
                 "Only https and public addresses; for an office's own network set MATCHING_WEBHOOK_ALLOW_PRIVATE=true.",
@@ -145,7 +145,7 @@ async def _addresses(url: httpx.URL, *, allow_private: bool) -> list[str]:
         if url.scheme != "https":
             raise _PrivateAddress(url.scheme)
         for address in addresses:
-            if not _is_public(address):
+            if not is_public(address):
                 raise _PrivateAddress(address)
     return addresses
 
@@ -172,7 +172,8 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _is_public(host: str) -> bool:
+def is_public(host: str) -> bool:
+    """Whether an address, not a name, is of the internet. An IPv4 address inside an IPv6 one counts as itself."""
     address = ip_address(host.partition("%")[0])  # drop the zone of a link-local address, as in fe80::1%eth0
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped

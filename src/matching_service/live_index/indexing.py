@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Generic
 
 from anyio import to_thread
@@ -24,7 +24,7 @@ from matching_service.foundation.metrics import INDEX_AS_OF, INDEX_PENDING, INDE
 from matching_service.index.contract import Document, IndexForm, KeptIndexT, Removal, SavedIndexRefused, Versions
 from matching_service.live_index.documents import demand_documents, demand_texts, profile_documents, profile_texts
 from matching_service.live_index.vectors import Vectors, VectorStore
-from matching_service.ranking.encoder import EncodableText, Encoder
+from matching_service.ranking.encoder import EncodableText, Encoder, EncoderAway
 from matching_service.store.database import Database
 from matching_service.store.demands import DemandRow
 from matching_service.store.outbox import events_after, last_seq
@@ -34,6 +34,7 @@ from matching_service.text.lexicon import default_lexicon
 logger = logging.getLogger(__name__)
 _ROWS_PER_STEP = 500
 _VECTORS_PER_ROUND = 64
+_ENCODER_PAUSE_S = 5.0
 _UNSAVED_SHARE = 0.1
 _UNSAVED = 1000
 """A snapshot is saved again after changes to more than this number of passages and this share of them."""
@@ -83,6 +84,7 @@ class LiveIndex(Generic[KeptIndexT]):
         self._changing = asyncio.Lock()
         self._encoding = FileLock(folder / "ENCODING")
         self._saving = FileLock(folder / "SAVING")
+        self._no_vectors_until = 0.0
         self._saved: KeptIndexT | None = None
         self._stamp: int | None = None
         self._versions = Versions(default_lexicon().version, encoder.version, encoder.n_dimensions)
@@ -180,10 +182,17 @@ class LiveIndex(Generic[KeptIndexT]):
         return has_more
 
     async def complete(self, on_progress: Progress = lambda _n: None) -> KeptIndexT:
-        """Catch up and encode all missing vectors here. ``on_progress`` gets the number of passages of each step."""
+        """Catch up and encode all missing vectors here. ``on_progress`` gets the number of passages of each step.
+
+        While the model does not answer, the rest stays without vectors.
+        """
         await self.catch_up()
         while n_before := self.snapshot.n_pending:
-            await self._fill(self.snapshot.awaited(_VECTORS_PER_ROUND))
+            try:
+                await self._fill(self.snapshot.awaited(_VECTORS_PER_ROUND))
+            except EncoderAway:
+                logger.warning("vectors_missing", extra={"entity": self._source.entity, "n_passages": n_before})
+                break
             on_progress(n_before - self.snapshot.n_pending)
         return self.snapshot
 
@@ -248,11 +257,15 @@ class LiveIndex(Generic[KeptIndexT]):
 
         Returns True if this process should go on at once.
         """
-        keys = self.snapshot.awaited(_VECTORS_PER_ROUND)
+        keys = self.snapshot.awaited(_VECTORS_PER_ROUND) if monotonic() >= self._no_vectors_until else []
         if not keys:
             self._encoding.release()
         elif self._encoding.acquire():
-            await self._fill(keys)
+            try:
+                await self._fill(keys)
+            except EncoderAway:  # the model has logged it
+                self._no_vectors_until = monotonic() + _ENCODER_PAUSE_S
+                return False
         else:
             async with self._database.reading() as session:
                 await self._take_in(await self._vectors.known(session, keys))

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.index.contract import FloatArray
 from matching_service.index.rounding import round_vector
-from matching_service.ranking.encoder import EncodableText, Encoder, unit_vector
+from matching_service.ranking.encoder import EncodableText, Encoder, EncoderAway, unit_vector
 from matching_service.store.database import Database
 from matching_service.store.embeddings import EmbeddingRow
 
@@ -70,7 +70,7 @@ class VectorStore:
         return {key: self._remembered[key] for key in keys & self._remembered.keys()}
 
     async def make(self, texts: Sequence[EncodableText]) -> Vectors:
-        """Encode texts in a worker thread and store their vectors."""
+        """Encode texts in a worker thread and store their vectors. Raises EncoderAway."""
         vectors = await to_thread.run_sync(encode_texts, texts, self._encoder, limiter=self._one_at_a_time)
         rows = [
             {
@@ -99,7 +99,10 @@ class VectorStore:
 
 
 class RecallingEncoder:
-    """An encoder that uses known vectors and encodes only the other texts."""
+    """An encoder that uses known vectors and encodes only the other texts.
+
+    While the model does not answer, the other texts have no vector, so that ranking goes on by words.
+    """
 
     def __init__(self, encoder: Encoder, known: Vectors) -> None:
         self._encoder = encoder
@@ -108,12 +111,18 @@ class RecallingEncoder:
         self.n_dimensions = encoder.n_dimensions
         self.calibration = encoder.calibration
 
+    @property
+    def is_available(self) -> bool:
+        return self._encoder.is_available
+
     def encode(
         self, texts: Sequence[str], languages: Sequence[str], *, is_query: bool = False
     ) -> list[FloatArray | None]:
         encodable = [EncodableText(text, language, is_query) for text, language in zip(texts, languages, strict=True)]
         keys = [text.key(self._encoder) for text in encodable]
-        encoded = encode_texts(
-            (text for text, key in zip(encodable, keys, strict=True) if key not in self._known), self._encoder
-        )
+        unknown = [text for text, key in zip(encodable, keys, strict=True) if key not in self._known]
+        try:
+            encoded = encode_texts(unknown, self._encoder)
+        except EncoderAway:  # the model has logged it
+            encoded = {}
         return [self._known[key] if key in self._known else encoded.get(key) for key in keys]

@@ -17,7 +17,7 @@ from matching_service.foundation.errors import Bilingual, Unavailable
 from matching_service.index.contract import Document, Facts, Index, IndexForm, KeptIndex, Passage, Versions
 from matching_service.index.frequencies import Frequencies
 from matching_service.live_index.indexing import DEMANDS, PROFILES, LiveIndex
-from matching_service.live_index.vectors import VectorStore
+from matching_service.live_index.vectors import RecallingEncoder, VectorStore
 from matching_service.matching.weights import WeightsStore
 from matching_service.ranking.encoder import Encoder
 from matching_service.ranking.fusion import Weights
@@ -225,8 +225,9 @@ class View:
 def _warm_up(form: IndexForm[KeptIndex], encoder: Encoder) -> None:
     """Rank once, so that dictionaries and model are loaded and the kernels compiled before the first request."""
     text = "预热 warm-up"
-    (vector,) = encoder.encode([text], ["zh"])
+    recalling = RecallingEncoder(encoder, {})
+    (vector,) = recalling.encode([text], ["zh"])
     document = Document("", Facts(""), (Passage(None, passage_terms([text], default_analyzer()), vector),))
     builder = form.builder(Versions("", encoder.version, encoder.n_dimensions))
     builder.add([document])
-    rank(prepare(Query(text, must_have=(text,)), encoder), builder.finish(as_of=0), top_k=1)
+    rank(prepare(Query(text, must_have=(text,)), recalling), builder.finish(as_of=0), top_k=1)

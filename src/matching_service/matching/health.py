@@ -12,6 +12,7 @@ def index_health(engine: Engine) -> IndexHealth:
             as_of=snapshot.as_of,
             n_profiles=snapshot.n_profiles,
             n_pending=snapshot.n_pending,
+            has_encoder=engine.encoder.is_available,
         )
 
     return IndexHealth(state, engine.profiles.behind)

@@ -44,6 +44,7 @@ from matching_service.matching.schemas import (
     SubmissionAnswer,
 )
 from matching_service.profiles.queries import get_profile
+from matching_service.ranking.encoder import Encoder
 from matching_service.ranking.explain import Explanation
 from matching_service.ranking.ranker import RankedProfile
 from matching_service.shortlists.lists import ListEntry, new_run
@@ -122,7 +123,7 @@ async def match(
     def answer() -> MatchAnswer:
         return MatchAnswer(
             run_id=run_id,
-            index=_index_answer(view.snapshot),
+            index=_index_answer(view.snapshot, engine.encoder),
             weights_version=weights.version,
             took_ms=round(took_ms, 1),
             items=[
@@ -196,7 +197,7 @@ async def explain(engine: Engine, body: ExplainBody) -> ExplainAnswer:
     score = entry.ranked.score if entry is not None else None
     level = entry.ranked.level if entry is not None else None
     return ExplainAnswer(
-        index=_index_answer(view.snapshot),
+        index=_index_answer(view.snapshot, engine.encoder),
         weights_version=(whole.weights or view.weights).version,
         took_ms=round((perf_counter() - started) * 1e3, 1),
         profile=MatchedProfile.of(profile, organization.name if organization is not None else None),
@@ -221,7 +222,7 @@ async def similar_demands(engine: Engine, demand_id: str, *, top_k: int, min_as_
     async with engine.database.reading() as session:
         rows = await get_by_ids(session, DemandRow, (entry.profile_id for entry in ranked))
     items = [(rows[entry.profile_id], entry, None) for entry in ranked if entry.profile_id in rows]
-    return _demand_answer(snapshot, items, started)
+    return _demand_answer(snapshot, engine.encoder, items, started)
 
 
 def _was_published(demand: DemandRow) -> bool:
@@ -289,20 +290,27 @@ async def demands_for_profile(
             raise entries
         scored += [(demand, entry.ranked, entry.explanation) for entry in entries if entry.ranked.score > 0]
     scored.sort(key=lambda pair: (-pair[1].score, pair[0].id))
-    return _demand_answer(view.snapshot, scored[:top_k], started)
+    return _demand_answer(view.snapshot, engine.encoder, scored[:top_k], started)
 
 
-def _index_answer(snapshot: Index) -> IndexAnswer:
+def _index_answer(snapshot: Index, encoder: Encoder) -> IndexAnswer:
     return IndexAnswer(
-        version=snapshot.version, as_of=snapshot.as_of, profiles=snapshot.n_profiles, pending_vectors=snapshot.n_pending
+        version=snapshot.version,
+        as_of=snapshot.as_of,
+        profiles=snapshot.n_profiles,
+        pending_vectors=snapshot.n_pending,
+        encoder_available=encoder.is_available,
     )
 
 
 def _demand_answer(
-    snapshot: Index, scored: Sequence[tuple[DemandRow, RankedProfile, Explanation | None]], started: float
+    snapshot: Index,
+    encoder: Encoder,
+    scored: Sequence[tuple[DemandRow, RankedProfile, Explanation | None]],
+    started: float,
 ) -> DemandMatchAnswer:
     return DemandMatchAnswer(
-        index=_index_answer(snapshot),
+        index=_index_answer(snapshot, encoder),
         took_ms=round((perf_counter() - started) * 1e3, 1),
         items=[
             DemandMatchItem(

