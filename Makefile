@@ -13,7 +13,7 @@ T ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast test-dates format lint types migrations check states docs bench quality bundle lock clean
+.PHONY: help setup demo serve test test-fast test-dates format lint types migrations check states permissions docs bench quality bundle lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ check: lint types test ## everything that must hold before a change lands
 
 states: setup ## write docs/states.md from the tables in the code
 	$(BIN)/python -m matching_service.jobs.states > docs/states.md
+
+permissions: setup ## write docs/permissions.md from the routes and the policies
+	$(BIN)/python -c 'from matching_service.api.permissions import as_page, route_permissions; \
+		from matching_service.app import create_app; print(as_page(route_permissions(create_app())), end="")' > docs/permissions.md
 
 $(DOCS_READY): $(READY) requirements/docs.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt

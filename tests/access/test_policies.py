@@ -11,7 +11,7 @@ MAY = {
         Action.DEMAND_SUBMIT, Action.DEMAND_WITHDRAW, Action.DEMAND_CONTACT_WRITE, Action.CLAIM_READ, Action.CLAIM_WRITE, Action.PROFILE_READ, Action.PROFILE_WRITE, Action.FEED_READ,
     },
     Role.BATCH: {
-        Action.ORGANIZATION_READ, Action.DEMAND_READ, Action.DEMAND_EXPIRE, Action.SUGGESTION_READ, Action.PROFILE_READ, Action.MATCH, Action.MATCH_STORE,
+        Action.DEMAND_READ, Action.DEMAND_EXPIRE, Action.SUGGESTION_READ, Action.PROFILE_READ, Action.MATCH, Action.MATCH_STORE,
         Action.MATCH_READ, Action.RUN_START, Action.RUN_READ, Action.REPORT_READ,
     },
     Role.STAFF: set(Action) - {Action.WEBHOOK_MANAGE},

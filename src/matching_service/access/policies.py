@@ -84,7 +84,7 @@ _OFFICE_AND_BATCH = _OFFICE | {Role.BATCH}
 
 POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
     {
-        Action.ORGANIZATION_READ: _EVERYONE,
+        Action.ORGANIZATION_READ: _OFFICE_AND_PORTAL,
         Action.ORGANIZATION_WRITE: _OFFICE_AND_PORTAL,
         Action.ORGANIZATION_MERGE: _OFFICE,
         Action.DEMAND_READ: _EVERYONE,

@@ -21,7 +21,7 @@ from matching_service.store.access import ApiKeyRow, PrincipalRow
 from matching_service.store.database import Database
 from matching_service.store.lookup import get_row
 from matching_service.store.organizations import OrganizationRow
-from matching_service.store.scope import Scope
+from matching_service.store.scope import NOTHING, Scope
 
 KEY_PREFIX = "mk_"
 
@@ -118,8 +118,11 @@ async def authenticate(database: Database, key: str | None) -> Principal:
         raise Unauthenticated("key_revoked", _REVOKED)
     if row.expires_at is not None and row.expires_at <= now():
         raise Unauthenticated("key_expired", _EXPIRED)
+    role = Role(row.role)
     scope = Scope(row.source, frozenset(row.organization_ids or ())) if row.source is not None else None
-    return Principal(id=row.id, name=row.name, role=Role(row.role), scope=scope)
+    if role is Role.BATCH:
+        scope = NOTHING  # ranking needs no drafts and no hidden people
+    return Principal(id=row.id, name=row.name, role=role, scope=scope)
 
 
 _BY_HASH = (

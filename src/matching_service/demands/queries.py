@@ -12,7 +12,7 @@ from matching_service.foundation.paging import Page, PageRequest
 from matching_service.store.demands import DeadlineNoticeRow, DemandContactRow, DemandRow, DemandTransitionRow
 from matching_service.store.lookup import get_row
 from matching_service.store.organizations import OrganizationRow
-from matching_service.store.scope import Scope, within
+from matching_service.store.scope import NOTHING, Scope, within
 
 _SEARCHED = (
     DemandRow.title, DemandRow.problem, DemandRow.key_technology, DemandRow.expected_goal, DemandRow.field,
@@ -28,13 +28,20 @@ async def get_demand(
 
     Raises NotFound, also for a demand outside the scope.
     """
-    return await _get(session, demand_id, within(scope, DemandRow), for_update=for_update)
+    return await _get(session, demand_id, _readable(scope), for_update=for_update)
 
 
 async def get_claimable_demand(session: AsyncSession, demand_id: str, *, scope: Scope | None) -> DemandRow:
     """The row, locked: one of the scope, or one that everybody sees on the board. Raises NotFound."""
-    on_the_board = DemandRow.status.in_(sorted(OPEN)) & (DemandRow.visibility == "public")
-    return await _get(session, demand_id, within(scope, DemandRow, beside=on_the_board), for_update=True)
+    return await _get(session, demand_id, within(scope, DemandRow, beside=_ON_THE_BOARD), for_update=True)
+
+
+_ON_THE_BOARD = DemandRow.status.in_(sorted(OPEN)) & (DemandRow.visibility == "public")
+
+
+def _readable(scope: Scope | None) -> ColumnElement[bool]:
+    """The demands of the scope; for a program that owns none, those on the board."""
+    return _ON_THE_BOARD if scope == NOTHING else within(scope, DemandRow)
 
 
 async def _get(
@@ -56,7 +63,7 @@ async def list_demands(
     cluster: str | None = None,
 ) -> Page[DemandRow]:
     """One page, newest first. ``statuses``: only demands in one of these states."""
-    statement = select(DemandRow).where(within(scope, DemandRow))
+    statement = select(DemandRow).where(_readable(scope))
     if len(statuses) < len(DemandStatus):
         statement = statement.where(DemandRow.status.in_(sorted(statuses)))
     if cluster:

@@ -33,6 +33,10 @@ class Scope:
         return row.source == self.source and row.organization_id in self.organization_ids
 
 
+NOTHING = Scope(source="")
+"""The scope of a program that owns no record, because no record has this source: it reads what is public."""
+
+
 def within(scope: Scope | None, table: Any, *, beside: ColumnElement[bool] | None = None) -> ColumnElement[bool]:
     """The condition of a scope, or that beside it; without a scope every row fulfils it."""
     if scope is None:
