@@ -85,7 +85,9 @@ def parse_items(items: Sequence[Any], model: type[Model]) -> Parsed[Model]:
             valid.append(model.model_validate(item))
             indices.append(index)
         except ValidationError as error:
-            invalid[index] = Stored("invalid", errors=tuple(field_errors(error.errors(include_url=False))))
+            invalid[index] = Stored(
+                "invalid", errors=tuple(field_errors(error.errors(include_url=False, include_input=False)))
+            )
     return Parsed(valid, indices, invalid)
 
 

@@ -4,7 +4,7 @@ All are coroutines, even those that await nothing, because FastAPI would run a p
 """
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -43,8 +43,13 @@ ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
 
 
 async def authenticated(
-    database: DatabaseDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    database: DatabaseDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal:
+    """Return the caller, whom the middleware has authenticated already if the request has a body."""
+    if (principal := getattr(request.state, "principal", None)) is not None:
+        return cast("Principal", principal)
     return await authenticate(database, credentials.credentials if credentials else None)
 
 

@@ -11,7 +11,7 @@ time, all of them return the answer that was stored first.
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, NoReturn
@@ -19,11 +19,11 @@ from typing import Annotated, Any, NoReturn
 import orjson
 from anyio import to_thread
 from fastapi import Depends, Header, Request, Response, params
-from fastapi.routing import APIRoute
 from sqlalchemy import Connection, Row, Select, delete, event, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.api.bodies import ParsedRoute
 from matching_service.api.deps import DatabaseDep, PrincipalDep, WriteSession
 from matching_service.api.fields import SHOWN_ONCE
 from matching_service.api.problems import problem_responses
@@ -166,7 +166,7 @@ async def _idempotent(
 Idempotent = Depends(_idempotent)
 
 
-class RememberingRoute(APIRoute):
+class RememberingRoute(ParsedRoute):
     """Stores the finished answer of a keyed request. The write session commits after this handler.
 
     Fields marked ``SHOWN_ONCE`` are stored as null.
@@ -185,7 +185,7 @@ class RememberingRoute(APIRoute):
             responses = problem_responses(410) | (responses or {})
         super().__init__(path, endpoint, dependencies=dependencies, responses=responses, **more)
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         fields = getattr(self.response_model, "model_fields", {})
         shown_once = [name for name, info in fields.items() if SHOWN_ONCE in info.metadata]

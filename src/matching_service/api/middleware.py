@@ -3,25 +3,27 @@
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from time import perf_counter
 
+from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from matching_service.api.problems import error_problem, internal_problem, language_of
+from matching_service.access.service import authenticate
+from matching_service.api.bodies import declared_length, parsed_json, read_body
+from matching_service.api.problems import error_problem, internal_problem, is_json, language_of
+from matching_service.api.services import Services
 from matching_service.foundation.clock import new_id
-from matching_service.foundation.errors import Bilingual, PayloadTooLarge
+from matching_service.foundation.errors import Bilingual, MatchingError, PayloadTooLarge
 from matching_service.foundation.logs import request_id
 from matching_service.foundation.metrics import REQUEST_SECONDS
-from matching_service.foundation.settings import MAX_BODY_BYTES
-from matching_service.store.database import unreachable
+from matching_service.store.database import Database, unreachable
 
 logger = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
-_TOO_LARGE = Bilingual(
-    f"请求体超过 {MAX_BODY_BYTES // 1024 // 1024} MB；请分批发送。",
-    f"The body is larger than {MAX_BODY_BYTES // 1024 // 1024} MB; send it in parts.",
-)
+_WITH_BODY = {"POST", "PUT", "PATCH", "DELETE"}
+_PUBLIC = "/v1/board"
 
 
 class RequestMiddleware:
@@ -87,20 +89,37 @@ class RequestMiddleware:
     async def _pass_on(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         try:
             receive = await self._bounded(scope, headers, receive)
-        except PayloadTooLarge as error:
+        except MatchingError as error:
             answer = error_problem(error, language_of(headers.get("accept-language")))
             await answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     async def _bounded(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
-        """Return a ``receive`` for the application. Raises PayloadTooLarge."""
+        """Return a ``receive`` for the application, for which the key was checked and the body read and parsed.
+
+        Nothing is read for a caller without a valid key. Raises MatchingError.
+        """
+        if scope["method"] not in _WITH_BODY or not scope["path"].startswith("/v1/"):
+            return receive
+        if not scope["path"].startswith(_PUBLIC):
+            await self._authenticate(scope, headers)
         most = self._streamed.get(scope["path"]) if scope["method"] == "POST" else None
-        if most is None:
-            return _replay(await _read_body(headers, receive), receive)
-        if _declared(headers) > most:
-            raise file_too_large(most)
-        return receive
+        if most is not None:
+            if declared_length(headers) > most:
+                raise file_too_large(most)
+            return receive
+        body = await read_body(scope, headers, receive)
+        if is_json(headers):
+            with suppress(ValueError):  # FastAPI meets the same error, and answers 400
+                scope.setdefault("state", {})["json"] = await parsed_json(body)
+        return _replay(body, receive)
+
+    async def _authenticate(self, scope: Scope, headers: Headers) -> None:
+        services: Services = scope["app"].state.services
+        scheme, key = get_authorization_scheme_param(headers.get("authorization"))
+        principal = await authenticate(services.get(Database), key if scheme.lower() == "bearer" else None)
+        scope.setdefault("state", {})["principal"] = principal
 
 
 def file_too_large(most: int) -> PayloadTooLarge:
@@ -111,27 +130,6 @@ def file_too_large(most: int) -> PayloadTooLarge:
         f"The file is larger than {n} MB; split it, or remove pictures and other contents beside the table.",
     )
     return PayloadTooLarge("file_too_large", message)
-
-
-def _declared(headers: Headers) -> int:
-    declared = headers.get("content-length", "0")
-    return int(declared) if declared.isdigit() else 0
-
-
-async def _read_body(headers: Headers, receive: Receive) -> bytes:
-    """Return the whole body. Raises PayloadTooLarge, and reads nothing if the declared length is over the limit."""
-    if _declared(headers) > MAX_BODY_BYTES:
-        raise PayloadTooLarge("body_too_large", _TOO_LARGE)
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return bytes(body)
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise PayloadTooLarge("body_too_large", _TOO_LARGE)
-        if not message.get("more_body", False):
-            return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -140,12 +140,19 @@ def internal_problem(language: Language) -> JSONResponse:
     return problem(status=500, title=_STATUS_TITLES[500], code="internal_error", detail=_INTERNAL, language=language)
 
 
-def field_errors(errors: Iterable[Mapping[str, Any]], *, skip: int = 0) -> list[FieldError]:
-    """Convert pydantic's errors. ``skip``: number of leading parts of the location that do not belong to the field."""
-    return [
+def field_errors(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[FieldError]:
+    """Convert pydantic's errors, the first ``_MAX_TOLD`` of them and one that counts the others.
+
+    skip : number of leading parts of the location that do not belong to the field.
+    """
+    told = [
         FieldError(error["type"], _message(error), "".join(f"/{_escape(part)}" for part in _path(error)[skip:]))
-        for error in errors
+        for error in errors[:_MAX_TOLD]
     ]
+    if (n_others := len(errors) - len(told)) > 0:
+        others = Bilingual(f"另有 {n_others} 处错误未列出。", f"{n_others} more errors are not listed.")
+        told.append(FieldError("more_errors", others, ""))
+    return told
 
 
 async def _on_matching_error(request: Request, error: Exception) -> JSONResponse:
@@ -162,7 +169,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
             status=400, title=_STATUS_TITLES[400], code="invalid_json", detail=_NOT_JSON, language=language,
             errors=[FieldError("json_invalid", _NOT_JSON, "")],
         )  # fmt: skip
-    if any(detail["loc"] == ("body",) for detail in details) and not _is_json(request):
+    if any(detail["loc"] == ("body",) for detail in details) and not is_json(request.headers):
         return problem(
             status=415,
             title=_STATUS_TITLES[415],
@@ -178,11 +185,12 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
         for detail in in_parameters
     ]
     code = "invalid_body" if in_body else "invalid_parameter"
-    return error_problem(InvalidInput(code, count_of_errors(len(errors)), errors=errors), language)
+    return error_problem(InvalidInput(code, count_of_errors(len(details)), errors=errors), language)
 
 
-def _is_json(request: Request) -> bool:
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+def is_json(headers: Mapping[str, str]) -> bool:
+    """Whether the headers announce a body in JSON."""
+    media_type = headers.get("content-type", "").split(";")[0].strip().lower()
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
@@ -232,6 +240,8 @@ def _escape(part: object) -> str:
     text = str(part).replace("~", "~0").replace("/", "~1")
     return text.encode("utf-8", "replace").decode("utf-8")
 
+
+_MAX_TOLD = 50
 
 _NOT_JSON = Bilingual(
     "请求体不是有效的 JSON（UTF-8）。请检查引号、逗号与编码。",

