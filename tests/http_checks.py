@@ -11,6 +11,10 @@ import httpx
 from conftest import Server
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from matching_service.access.policies import COMMAND_LINE
+from matching_service.demands.queries import get_demand
+from matching_service.demands.states import DemandStatus
+from matching_service.demands.transitions import adopt_status
 from matching_service.store.database import Database
 
 UNKNOWN_ID = "01937a54-9c1c-7d3a-8c0e-2b1f6d1c4e11"
@@ -67,6 +71,15 @@ def move(http: httpx.Client, demand_id: str, *states: str, **given: Any) -> dict
         answer = http.post(f"/v1/demands/{demand_id}/transitions", json={"to": state} | given)
         moved = answer.raise_for_status().json()
     return moved
+
+
+async def published(http: httpx.AsyncClient, database: Database, **fields: object) -> str:
+    """The id of a new demand that is on the board, without the steps before it."""
+    body = {"title": "柔轮"} | fields
+    demand_id: str = (await http.post("/v1/demands", json=body)).raise_for_status().json()["id"]
+    async with database.transaction() as session:
+        await adopt_status(session, await get_demand(session, demand_id), DemandStatus.PUBLISHED, actor=COMMAND_LINE)
+    return demand_id
 
 
 def complete(http: httpx.Client, demand_id: str) -> None:

@@ -33,6 +33,15 @@ def test_any_text_comes_out_as_it_was(title: str, problem: str, keyword: str) ->
     )
 
 
+def test_without_an_address_of_its_own_the_feed_has_an_id_all_the_same() -> None:
+    ids = [
+        ET.fromstring(atom_feed([demand(1)], url="/v1/board", query=query)).findtext("a:id", namespaces=ATOM)
+        for query in ("", "", "q=a")
+    ]
+    assert ids[0] == ids[1] != ids[2]
+    assert all(one is not None and one.startswith("urn:uuid:") for one in ids)
+
+
 def test_entries_have_what_readers_need() -> None:
     feed = ET.fromstring(atom_feed([demand(5, cluster="新材料"), demand(2)], url=URL))
     assert feed.findtext("a:id", namespaces=ATOM) == f"{URL}.atom"

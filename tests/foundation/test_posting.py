@@ -104,7 +104,9 @@ def test_a_receiver_with_the_library_of_the_standard_takes_either_secret(body: b
     [
         "http://portal.example/hook", "https://localhost/", "https://127.0.0.1/", "https://10.1.2.3/", "https://[::1]/",
         "https://169.254.169.254/latest", "https://[::ffff:192.168.1.1]/", "https://100.64.0.1/", "https://224.0.0.1/",
-        "https://0.0.0.0/",
+        "https://0.0.0.0/", "https://[64:ff9b::7f00:1]/", "https://[64:ff9b::a01:203]/", "https://[64:ff9b:1::a01:203]/",
+        "https://[2002:7f00:1::]/", "https://[2002:a01:203::1]/", "https://[::127.0.0.1]/", "https://[::10.1.2.3]/",
+        "https://[2001:0:53aa:64c:0:fbff:f5fe:fdfc]/",
     ],
 )  # fmt: skip
 def test_private_addresses_and_plain_http_need_the_setting(url: str) -> None:

@@ -4,6 +4,7 @@ The middleware reads and parses a body before the route sees it, because FastAPI
 last of two equal keys.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
-from matching_service.foundation.errors import Bilingual, InvalidInput, PayloadTooLarge
+from matching_service.foundation.errors import Bilingual, InvalidInput, PayloadTooLarge, RequestTooSlow
 
 MAX_BODY_BYTES = 8 << 20
 """Of bulks and of profiles, which may have hundreds of works."""
@@ -22,6 +23,7 @@ _MAX_RECORD_BYTES = 1 << 20
 _MAX_KEYS = 1_000
 _MAX_BRACKETS_PER_BYTE = 0.05
 _FEW_BRACKETS = 10_000
+_BODY_S = 60.0
 _INLINE_BYTES = 16 << 10
 """A shorter body is parsed at once, which takes less time than to hand it to a thread."""
 
@@ -80,20 +82,27 @@ class ParsedRoute(APIRoute):
 
 
 async def read_body(scope: Scope, headers: Headers, receive: Receive) -> bytes:
-    """Return the whole body. Raises PayloadTooLarge, and reads nothing if the declared length is over the limit."""
+    """Return the whole body. Raises PayloadTooLarge, and reads nothing if the declared length is over the limit.
+
+    Raises RequestTooSlow if the body does not arrive within ``_BODY_S``.
+    """
     most = body_limit(scope["path"])
     if declared_length(headers) > most:
         raise _too_large(most)
     body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return bytes(body)
-        body += message.get("body", b"")
-        if len(body) > most:
-            raise _too_large(most)
-        if not message.get("more_body", False):
-            return bytes(body)
+    try:
+        async with asyncio.timeout(_BODY_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return bytes(body)
+                body += message.get("body", b"")
+                if len(body) > most:
+                    raise _too_large(most)
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError as error:
+        raise RequestTooSlow("body_too_slow", _TOO_SLOW) from error
 
 
 def declared_length(headers: Headers) -> int:
@@ -112,5 +121,6 @@ def _key_twice(name: str) -> Bilingual:
     return Bilingual(f"字段 {name} 出现两次，请只保留一个。", f"The key {name} stands twice in an object.")
 
 
+_TOO_SLOW = Bilingual(f"请求体未在 {_BODY_S:g} 秒内到齐。", f"The body did not arrive within {_BODY_S:g} s.")
 _TOO_MANY_KEYS = Bilingual(f"一个对象的字段超过 {_MAX_KEYS} 个。", f"An object has more than {_MAX_KEYS} keys.")
 _TOO_NESTED = Bilingual("数据嵌套过深或过碎，不是本接口的数据。", "Nested too deeply for any body of this API.")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any
-from unicodedata import normalize
+from unicodedata import category, is_normalized, normalize
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -14,6 +14,9 @@ from matching_service.foundation.clock import ID_PATTERN, start_of
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # not allowed in XML, and so in XLSX files
 _SHORTEST_REGION = 2
+_GROWTH, _GROWTH_FREE = 3, 200
+_UNSEEN = {"Cf", "Mn", "Me", "Zs", "Zl", "Zp"}
+_SEEN = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -52,8 +55,27 @@ def _printable(value: str) -> str:
     return value.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def _foldable(value: str) -> str:
+    """Refuse a text that grows when it is folded: one character such as U+FDFA becomes eighteen (Unicode NFKC)."""
+    if not is_normalized("NFKC", value) and len(normalize("NFKC", value)) > _GROWTH * len(value) + _GROWTH_FREE:
+        raise PydanticCustomError("expanding_text", "the text consists of characters that stand for whole phrases")
+    return value
+
+
+def _visible(value: str) -> str:
+    if _is_blank(value):
+        raise PydanticCustomError("invisible_text", "the text has no visible character")
+    return value
+
+
+def _is_blank(value: str) -> bool:
+    """Whether nothing is to be seen: blanks, and characters of no width such as U+200B."""
+    stripped = value.strip()
+    return not stripped or (stripped[0] not in _SEEN and all(category(c) in _UNSEEN for c in stripped))
+
+
 def _blank_is_none(value: Any) -> Any:
-    return None if isinstance(value, str) and not value.strip() else value
+    return None if isinstance(value, str) and _is_blank(value) else value
 
 
 def _not_bool(value: Any) -> Any:
@@ -96,9 +118,10 @@ def _mailable(address: str) -> str:
 SHOWN_ONCE = "shown once"
 """Marks a field of an answer that is shown only once: a stored copy of the answer has null instead."""
 NotBool = BeforeValidator(_not_bool)
-Clean = (BeforeValidator(_whole_characters), AfterValidator(_printable))
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *Clean]
-WorkTitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), *Clean]
+Clean = (BeforeValidator(_whole_characters), AfterValidator(_printable), AfterValidator(_foldable))
+Seen = AfterValidator(_visible)
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *Clean, Seen]
+WorkTitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), *Clean, Seen]
 # Blank text means no value: null in a body, as for an empty cell of a table; absent in a query.
 Blank = BeforeValidator(_blank_is_none)
 Text50 = Annotated[Annotated[str, StringConstraints(max_length=50), *Clean] | None, Blank]
@@ -130,9 +153,9 @@ Email = Annotated[
     | None,
     Blank,
 ]
-Topic = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), *Clean]
+Topic = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), *Clean, Seen]
 Topics = Annotated[list[Topic], Field(max_length=20)]
-ExternalId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), *Clean]
+ExternalId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), *Clean, Seen]
 Source = ExternalId
 EntityId = Annotated[str, StringConstraints(min_length=1, max_length=36), *Clean]
 RowId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]

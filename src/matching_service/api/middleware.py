@@ -24,6 +24,12 @@ logger = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _WITH_BODY = {"POST", "PUT", "PATCH", "DELETE"}
 _PUBLIC = "/v1/board"
+_PROTECTION = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
 
 
 class RequestMiddleware:
@@ -55,6 +61,7 @@ class RequestMiddleware:
                 status = message["status"]
                 answer_headers = MutableHeaders(scope=message)
                 answer_headers["X-Request-ID"] = current
+                _protect(scope["path"], answer_headers)
                 if (as_of := scope.get("state", {}).get("as_of")) is not None:
                     answer_headers["X-As-Of"] = str(as_of)  # what a later match may ask to include
             elif is_head:
@@ -120,6 +127,17 @@ class RequestMiddleware:
         scheme, key = get_authorization_scheme_param(headers.get("authorization"))
         principal = await authenticate(services.get(Database), key if scheme.lower() == "bearer" else None)
         scope.setdefault("state", {})["principal"] = principal
+
+
+def _protect(path: str, headers: MutableHeaders) -> None:
+    """Set what browsers and caches must know. Pages of the documentation alone have scripts."""
+    for name, value in _PROTECTION.items():
+        headers.setdefault(name, value)
+    if not headers.get("content-type", "").startswith("text/html"):
+        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    if path.startswith("/v1/") and not path.startswith(_PUBLIC):
+        is_secret = path.endswith("/contact") or path.startswith("/v1/webhooks")
+        headers.setdefault("Cache-Control", "no-store" if is_secret else "private, no-cache")
 
 
 def file_too_large(most: int) -> PayloadTooLarge:

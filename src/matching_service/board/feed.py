@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from uuid import NAMESPACE_URL, uuid5
 from xml.etree import ElementTree as ET
 
 from matching_service.board.schemas import BoardDemand
@@ -15,14 +16,15 @@ _ATOM = "http://www.w3.org/2005/Atom"
 def atom_feed(demands: Sequence[BoardDemand], *, url: str, query: str = "", changed_at: datetime = _EPOCH) -> bytes:
     """Write the feed in the order of ``demands``.
 
-    url : address of the board; each demand is below it. query : the filters, which make it a feed of its own.
+    url : address of the board, or its path where the operator has named none; each demand is below it.
+    query : the filters, which make it a feed of its own.
     changed_at : when any demand changed last, also one that has left the board: the feed is never older than that.
     """
     ET.register_namespace("", _ATOM)
     feed = ET.Element(f"{{{_ATOM}}}feed")
     updated = max([changed_at, *map(_changed, demands)])
     address = f"{url}.atom?{query}" if query else f"{url}.atom"
-    _add(feed, "id", address)
+    _add(feed, "id", address if url.startswith("http") else f"urn:uuid:{uuid5(NAMESPACE_URL, address)}")
     _add(feed, "title", "企业创新瓶颈问题需求榜")
     _add(feed, "updated", _moment(updated))
     _add(feed, "link", rel="self", href=address)

@@ -18,6 +18,7 @@ from matching_service.board.schemas import BoardDemand
 from matching_service.demands.schemas import IndustryCode
 from matching_service.foundation.clock import today
 from matching_service.foundation.paging import page_of
+from matching_service.foundation.settings import Settings
 from matching_service.store.demands import DemandRow
 from matching_service.store.lookup import get_row
 
@@ -88,7 +89,7 @@ async def read_board_feed(
     """Return the newest 50 demands as an Atom feed. No key is needed."""
     if _is_unchanged(listing, if_none_match, response):
         return Response(status_code=304, headers=dict(response.headers))
-    url = str(request.url_for("read_board"))
+    url = f"{services_of(request).get(Settings).public_url}{router.prefix}/board"  # never from the header Host
     started = datetime.combine(today(), time(), UTC)  # before the first demand: a day that does not change by the hour
     feed = atom_feed(
         [entry.demand for entry in entries[:MAX_ENTRIES]],

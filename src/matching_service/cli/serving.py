@@ -16,6 +16,9 @@ from matching_service.disclosure.mapping import load_mappings
 from matching_service.programme.plan import load_plan
 from matching_service.reports.files import load_templates
 
+_LAST_ANSWERS_S = 20
+"""Seconds that a server which is stopped leaves to the requests that it has begun."""
+
 
 def serve(
     host: Annotated[str, typer.Option(help="监听地址。Address to listen on.")] = "127.0.0.1",
@@ -38,7 +41,8 @@ def serve(
         with siblings:
             uvicorn.run(
                 f"{create_app.__module__}:{create_app.__name__}", factory=True, host=host, port=port, workers=workers,
-                log_config=None, server_header=False, http=f"{Protocol.__module__}:{Protocol.__name__}",
+                log_config=None, server_header=False, timeout_graceful_shutdown=_LAST_ANSWERS_S,
+                http=f"{Protocol.__module__}:{Protocol.__name__}",
             )  # fmt: skip
     except SystemExit as stop:
         if stop.code:

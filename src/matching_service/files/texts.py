@@ -18,7 +18,8 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _SAMPLE_ROWS = 20
 _SAMPLE_BYTES = 65_536
 _SEPARATORS = (",", "\t", ";", "|")
-_FORMULA = re.compile(r"'*(?:[=+\-@\t\r]|#[A-Z/0]+[!?A])")
+_FORMULA = re.compile(r"'*(?:[=+\-@\t\r＝＋－＠﹢﹣﹦﹫]|#[A-Z/0]+[!?A])")
+"""Full-width signs too: a spreadsheet in Chinese takes them for those that begin a formula."""
 _TEXT_FORMULA = re.compile(r'^\s*=\s*"((?:[^"]|"")*)"\s*$')
 _PAIR = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
 

@@ -1,5 +1,6 @@
 """Uploads: a multipart body goes to a file as it comes, never into memory."""
 
+import asyncio
 import re
 import shutil
 from collections.abc import Mapping
@@ -16,12 +17,16 @@ from starlette.requests import ClientDisconnect
 
 from matching_service.api.middleware import file_too_large
 from matching_service.files.records import MAX_FILE_BYTES
-from matching_service.foundation.errors import Bilingual, InvalidInput
+from matching_service.foundation.errors import Bilingual, InvalidInput, RequestTooSlow
 
 MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 500_000
 """Of the whole body: the file, its boundaries, and the fields beside it."""
 _MAX_FIELD_BYTES = 100_000
 _MAX_FIELDS = 20
+_UPLOAD_S = 600.0
+_TOO_SLOW = Bilingual(
+    f"文件未在 {_UPLOAD_S / 60:g} 分钟内传完。", f"The file did not arrive within {_UPLOAD_S / 60:g} minutes."
+)
 _PIECE_BYTES = 1 << 20
 _LONGEST_NAME = 60
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/]+')
@@ -109,7 +114,11 @@ async def receive_upload(request: Request, folder: Path) -> Upload:
         )
     await to_thread.run_sync(_make, folder)
     try:
-        return await _receive(request, folder, boundary)
+        async with asyncio.timeout(_UPLOAD_S):
+            return await _receive(request, folder, boundary)
+    except TimeoutError as error:
+        await to_thread.run_sync(remove, folder)
+        raise RequestTooSlow("upload_too_slow", _TOO_SLOW) from error
     except BaseException:
         await to_thread.run_sync(remove, folder)
         raise

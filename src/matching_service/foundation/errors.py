@@ -9,6 +9,7 @@ MatchingError
     IllegalTransition   409   the state machine has no such transition
   Gone                  410   the record was erased permanently
   PreconditionFailed    412   another client changed the row in the meantime
+  RequestTooSlow        408   the request body does not arrive in time
   PayloadTooLarge       413   the request body exceeds the size limit
   Unavailable           503   temporary; the client should retry later
 
@@ -105,6 +106,11 @@ class PreconditionFailed(MatchingError):
 class PayloadTooLarge(MatchingError):
     http_status = 413
     title = Bilingual("请求体过大", "Payload too large")
+
+
+class RequestTooSlow(MatchingError):
+    http_status = 408
+    title = Bilingual("请求超时", "Request timeout")
 
 
 class Unavailable(MatchingError):

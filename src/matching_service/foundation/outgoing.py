@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpx
 
@@ -172,9 +172,24 @@ def _is_address(host: str) -> bool:
     return True
 
 
+_NAT64 = ip_network("64:ff9b::/96")
+_NAT64_LOCAL = ip_network("64:ff9b:1::/48")
+
+
+def _inner(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that a gateway would send to: mapped, compatible, NAT64, 6to4 or Teredo."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64 or address in _NAT64_LOCAL or not address.packed[:12].strip(b"\0"):
+        return IPv4Address(address.packed[12:])
+    if address.sixtofour is not None:
+        return address.sixtofour
+    return address.teredo[1] if address.teredo is not None else None
+
+
 def is_public(host: str) -> bool:
     """Whether an address, not a name, is of the internet. An IPv4 address inside an IPv6 one counts as itself."""
     address = ip_address(host.partition("%")[0])  # drop the zone of a link-local address, as in fe80::1%eth0
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    if isinstance(address, IPv6Address):
+        address = _inner(address) or address
     return address.is_global and not address.is_multicast

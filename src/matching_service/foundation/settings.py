@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     nudge_days: int = Field(default=9, ge=1, description="Days without a contact until staff are reminded of a demand.")
     last_chance_days: int = Field(default=21, ge=1, description="Days without a contact until its last chance.")
     abandon_days: int = Field(default=45, ge=1, description="Days without a contact after which it is abandoned.")
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/\s@?#]+(/[^\s?#]*)?)?$",
+        description="The address at which others reach the service, such as https://match.example.gov.cn; for links.",
+    )
     webhook_allow_private: bool = Field(
         default=False,
         description="Send webhooks also by http:// and to private addresses, as in an office's own network.",
@@ -87,6 +92,11 @@ class Settings(BaseSettings):
         if url and not url.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite://")):
             raise ValueError("MATCHING_DATABASE_URL must start with sqlite:// or postgresql://")
         return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
 
     @model_validator(mode="after")
     def _in_this_order(self) -> Self:
