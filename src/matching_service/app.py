@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from matching_service import __version__
 from matching_service.api import health
 from matching_service.api.admission import BulkQueue, ImportQueue, RankingQueue
+from matching_service.api.audit import router as audit
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.parameters import KnownParameters
@@ -98,6 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         webhooks,
         feeds,
         codes,
+        audit,
         import_templates,
         shortlist_files,
     ):  # routes are searched in this order, so the most frequent come first

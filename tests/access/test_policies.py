@@ -14,7 +14,8 @@ MAY = {
         Action.DEMAND_READ, Action.DEMAND_EXPIRE, Action.SUGGESTION_READ, Action.PROFILE_READ, Action.MATCH, Action.MATCH_STORE,
         Action.MATCH_READ, Action.RUN_START, Action.RUN_READ, Action.REPORT_READ,
     },
-    Role.STAFF: set(Action) - {Action.WEBHOOK_MANAGE},
+    Role.STAFF: set(Action) - {Action.WEBHOOK_MANAGE, Action.AUDIT_READ},
+    Role.AUDITOR: {Action.AUDIT_READ},
     Role.ADMIN: set(Action),
 }  # fmt: skip
 

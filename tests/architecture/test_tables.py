@@ -31,6 +31,7 @@ BULK = {"insert", "update", "delete", "new_row", "write_rows", "delete_rows", "a
 
 MAY_READ = {
     "ClaimRow": {"engagements", "reports"},
+    "PrincipalRow": {"audit"},
     "DeadlineNoticeRow": {"demands"},
     "DecisionRow": {"disclosure", "eligibility", "files", "runs"},
     "DeliveryRow": {"jobs"},

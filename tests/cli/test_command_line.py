@@ -21,12 +21,12 @@ pytestmark = pytest.mark.apart
 COMMANDS = [
     [], ["migrate"], ["serve"], ["keys"], ["keys", "create"], ["keys", "renew"], ["keys", "list"], ["keys", "revoke"], ["import"], ["import", "list"], ["import", "undo"],
     ["export"], ["load-societies"], ["rerank"], ["evaluate"], ["report"], ["fit"], ["reindex"], ["demo"], ["weights"], ["deliver"], ["import-feed"], ["backup"], ["restore"], ["doctor"],
-    ["weights", "list"], ["weights", "show"], ["weights", "activate"], ["encoder"], ["encoder", "calibrate"],
+    ["weights", "list"], ["weights", "show"], ["weights", "activate"], ["encoder"], ["encoder", "calibrate"], ["audit"], ["audit", "verify"], ["audit", "export"],
 ]  # fmt: skip
 WRONG_USE = [
     [], ["fly"], ["serve", "--port", "70000"], ["serve", "--workers", "0"], ["keys", "create"],
     ["keys", "create", "--role", "king", "--name", "n"], ["keys", "create", "--role", "admin", "--name", ""],
-    ["encoder", "calibrate"], ["import", "demands"], ["import", "matches", "a.csv"], ["import", "undo"], ["import", "list", "x"], ["export", "papers", "a.csv"], ["rerank", "--faster"],
+    ["encoder", "calibrate"], ["audit", "verify", "--head", "5"], ["audit", "export"], ["import", "demands"], ["import", "matches", "a.csv"], ["import", "undo"], ["import", "list", "x"], ["export", "papers", "a.csv"], ["rerank", "--faster"],
     ["evaluate", "--demands", "a.jsonl"], ["migrate", "now"], ["fit"], ["weights", "activate"],
     ["weights", "drop", "v"], ["report"], ["report", "2026"],
 ]  # fmt: skip
@@ -362,7 +362,7 @@ def test_the_commands_are_listed_in_the_order_of_their_use(tmp_path: Path) -> No
     ((_, out, _),) = run_all([["--help"]], tmp_path)
     assert re.findall(r"^│ ([a-z][a-z-]+(?: [a-z]+)?) ", out, re.MULTILINE) == [
         "migrate", "serve", "import", "import list", "import undo", "export", "load-societies", "rerank", "deadlines", "report", "evaluate", "fit", "reindex",
-        "deliver", "import-feed", "backup", "restore", "doctor", "demo", "encoder", "keys", "weights",
+        "deliver", "import-feed", "backup", "restore", "doctor", "demo", "audit", "encoder", "keys", "weights",
     ]  # fmt: skip
 
 

@@ -50,6 +50,7 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.MATCH_DECIDE: ("PUT", f"/v1/matches/{UNKNOWN_ID}/decision", {"decision": "pinned"}),
     Action.RUN_START: ("POST", f"/v1/match-runs/{UNKNOWN_ID}/cancel", None),
     Action.IMPORT: ("GET", f"/v1/imports/{UNKNOWN_ID}", None),
+    Action.AUDIT_READ: ("GET", "/v1/audit", None),
     Action.WEBHOOK_MANAGE: ("GET", f"/v1/webhooks/{UNKNOWN_ID}", None),
     Action.FEED_READ: ("GET", "/v1/feed?limit=1", None),
     Action.FEED_READ_OFFICE: ("GET", "/v1/feed?entity=match&limit=1", None),

@@ -79,6 +79,7 @@ INVALID_BODIES: dict[str, tuple[str, str, str, str]] = {
     "half a pair in a name of a field": (DEMANDS, '{"title": "a", "\\ud800": 1}', "string_unicode", ""),
     "NUL": (DEMANDS, '{"title": "a\\u0000"}', "control_character", "/title"),
     "a title of no width": (DEMANDS, '{"title": "\\u200b\\u2060\\ufeff"}', "invisible_text", "/title"),
+    "a title of fillers": (DEMANDS, '{"title": "\\u3164\\u2800\\ufe0f"}', "invisible_text", "/title"),
     "a keyword of no width": (DEMANDS, '{"title": "a", "keywords": ["\\u00ad"]}', "invisible_text", "/keywords/0"),
     "an external id of no width": (DEMANDS, '{"title": "a", "external_id": "\\u202e"}', "invisible_text", "/external_id"),
     "a text that grows": (DEMANDS, '{"title": "a", "problem": "' + "\ufdfa" * 5_000 + '"}', "expanding_text", "/problem"),

@@ -14,6 +14,7 @@ class Role(StrEnum):
     STAFF = "staff"
     BATCH = "batch"
     ADMIN = "admin"
+    AUDITOR = "auditor"
 
 
 class PrincipalKind(StrEnum):
@@ -60,6 +61,7 @@ class Action(StrEnum):
     RUN_START = "match_run:start"
     RUN_READ = "match_run:read"
     WEBHOOK_MANAGE = "webhook:manage"
+    AUDIT_READ = "audit:read"
     FEED_READ = "feed:read"
     FEED_READ_OFFICE = "feed:read_office"
 
@@ -77,7 +79,7 @@ class Principal:
 COMMAND_LINE = Principal("cli", "command line", Role.ADMIN)
 """The operator on the host. It is an administrator because it can read the database file anyway."""
 
-_EVERYONE = frozenset(Role)
+_EVERYONE = frozenset(Role) - {Role.AUDITOR}  # who reads the audit log, and nothing else
 _OFFICE = frozenset({Role.STAFF, Role.ADMIN})
 _OFFICE_AND_PORTAL = _OFFICE | {Role.PORTAL}
 _OFFICE_AND_BATCH = _OFFICE | {Role.BATCH}
@@ -121,6 +123,7 @@ POLICIES: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.RUN_START: _OFFICE_AND_BATCH,
         Action.RUN_READ: _OFFICE_AND_BATCH,
         Action.WEBHOOK_MANAGE: frozenset({Role.ADMIN}),
+        Action.AUDIT_READ: frozenset({Role.ADMIN, Role.AUDITOR}),
         Action.FEED_READ: _OFFICE_AND_PORTAL,
         Action.FEED_READ_OFFICE: _OFFICE,
     }

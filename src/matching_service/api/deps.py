@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Action, Principal, authorize
 from matching_service.access.service import authenticate
-from matching_service.api.fields import Blank
+from matching_service.api.fields import Blank, Text200
 from matching_service.api.problems import language_of
 from matching_service.api.services import provided
 from matching_service.foundation.errors import Bilingual, Language, PreconditionFailed
@@ -50,7 +50,8 @@ async def authenticated(
     """Return the caller, whom the middleware has authenticated already if the request has a body."""
     if (principal := getattr(request.state, "principal", None)) is not None:
         return cast("Principal", principal)
-    return await authenticate(database, credentials.credentials if credentials else None)
+    request.state.principal = await authenticate(database, credentials.credentials if credentials else None)
+    return cast("Principal", request.state.principal)
 
 
 PrincipalDep = Annotated[Principal, Depends(authenticated)]
@@ -67,6 +68,9 @@ class Permit:
         return principal
 
 
+Purpose = Annotated[
+    Text200, Query(description="Why the personal data is read 查阅事由; it is written into the audit log.")
+]
 _Cursor = Annotated[str, StringConstraints(max_length=200)]
 
 

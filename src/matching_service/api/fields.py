@@ -15,7 +15,8 @@ from matching_service.foundation.clock import ID_PATTERN, start_of
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # not allowed in XML, and so in XLSX files
 _SHORTEST_REGION = 2
 _GROWTH, _GROWTH_FREE = 3, 200
-_UNSEEN = {"Cf", "Mn", "Me", "Zs", "Zl", "Zp"}
+_UNSEEN = {"Cf", "Zs", "Zl", "Zp"}
+_UNSEEN_TOO = re.compile("[\u034f\u115f\u1160\u2800\u3164\ufe00-\ufe0f\uffa0]")  # fillers, selectors
 _SEEN = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -71,7 +72,9 @@ def _visible(value: str) -> str:
 def _is_blank(value: str) -> bool:
     """Whether nothing is to be seen: blanks, and characters of no width such as U+200B."""
     stripped = value.strip()
-    return not stripped or (stripped[0] not in _SEEN and all(category(c) in _UNSEEN for c in stripped))
+    return not stripped or (
+        stripped[0] not in _SEEN and all(category(c) in _UNSEEN or _UNSEEN_TOO.match(c) for c in stripped)
+    )
 
 
 def _blank_is_none(value: Any) -> Any:
@@ -88,8 +91,10 @@ def _half_width(value: Any) -> Any:
     return normalize("NFKC", value) if isinstance(value, str) else value
 
 
-def _moment(value: str) -> datetime:
+def _moment(value: Any) -> Any:
     """Read a moment with its offset, or a day, which begins in China."""
+    if not isinstance(value, str):
+        return value
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is not None:
@@ -164,8 +169,8 @@ RegionPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,6}$"), AfterV
 IN_REGION = "地区: a code with all that lies in it (440600: all of Foshan), or its leading digits."
 """Describes a filter of the type ``RegionPrefix``."""
 Year = Annotated[int, Field(ge=1900, le=2100), NotBool]
-Moment = Annotated[str, AfterValidator(_moment)]
-"""A datetime once it is validated: 2026-11-30T08:00:00+08:00, or 2026-11-30 for its first moment in China."""
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+"""2026-11-30T08:00:00+08:00, or 2026-11-30 for its first moment in China."""
 Search = Annotated[str, StringConstraints(min_length=1, max_length=200), *Clean]
 
 

@@ -4,19 +4,22 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from time import perf_counter
 
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from matching_service.access.policies import Principal
 from matching_service.access.service import authenticate
 from matching_service.api.bodies import declared_length, parsed_json, read_body
 from matching_service.api.problems import error_problem, internal_problem, is_json, language_of
+from matching_service.api.refusals import Refusals
 from matching_service.api.services import Services
 from matching_service.foundation.clock import new_id
 from matching_service.foundation.errors import Bilingual, MatchingError, PayloadTooLarge
-from matching_service.foundation.logs import request_id
+from matching_service.foundation.logs import client_address, request_id
 from matching_service.foundation.metrics import REQUEST_SECONDS
 from matching_service.store.database import Database, unreachable
 
@@ -39,6 +42,7 @@ class RequestMiddleware:
         """``streamed``: paths whose POST reads its body itself, as it comes, with the largest length to be declared."""
         self._app = app
         self._streamed = streamed
+        self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,6 +56,8 @@ class RequestMiddleware:
             scope = {**scope, "method": "GET"}
         current = given if _SAFE_ID.fullmatch(given) else new_id()
         token = request_id.set(current)
+        client = scope.get("client")
+        address_token = client_address.set(client[0][:45] if client else None)
         started = perf_counter()
         status = 0
 
@@ -91,7 +97,20 @@ class RequestMiddleware:
                     "elapsed_ms": round(elapsed * 1e3, 1),
                 },
             )
+            if status == HTTPStatus.FORBIDDEN:
+                await self._note_refusal(scope, method, route)
+            client_address.reset(address_token)
             request_id.reset(token)
+
+    async def _note_refusal(self, scope: Scope, method: str, route: str) -> None:
+        principal: Principal | None = scope.get("state", {}).get("principal")
+        if principal is None:
+            return
+        services: Services = scope["app"].state.services
+        try:
+            await self._refusals.note(services.get(Database), principal, method, route)
+        except Exception:  # the answer was sent; the work of others goes on
+            logger.exception("refusal_not_noted")
 
     async def _pass_on(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         try:

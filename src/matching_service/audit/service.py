@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.foundation.clock import new_id, now
-from matching_service.foundation.logs import request_id
+from matching_service.foundation.logs import client_address, request_id
 from matching_service.store.audit import AuditRow
 from matching_service.store.journal import append
 
@@ -36,5 +36,6 @@ def record_audit(
         entity=entity,
         entity_id=entity_id,
         request_id=request_id.get(),
+        address=client_address.get(),
         detail=dict(detail or {}),
     )

@@ -66,6 +66,7 @@ COMMANDS = {
     ),
     "doctor": ("doctor:doctor", "检查安装，并说明如何处理。Examine the installation, and say what to do."),
     "demo": ("demo:demo", "示例城市：载入、匹配、打印。The sample city: load, rank, print."),
+    "audit": ("audit:audit", "审计日志：核对、导出。The audit log: verify, export."),
     "encoder": ("encoder:encoder", "自备编码器的校准。Calibration of an encoder of one's own."),
     "keys": ("keys:keys", "接口密钥。API keys."),
     "weights": ("weights:weights", "融合权重的版本。Versions of the fusion weights."),

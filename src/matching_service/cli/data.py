@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from matching_service.access.policies import COMMAND_LINE
+from matching_service.audit.service import record_audit
 from matching_service.cli.opening import open_database, run
 from matching_service.cli.output import AsJson, fail, print_json, print_line, print_rows, progress, stderr, stdout
 from matching_service.demands.states import DemandStatus
@@ -17,6 +18,7 @@ from matching_service.files.headings import FORMS
 from matching_service.files.imports import ImportReport, StrictImportRefused, import_file, preview_file
 from matching_service.files.records import Layout, read_names
 from matching_service.files.rejects import write_rejects
+from matching_service.foundation.clock import new_id
 from matching_service.profiles.schemas import KIND_NAMES
 from matching_service.profiles.service import upsert_profiles
 from matching_service.profiles.societies import builtin_societies
@@ -119,7 +121,11 @@ def export(
     async def work() -> int:
         async with open_database(created=False) as database:
             with progress(f"export {what}", total=None) as advance:
-                return await export_file(database, what.value, file, on_progress=advance)
+                n_rows = await export_file(database, what.value, file, on_progress=advance)
+            async with database.transaction() as session:
+                detail = {"rows": n_rows}
+                record_audit(session, COMMAND_LINE, "export", entity=what.value, entity_id=new_id(), detail=detail)
+            return n_rows
 
     stdout().print(f"{run(work())} {what} -> {file}")
 

@@ -15,6 +15,7 @@ from matching_service.api.deps import (
     PageDep,
     Permit,
     PrincipalDep,
+    Purpose,
     ReadSession,
     WriteSession,
     check_if_match,
@@ -173,12 +174,12 @@ async def read_notices(demand_id: str, session: ReadSession, principal: CanRead)
 
 @router.get("/{demand_id}/contact", responses=problem_responses(404))
 async def read_demand_contact(
-    demand_id: str, session: WriteSession, principal: CanReadContact, response: Response
+    demand_id: str, session: WriteSession, principal: CanReadContact, response: Response, purpose: Purpose = None
 ) -> DemandContact:
-    """Read the contact data. Every read writes an audit row."""
+    """Read the contact data. Every read writes an audit row, with the purpose if one is given."""
     row = await queries.get_demand(session, demand_id, scope=principal.scope)
     set_etag(response, row.row_version)
-    return await service.read_contact(session, row, principal)
+    return await service.read_contact(session, row, principal, purpose=purpose)
 
 
 @router.put("/{demand_id}/contact", responses=problem_responses(404, 412))

@@ -97,9 +97,12 @@ async def delete_demand(session: AsyncSession, row: DemandRow, actor: Principal)
     await delete_demands(session, [row.id], actor)
 
 
-async def read_contact(session: AsyncSession, row: DemandRow, actor: Principal) -> DemandContact:
-    """Return the contact data, all null if none is stored, and write an audit row."""
-    record_audit(session, actor, "read_contact", entity="demand", entity_id=row.id)
+async def read_contact(
+    session: AsyncSession, row: DemandRow, actor: Principal, *, purpose: str | None = None
+) -> DemandContact:
+    """Return the contact data, all null if none is stored, and write an audit row with the purpose."""
+    detail = {"purpose": purpose} if purpose is not None else None
+    record_audit(session, actor, "read_contact", entity="demand", entity_id=row.id, detail=detail)
     stored = await get_contact(session, row.id)
     return DemandContact() if stored is None else DemandContact.model_validate(stored)
 

@@ -14,6 +14,7 @@ from matching_service.api.deps import (
     LanguageDep,
     PageDep,
     Permit,
+    Purpose,
     ReadSession,
     WriteSession,
     check_if_match,
@@ -110,12 +111,12 @@ async def delete_profile(
 
 @router.get("/{profile_id}/contact", responses=problem_responses(404))
 async def read_profile_contact(
-    profile_id: str, session: WriteSession, principal: CanReadContact, response: Response
+    profile_id: str, session: WriteSession, principal: CanReadContact, response: Response, purpose: Purpose = None
 ) -> Contact:
-    """Read the contact data. Every read writes an audit row."""
+    """Read the contact data. Every read writes an audit row, with the purpose if one is given."""
     row = await queries.get_profile(session, profile_id, scope=principal.scope)
     set_etag(response, row.row_version)
-    return await service.read_contact(session, row, principal)
+    return await service.read_contact(session, row, principal, purpose=purpose)
 
 
 @router.put("/{profile_id}/contact", responses=problem_responses(404, 412))

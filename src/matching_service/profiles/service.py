@@ -98,9 +98,12 @@ async def delete_profiles(session: AsyncSession, ids: Sequence[str], actor: Prin
     await _record_deletions(session, ids, actor)
 
 
-async def read_contact(session: AsyncSession, row: ProfileRow, actor: Principal) -> Contact:
-    """Return the contact data, all null if none is stored, and write an audit row."""
-    record_audit(session, actor, "read_contact", entity="profile", entity_id=row.id)
+async def read_contact(
+    session: AsyncSession, row: ProfileRow, actor: Principal, *, purpose: str | None = None
+) -> Contact:
+    """Return the contact data, all null if none is stored, and write an audit row with the purpose."""
+    detail = {"purpose": purpose} if purpose is not None else None
+    record_audit(session, actor, "read_contact", entity="profile", entity_id=row.id, detail=detail)
     stored = await get_contact(session, row.id)
     return Contact() if stored is None else Contact.model_validate(stored)
 

@@ -72,7 +72,7 @@ async def read_changes_since(
     ],
 ) -> ListAnswer[DemandChanges]:
     """List the changed lists of all demands since a moment, newest first: what changed since yesterday."""
-    changes = await runs.changes_since(session, since, page)  # type: ignore[arg-type]  # Moment is a datetime by now
+    changes = await runs.changes_since(session, since, page)
     return ListAnswer(items=list(changes.items), next_cursor=changes.next_cursor)
 
 

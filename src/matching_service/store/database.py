@@ -16,12 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.orm.exc import StaleDataError
 
 from matching_service.foundation.errors import Bilingual, Conflict, PreconditionFailed, Unavailable
+from matching_service.store.audit import AuditRow
+from matching_service.store.chain import START, chained
 from matching_service.store.journal import take
 from matching_service.store.lookup import in_parts
 from matching_service.store.outbox import OutboxRow
 
 _BUSY_TIMEOUT_MS = 10_000
-_OUTBOX_LOCK = 0x6F7574626F78  # any constant; the ASCII codes of "outbox"
+_JOURNAL_LOCK = 0x6F7574626F78  # any constant; the ASCII codes of "outbox"
 _BEGIN = "sqlite_begin"
 LAST_SEQ = "last_seq"
 """Key of ``session.info``: after the commit, the sequence number of the newest event that it wrote."""
@@ -137,16 +139,25 @@ class Database:
             await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
     async def _write_journal(self, session: AsyncSession) -> None:
-        """Insert the journal's rows, the outbox last, so that its lock is held as briefly as possible."""
+        """Insert the journal's rows.
+
+        The audit log and the outbox come last, so that their lock is held briefly. Their numbers rise in the order of
+        the commits.
+        """
         if not (journal := take(session)):
             return
-        events = journal.pop(OutboxRow, [])
+        events, audit = journal.pop(OutboxRow, []), journal.pop(AuditRow, [])
         await session.flush()
         for table, rows in journal.items():
             for part in in_parts(rows):
                 await session.execute(insert(table), part)
-        if events:
-            await self.lock(session, _OUTBOX_LOCK)
+        await self.lock(session, _JOURNAL_LOCK)
+        if audit:
+            newest = select(AuditRow.seq, AuditRow.digest).order_by(AuditRow.seq.desc()).limit(1)
+            last = (await session.execute(newest)).first()
+            seq, digest = (last.seq, last.digest) if last is not None else (0, START)
+            for part in in_parts(chained(audit, seq, digest)):
+                await session.execute(insert(AuditRow), part)
         for part in in_parts(events):
             await session.execute(insert(OutboxRow), part)
         if events:
