@@ -31,6 +31,7 @@ from matching_service.engagements.routes import router as engagements
 from matching_service.engines import create_engine
 from matching_service.feeds.routes import router as feeds
 from matching_service.files.background import BackgroundImports
+from matching_service.files.demand_forms import router as demand_forms
 from matching_service.files.routes import router as imports
 from matching_service.files.shortlist_routes import router as shortlist_files
 from matching_service.files.template_routes import router as import_templates
@@ -102,6 +103,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         audit,
         import_templates,
         shortlist_files,
+        demand_forms,
     ):  # routes are searched in this order, so the most frequent come first
         app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
     app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # public: needs no key

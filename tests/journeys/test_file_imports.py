@@ -1,5 +1,6 @@
 """A district sends a workbook: preview, mapping, storing, bad rows back, a corrected file, and a mistake undone."""
 
+import html
 import io
 import json
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import Server
-from http_checks import UNKNOWN_ID, assert_problem, in_database, match, read_all
+from http_checks import UNKNOWN_ID, assert_problem, create, in_database, match, read_all
 from openpyxl import Workbook, load_workbook
 from sqlalchemy import update
 
@@ -377,3 +378,72 @@ def test_an_import_whose_server_was_killed_goes_on_where_it_was(server: Server, 
     assert (done["state"], done["n_done"], done["counts"]["created"], done["rows"]["bad"]) == ("done", 1_200, 1_200, 0)
     with server.client("staff") as http:
         assert len([row for row in read_all(http, "/v1/demands", limit=200) if row["source"] == source]) == 1_200
+
+
+FORM = {
+    "title": "谐波减速器寿命提升", "problem": "柔轮在额定负载下\n出现裂纹：需要改进", "key_technology": "寿命≥10000 h；－40℃～85℃",
+    "expected_goal": "=形式上像公式", "keywords": ["谐波减速器", "柔轮"], "must_have": ["谐波减速器"], "nice_to_have": ["中试条件"],
+    "region": "440605", "cluster": "智能制造装备及机器人", "field": "机械", "industry_code": "C3453", "funding_wan": 80.5,
+    "start_year": 2026, "end_year": 2027, "cooperation": "joint", "wanted_partners": ["高校"],
+}  # fmt: skip
+PERSON = {"person": "陈工", "mobile": "13800138000", "email": "chen@example.org"}
+
+
+def test_forms_go_out_come_in_over_http_and_are_undone(server: Server, source: str) -> None:
+    """A demand as a form in Word and as a sheet, alone and in an archive, is the same demand with its contact data."""
+    with server.client("staff") as http:
+        firm = create(http, "organizations", source=source, name=f"佛山市{source}传动有限公司")["id"]
+        made = create(http, "demands", source=source, external_id="D-9", organization_id=firm, **FORM)
+        http.put(f"/v1/demands/{made['id']}/contact", json=PERSON).raise_for_status()
+        made = http.get(f"/v1/demands/{made['id']}").json()
+        files = {
+            name: http.get(f"/v1/demands/{made['id']}/form.{name}", params={"purpose": "核对"})
+            .raise_for_status()
+            .content
+            for name in ("docx", "xlsx")
+        }
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.writestr("大沥镇/一.docx", files["docx"])
+            packed.writestr("大沥镇/坏.docx", b"not a document")
+        uploads = {"征集表.docx": files["docx"], "征集表.xlsx": files["xlsx"], "大沥镇.zip": archive.getvalue()}
+        for number, (name, content) in enumerate(uploads.items()):
+            other = f"{source}-{number}"
+            preview = upload(http, content, name, source=other).raise_for_status().json()
+            bad = 1 if name.endswith("zip") else 0
+            assert preview["rows"] == {"good": 1, "bad": bad, "passed_over": 0}, preview
+            assert ["大沥镇/坏.docx"] * bad == [
+                finding["sheet"] for finding in preview["findings"] if finding["refuses"]
+            ]
+            path = f"{IMPORTS}/{preview['id']}"
+            http.post(f"{path}/confirm").raise_for_status()
+            done = ended(http, path)
+            assert (done["state"], done["counts"]["created"]) == ("done", 1), done
+            (stored,) = list(read_all(http, "/v1/demands", source=other))
+            for field, value in FORM.items():
+                assert stored[field] == value, (name, field)
+            assert stored["external_id"] == "D-9"
+            owner = http.get(f"/v1/organizations/{stored['organization_id']}").json()
+            assert owner["name"] == f"佛山市{source}传动有限公司"
+            assert http.get(f"/v1/demands/{stored['id']}/contact").json() == PERSON
+            assert http.get(f"{path}/rejects.xlsx").status_code == (200 if bad else 404)
+            http.post(f"{path}/undo").raise_for_status()
+            assert ended(http, path)["state"] == "undone"
+            assert read_all(http, "/v1/demands", source=other) == []
+            assert http.get(f"/v1/demands/{stored['id']}/contact").status_code == 404
+    with server.client("auditor") as auditor:
+        reads = read_all(auditor, "/v1/audit", entity_id=made["id"], action="read_contact")
+    assert [entry["detail"] for entry in reads] == [{"purpose": "核对"}] * 2
+
+
+def test_a_form_without_the_right_to_contact_data_has_none(server: Server, source: str) -> None:
+    with server.client("portal") as portal, server.client("staff") as staff:
+        demand = create(portal, "demands", source=source, title="柔轮开裂")["id"]
+        portal.put(f"/v1/demands/{demand}/contact", json=PERSON).raise_for_status()
+        for name in ("docx", "xlsx"):
+            with zipfile.ZipFile(io.BytesIO(portal.get(f"/v1/demands/{demand}/form.{name}").content)) as file:
+                text = html.unescape("".join(file.read(part).decode("utf-8", "replace") for part in file.namelist()))
+            assert "柔轮开裂" in text
+            assert PERSON["mobile"] not in text
+        missing = staff.get(f"/v1/demands/{UNKNOWN_ID}/form.docx")
+    assert_problem(missing, 404, "demand_not_found")
