@@ -1,7 +1,7 @@
 """Builds the FastAPI application from the packages of the service. Contains no domain logic."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from matching_service import __version__
 from matching_service.api import health
 from matching_service.api.admission import BulkQueue, ImportQueue, RankingQueue
 from matching_service.api.audit import router as audit
+from matching_service.api.description import describe as complete_description
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
 from matching_service.api.parameters import KnownParameters
@@ -21,8 +22,10 @@ from matching_service.api.services import Services
 from matching_service.api.workers import Workers
 from matching_service.board.listing import Board
 from matching_service.board.routes import router as board
+from matching_service.claims import states as claim_states
 from matching_service.claims.routes import router as claims
 from matching_service.codes.routes import router as codes
+from matching_service.demands import states as demand_states
 from matching_service.demands.clusters import Clusters
 from matching_service.demands.routes import router as demands
 from matching_service.disclosure.mapping import Mappings, load_mappings
@@ -53,6 +56,7 @@ from matching_service.runs.routes import router as runs
 from matching_service.shortlists.routes import router as shortlists
 from matching_service.store.database import Database
 from matching_service.store.migrate import check_schema
+from matching_service.suggestions import states as suggestion_states
 from matching_service.suggestions.routes import router as suggestions
 from matching_service.webhooks.routes import router as webhooks
 from matching_service.webhooks.sender import Sender
@@ -147,13 +151,25 @@ async def _announce(engine: Engine, workers: Workers) -> None:
     await workers.announce()
 
 
+_VALUE_NAMES: Mapping[str, Mapping[Any, str]] = {
+    demand_states.DemandStatus.__name__: demand_states.STATUS_NAMES,
+    suggestion_states.SuggestionStatus.__name__: suggestion_states.STATUS_NAMES,
+    claim_states.ClaimStatus.__name__: claim_states.STATUS_NAMES,
+    demand_states.EndReason.__name__: demand_states.REASON_NAMES,
+    claim_states.Criterion.__name__: {criterion: name.zh for criterion, (name, _) in claim_states.CRITERIA.items()},
+}
+"""Schema of an enumeration -> the Chinese name of each value."""
+
+
 def _describe_problems(app: FastAPI) -> None:
-    """Add the schemas of errors to the OpenAPI document; FastAPI includes only models that routes return."""
+    """Add the schemas of errors, which no route returns, and words and examples to the OpenAPI document."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            describe()["components"]["schemas"].update(problem_schemas())
+            document = describe()
+            document["components"]["schemas"].update(problem_schemas())
+            complete_description(document, _VALUE_NAMES)
         return describe()
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
