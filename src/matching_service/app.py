@@ -13,6 +13,7 @@ from matching_service import __version__
 from matching_service.api import health
 from matching_service.api.admission import BulkQueue, ImportQueue, RankingQueue
 from matching_service.api.audit import router as audit
+from matching_service.api.authentication import WrongKeys
 from matching_service.api.description import describe as complete_description
 from matching_service.api.idempotency import AnswerKnown, answer_again
 from matching_service.api.middleware import RequestMiddleware
@@ -88,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         RankingQueue(),
         BulkQueue(),
         ImportQueue(),
+        WrongKeys(),
     )
     app.add_middleware(RequestMiddleware, streamed={f"{imports.prefix}/imports": MAX_UPLOAD_BYTES})
     add_problem_handlers(app)
@@ -109,7 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         shortlist_files,
         demand_forms,
     ):  # routes are searched in this order, so the most frequent come first
-        app.include_router(router, responses=problem_responses(400, 401, 403, 413, 422, 500, 503))
+        app.include_router(router, responses=problem_responses(400, 401, 403, 408, 413, 422, 429, 500, 503))
     app.include_router(board, responses=problem_responses(400, 422, 500, 503))  # public: needs no key
     app.include_router(health.router)
     _describe_problems(app)

@@ -12,11 +12,12 @@ from pydantic import StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import Action, Principal, authorize
-from matching_service.access.service import authenticate
+from matching_service.api.authentication import WrongKeys
 from matching_service.api.fields import Blank, Text200
 from matching_service.api.problems import language_of
-from matching_service.api.services import provided
+from matching_service.api.services import provided, services_of
 from matching_service.foundation.errors import Bilingual, Language, PreconditionFailed
+from matching_service.foundation.logs import client_address
 from matching_service.foundation.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, decode_cursor
 from matching_service.store.database import LAST_SEQ, Database
 
@@ -50,7 +51,9 @@ async def authenticated(
     """Return the caller, whom the middleware has authenticated already if the request has a body."""
     if (principal := getattr(request.state, "principal", None)) is not None:
         return cast("Principal", principal)
-    request.state.principal = await authenticate(database, credentials.credentials if credentials else None)
+    wrong_keys, address = services_of(request).get(WrongKeys), client_address.get() or ""
+    key = credentials.credentials if credentials else None
+    request.state.principal = await wrong_keys.authenticate(database, address, key)
     return cast("Principal", request.state.principal)
 
 

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from matching_service.access.policies import Principal
-from matching_service.access.service import authenticate
+from matching_service.api.authentication import WrongKeys
 from matching_service.api.bodies import declared_length, parsed_json, read_body
 from matching_service.api.problems import error_problem, internal_problem, is_json, language_of
 from matching_service.api.refusals import Refusals
@@ -88,15 +88,7 @@ class RequestMiddleware:
             route = getattr(scope.get("route"), "path", "unmatched")
             elapsed = perf_counter() - started
             REQUEST_SECONDS.labels(method, route, status).observe(elapsed)
-            logger.info(
-                "request_finished",
-                extra={
-                    "method": method,
-                    "route": route,
-                    "status": status,
-                    "elapsed_ms": round(elapsed * 1e3, 1),
-                },
-            )
+            logger.info("request_finished", extra=_told(scope, method, route, status, elapsed))
             if status == HTTPStatus.FORBIDDEN:
                 await self._note_refusal(scope, method, route)
             client_address.reset(address_token)
@@ -143,9 +135,24 @@ class RequestMiddleware:
 
     async def _authenticate(self, scope: Scope, headers: Headers) -> None:
         services: Services = scope["app"].state.services
-        scheme, key = get_authorization_scheme_param(headers.get("authorization"))
-        principal = await authenticate(services.get(Database), key if scheme.lower() == "bearer" else None)
+        scheme, given = get_authorization_scheme_param(headers.get("authorization"))
+        key = given if scheme.lower() == "bearer" else None
+        wrong_keys, address = services.get(WrongKeys), client_address.get() or ""
+        principal = await wrong_keys.authenticate(services.get(Database), address, key)
         scope.setdefault("state", {})["principal"] = principal
+
+
+def _told(scope: Scope, method: str, route: str, status: int, elapsed_s: float) -> dict[str, object]:
+    """What the log says of a request: who from where, never what."""
+    principal: Principal | None = scope.get("state", {}).get("principal")
+    return {
+        "method": method,
+        "route": route,
+        "status": status,
+        "elapsed_ms": round(elapsed_s * 1e3, 1),
+        "principal": principal.id if principal is not None else None,
+        "address": client_address.get(),
+    }
 
 
 def _protect(path: str, headers: MutableHeaders) -> None:

@@ -18,6 +18,7 @@ from matching_service.foundation.errors import (
     InvalidInput,
     Language,
     MatchingError,
+    TooManyRequests,
     Unavailable,
 )
 from matching_service.foundation.logs import request_id
@@ -56,7 +57,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": _STATUS_TITLES[status].en,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        | ({"headers": {"Retry-After": _RETRY_AFTER}} if status == 503 else {})
+        | ({"headers": {"Retry-After": _RETRY_AFTER}} if status in {429, 503} else {})
         for status in statuses
     }
 
@@ -123,7 +124,7 @@ def error_problem(error: MatchingError, language: Language) -> JSONResponse:
         errors=error.errors,
         legal=error.legal if isinstance(error, IllegalTransition) else None,
     )
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooManyRequests):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
@@ -270,6 +271,7 @@ _STATUS_TITLES = {
     413: Bilingual("请求体过大", "Payload too large"),
     415: Bilingual("不支持的内容类型", "Unsupported media type"),
     422: Bilingual("输入有误", "Invalid input"),
+    429: Bilingual("请求过多", "Too many requests"),
     500: Bilingual("服务内部错误", "Internal error"),
     503: Bilingual("服务暂不可用", "Temporarily unavailable"),
 }

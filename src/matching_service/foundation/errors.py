@@ -11,6 +11,7 @@ MatchingError
   PreconditionFailed    412   another client changed the row in the meantime
   RequestTooSlow        408   the request body does not arrive in time
   PayloadTooLarge       413   the request body exceeds the size limit
+  TooManyRequests       429   the caller must wait
   Unavailable           503   temporary; the client should retry later
 
 Programming errors are not part of this tree. They stay ValueError, KeyError and so on, and become a 500.
@@ -111,6 +112,17 @@ class PayloadTooLarge(MatchingError):
 class RequestTooSlow(MatchingError):
     http_status = 408
     title = Bilingual("请求超时", "Request timeout")
+
+
+class TooManyRequests(MatchingError):
+    """The caller must wait ``retry_after_s`` seconds."""
+
+    http_status = 429
+    title = Bilingual("请求过多", "Too many requests")
+
+    def __init__(self, code: str, detail: Bilingual, *, retry_after_s: int) -> None:
+        super().__init__(code, detail)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(MatchingError):
