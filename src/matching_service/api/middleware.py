@@ -7,6 +7,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from time import perf_counter
 
+from fastapi.routing import iter_route_contexts
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _WITH_BODY = {"POST", "PUT", "PATCH", "DELETE"}
 _PUBLIC = "/v1/board"
+_PARAMETER = re.compile(r"\{\w+\}")
 _PROTECTION = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -43,6 +45,7 @@ class RequestMiddleware:
         self._app = app
         self._streamed = streamed
         self._refusals = Refusals()
+        self._routes: list[tuple[re.Pattern[str], str]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,7 +88,7 @@ class RequestMiddleware:
             answer = internal_problem(language) if away is None else error_problem(away, language)
             await answer(scope, receive, send_with_id)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = self._route_of(scope)
             elapsed = perf_counter() - started
             REQUEST_SECONDS.labels(method, route, status).observe(elapsed)
             logger.info("request_finished", extra=_told(scope, method, route, status, elapsed))
@@ -93,6 +96,19 @@ class RequestMiddleware:
                 await self._note_refusal(scope, method, route)
             client_address.reset(address_token)
             request_id.reset(token)
+
+    def _route_of(self, scope: Scope) -> str:
+        """The path of the route as the code has it, also where the request was answered before it reached the route."""
+        if (path := getattr(scope.get("route"), "path", None)) is not None:
+            return str(path)
+        if not self._routes:
+            paths = {
+                str(route.path) for route in iter_route_contexts(scope["app"].routes) if hasattr(route, "dependant")
+            }
+            by_length = sorted(paths, key=lambda path: (path.count("{"), path))  # names before parameters
+            self._routes = [(re.compile(_PARAMETER.sub("[^/]+", path)), path) for path in by_length]
+        known = (path for pattern, path in self._routes if pattern.fullmatch(scope["path"]))
+        return next(known, "unmatched")
 
     async def _note_refusal(self, scope: Scope, method: str, route: str) -> None:
         principal: Principal | None = scope.get("state", {}).get("principal")
