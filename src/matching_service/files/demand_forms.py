@@ -1,7 +1,6 @@
 """A stored demand as the form that offices fill in, so that what goes out can come in again."""
 
 from typing import Any
-from urllib.parse import quote
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Response
@@ -9,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from matching_service.access.policies import POLICIES, Action, Principal
 from matching_service.api.deps import Permit, Purpose, WriteSession
-from matching_service.api.problems import problem_responses
 from matching_service.demands.queries import get_demand
 from matching_service.demands.service import read_contact
+from matching_service.files.downloads import download, file_answer
 from matching_service.files.exports import exported_values
 from matching_service.files.forms import CONTACT
 from matching_service.files.headings import FORMS, ORGANIZATION_NAME
@@ -19,17 +18,11 @@ from matching_service.store.organizations import OrganizationRow
 
 router = APIRouter(prefix="/v1/demands", tags=["demands"])
 
-_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-_DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_NAME = "技术需求征集表"
 CanRead = Depends(Permit(Action.DEMAND_READ))
 
 
-@router.get(
-    "/{demand_id}/form.docx",
-    response_class=Response,
-    responses={200: {"content": {_DOCX: _BINARY}}, **problem_responses(404)},
-)
+@router.get("/{demand_id}/form.docx", **file_answer("docx", 404))
 async def read_demand_form(
     demand_id: str, session: WriteSession, principal: Principal = CanRead, purpose: Purpose = None
 ) -> Response:
@@ -40,14 +33,11 @@ async def read_demand_form(
     from matching_service.files.blank_forms import demand_form_docx  # noqa: PLC0415  # slow to import
 
     values = await form_values(session, demand_id, principal, purpose)
-    return _file(await to_thread.run_sync(demand_form_docx, values), _DOCX, "技术需求征集表.docx")
+    content = await to_thread.run_sync(demand_form_docx, values)
+    return download(content, "docx", _NAME, plain="demand-form", is_secret=True)
 
 
-@router.get(
-    "/{demand_id}/form.xlsx",
-    response_class=Response,
-    responses={200: {"content": {_XLSX: _BINARY}}, **problem_responses(404)},
-)
+@router.get("/{demand_id}/form.xlsx", **file_answer("xlsx", 404))
 async def read_demand_form_sheet(
     demand_id: str, session: WriteSession, principal: Principal = CanRead, purpose: Purpose = None
 ) -> Response:
@@ -55,7 +45,8 @@ async def read_demand_form_sheet(
     from matching_service.files.blank_forms import demand_form_xlsx  # noqa: PLC0415  # slow to import
 
     values = await form_values(session, demand_id, principal, purpose)
-    return _file(await to_thread.run_sync(demand_form_xlsx, values), _XLSX, "技术需求征集表.xlsx")
+    content = await to_thread.run_sync(demand_form_xlsx, values)
+    return download(content, "xlsx", _NAME, plain="demand-form", is_secret=True)
 
 
 async def form_values(
@@ -71,12 +62,3 @@ async def form_values(
         contact = await read_contact(session, demand, principal, purpose=purpose)
         values |= {field: getattr(contact, name) for field, name in CONTACT.items()}
     return values
-
-
-def _file(content: bytes, media_type: str, name: str) -> Response:
-    plain = f"demand-form{name[-5:]}"
-    headers = {
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}",
-        "Cache-Control": "no-store",
-    }
-    return Response(content, media_type=media_type, headers=headers)
