@@ -127,7 +127,7 @@ def _operation_id(route: APIRoute) -> str:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     settings = services.get(Settings)
-    database = Database(settings.effective_database_url)
+    database = Database(settings.effective_database_url, patience_s=_PATIENCE_S)
     await check_schema(database)
     engine = create_engine(settings, database)
     background, sender = BackgroundRuns(engine), Sender(database, settings, services.get(Mappings))
@@ -153,6 +153,8 @@ async def _announce(engine: Engine, workers: Workers) -> None:
     await workers.announce()
 
 
+_PATIENCE_S = 30.0
+"""Seconds that a request waits for one statement of the database."""
 _VALUE_NAMES: Mapping[str, Mapping[Any, str]] = {
     demand_states.DemandStatus.__name__: demand_states.STATUS_NAMES,
     suggestion_states.SuggestionStatus.__name__: suggestion_states.STATUS_NAMES,

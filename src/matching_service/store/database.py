@@ -34,7 +34,11 @@ _AWAY_RETRY_S = 5
 class Database:
     """One database, by URL. Use ``transaction`` to write and ``reading`` to read only."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience_s: float | None = None) -> None:
+        """``patience_s``: seconds that a statement on PostgreSQL may take, and the wait for a connection; None: no end.
+
+        A server has an end, so that requests do not wait for a database that hangs. Commands have none.
+        """
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
@@ -42,6 +46,7 @@ class Database:
         self.engine: AsyncEngine = create_async_engine(
             self.url,
             pool_pre_ping=not self.is_sqlite,
+            **({"connect_args": _patience(patience_s), "pool_timeout": patience_s or 30} if not self.is_sqlite else {}),
             json_serializer=_to_json,
             json_deserializer=orjson.loads,
             hide_parameters=True,  # error messages in logs must not contain texts of demands or contact data
@@ -193,6 +198,11 @@ _REFUSED = Bilingual(
     "records must exist.",
 )
 _BUSY = Bilingual("数据库正忙，请稍后重试。", "The database is busy; try again in a moment.")
+
+
+def _patience(seconds: float | None) -> dict[str, float]:
+    """The time limits of asyncpg."""
+    return {} if seconds is None else {"timeout": seconds, "command_timeout": seconds}
 
 
 def _to_json(value: Any) -> str:
