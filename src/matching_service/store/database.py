@@ -41,8 +41,11 @@ class Database:
         """
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.is_sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        if self.is_sqlite and self.url.database and not (path := Path(self.url.database)).exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._new_file: Path | None = path
+        else:
+            self._new_file = None
         self.engine: AsyncEngine = create_async_engine(
             self.url,
             pool_pre_ping=not self.is_sqlite,
@@ -53,6 +56,7 @@ class Database:
         )
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self.engine.sync_engine, "connect", self._keep_private)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
         self._write = async_sessionmaker(
             self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}), expire_on_commit=False
@@ -63,6 +67,12 @@ class Database:
         )
         self._glance_lock = asyncio.Lock()
         self._glance_connection: AsyncConnection | None = None
+
+    def _keep_private(self, _connection: Any, _record: Any) -> None:
+        """Keep a file that this process has made for its user alone: it holds contact data. Its log gets that mode too."""
+        if self._new_file is not None and self._new_file.exists():
+            self._new_file.chmod(0o600)
+            self._new_file = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
