@@ -69,7 +69,7 @@ class Database:
         self._glance_connection: AsyncConnection | None = None
 
     def _keep_private(self, _connection: Any, _record: Any) -> None:
-        """Keep a file that this process has made for its user alone: it holds contact data. Its log gets that mode too."""
+        """Keep a new file for its user alone: it holds contact data. Its log gets that mode too."""
         if self._new_file is not None and self._new_file.exists():
             self._new_file.chmod(0o600)
             self._new_file = None
