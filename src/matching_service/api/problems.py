@@ -18,8 +18,7 @@ from matching_service.foundation.errors import (
     InvalidInput,
     Language,
     MatchingError,
-    TooManyRequests,
-    Unavailable,
+    RetryLater,
 )
 from matching_service.foundation.logs import request_id
 
@@ -124,7 +123,7 @@ def error_problem(error: MatchingError, language: Language) -> JSONResponse:
         errors=error.errors,
         legal=error.legal if isinstance(error, IllegalTransition) else None,
     )
-    if isinstance(error, Unavailable | TooManyRequests):
+    if isinstance(error, RetryLater):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 

@@ -11,8 +11,9 @@ MatchingError
   PreconditionFailed    412   another client changed the row in the meantime
   RequestTooSlow        408   the request body does not arrive in time
   PayloadTooLarge       413   the request body exceeds the size limit
-  TooManyRequests       429   the caller must wait
-  Unavailable           503   temporary; the client should retry later
+  RetryLater                  the client should try again later
+    TooManyRequests     429   this caller must wait
+    Unavailable         503   the service cannot answer at present
 
 Programming errors are not part of this tree. They stay ValueError, KeyError and so on, and become a 500.
 """
@@ -114,26 +115,24 @@ class RequestTooSlow(MatchingError):
     title = Bilingual("请求超时", "Request timeout")
 
 
-class TooManyRequests(MatchingError):
-    """The caller must wait ``retry_after_s`` seconds."""
-
-    http_status = 429
-    title = Bilingual("请求过多", "Too many requests")
-
-    def __init__(self, code: str, detail: Bilingual, *, retry_after_s: int) -> None:
-        super().__init__(code, detail)
-        self.retry_after_s = retry_after_s
-
-
-class Unavailable(MatchingError):
-    """The service cannot answer at present. Clients should retry after ``retry_after_s`` seconds."""
-
-    http_status = 503
-    title = Bilingual("服务暂不可用", "Not available now")
+class RetryLater(MatchingError):
+    """Clients should try again after ``retry_after_s`` seconds."""
 
     def __init__(self, code: str, detail: Bilingual, *, retry_after_s: int = 1) -> None:
         super().__init__(code, detail)
         self.retry_after_s = retry_after_s
+
+
+class TooManyRequests(RetryLater):
+    http_status = 429
+    title = Bilingual("请求过多", "Too many requests")
+
+
+class Unavailable(RetryLater):
+    """The service cannot answer at present."""
+
+    http_status = 503
+    title = Bilingual("服务暂不可用", "Not available now")
 
 
 def not_found(what: Bilingual, entity_id: str, *, code: str) -> NotFound:
