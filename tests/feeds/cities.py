@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from matching_service.api.authentication import WrongKeys
 from matching_service.api.problems import add_problem_handlers
 from matching_service.api.services import Services
 from matching_service.disclosure.mapping import Mapped, Mappings
@@ -24,7 +25,9 @@ def feed_of(database_url: str, mappings: Mapping[str, Mapped] | None = None) -> 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(database_url)
-        app.state.services = Services(database, Mappings(mappings or {}), Settings(webhook_allow_private=True))
+        app.state.services = Services(
+            database, Mappings(mappings or {}), Settings(webhook_allow_private=True), WrongKeys()
+        )
         yield
         await database.close()
 

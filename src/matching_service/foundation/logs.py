@@ -48,5 +48,6 @@ def configure_logs(level: str) -> None:
         logger.handlers.clear()
         logger.propagate = True
     logging.getLogger("alembic").setLevel(logging.WARNING)  # logs its dialect at every check of the revision
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # logs the address of each request that is sent
     # The service logs each request itself, with the request id; the access log of uvicorn would duplicate that.
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
